@@ -1,0 +1,56 @@
+"""Errors at the door: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class UndertowError(ValueError):
+    """Bad input, found before any work was done with it.
+
+    The message is one line for people: what was expected, what came, what to do. The command line prints it without a
+    traceback and exits with code 2.
+    """
+
+
+class NonFiniteError(UndertowError):
+    """A state, loss or gradient became NaN or infinite. Carries where: `step`, `sample` and `cell` (None if unknown)."""
+
+    def __init__(self, message: str, *, step: int | None = None, sample: int | None = None, cell: Any = None):
+        super().__init__(message)
+        self.step = step
+        self.sample = sample
+        self.cell = cell
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UndertowError(message)` unless `condition` holds."""
+    if not condition:
+        raise UndertowError(message)
+
+
+def require_positive(name: str, value: float) -> None:
+    """Raise unless `value` is a finite number above zero."""
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+        raise UndertowError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """`table[name]`, or an error that names the nearest match and how to list all of them."""
+    if name in table:
+        return table[name]
+    raise UndertowError(f"unknown {kind} {name!r}{nearest(name, table)}")
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """The tail of an error message: the closest option to a misspelt name, or all options if none is close."""
+    options = sorted(options)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}? (choose from {', '.join(options)})"
+    return f"; choose from {', '.join(options)}"
