@@ -1,0 +1,28 @@
+"""The environment: known, differentiable physics that asks for actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import equinox as eqx
+
+State = TypeVar("State")
+Obs = TypeVar("Obs")
+Action = TypeVar("Action")
+
+
+class AbstractEnvironment(eqx.Module, Generic[State, Obs, Action]):
+    """Differentiable physics for one sample. Its array leaves (physical constants, boundaries, steps) may be batched.
+
+    The state is a pytree of arrays. `step` receives a *feedback law* instead of an action and calls it whenever it needs
+    one: a Runge-Kutta environment at every stage, a zero-order hold once per step.
+    """
+
+    def observe(self, state: State) -> Obs:
+        """What the policy sees of a state."""
+        raise NotImplementedError
+
+    def step(self, state: State, feedback: Callable[[State], Action]) -> tuple[State, Action]:
+        """One time step. Returns the next state and the action to record (with several stages: the last one's)."""
+        raise NotImplementedError

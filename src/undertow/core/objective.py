@@ -1,0 +1,105 @@
+r"""Objectives: one number from a whole trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow.core.environment import AbstractEnvironment
+from undertow.core.unroll import Trajectory
+
+Cost = Callable[[Any], Float[Array, ""]]
+
+
+class Problem(eqx.Module):
+    """One sample of a task: where it starts, in which physics, and what its result is compared with.
+
+    `environment` may differ between the samples of a batch in its array leaves (boundaries, constants, steps); `reference` is
+    any pytree the objective knows what to do with, or None.
+    """
+
+    environment: AbstractEnvironment
+    state: Any
+    reference: Any = None
+
+
+class AbstractObjective(eqx.Module):
+    """A scalar to be made small, from the trajectory of one problem."""
+
+    def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
+        """The objective of one sample."""
+        raise NotImplementedError
+
+    def __add__(self, other: AbstractObjective) -> SumObjective:
+        return SumObjective((self, other), (1.0, 1.0))
+
+    def __rmul__(self, factor: float) -> SumObjective:
+        return SumObjective((self,), (factor,))
+
+
+class SumObjective(AbstractObjective):
+    r"""$\sum_i \lambda_i O_i$; also written `a + 0.1 * b`."""
+
+    parts: tuple[AbstractObjective, ...]
+    factors: tuple[float, ...]
+
+    def __call__(self, trajectory, problem):
+        """The weighted sum."""
+        return sum(f * part(trajectory, problem) for f, part in zip(self.factors, self.parts, strict=True))
+
+
+class FinalCost(AbstractObjective):
+    r"""$c(x_T)$ for a cost of one state."""
+
+    cost: Cost
+
+    def __call__(self, trajectory, problem):
+        """The cost of the last state."""
+        return self.cost(trajectory.final)
+
+
+class RunningCost(AbstractObjective):
+    r"""$\frac1T\sum_{t=1}^T c(x_t)$ (`mean`, default) or $\sum_{t=1}^T c(x_t)$ (`sum`)."""
+
+    cost: Cost
+    reduction: Literal["mean", "sum"] = eqx.field(static=True, default="mean")
+
+    def __check_init__(self):
+        require(self.reduction in ("mean", "sum"), f"reduction must be 'mean' or 'sum', got {self.reduction!r}")
+
+    def __call__(self, trajectory, problem):
+        """The accumulated cost of the states that were reached."""
+        costs = jax.vmap(self.cost)(trajectory.after)
+        return jnp.mean(costs) if self.reduction == "mean" else jnp.sum(costs)
+
+
+class ActionCost(AbstractObjective):
+    r"""Mean of $c^2$ over time and all entries of the action."""
+
+    def __call__(self, trajectory, problem):
+        """The mean square of the actions."""
+        leaves = jax.tree.leaves(trajectory.actions)
+        return sum(jnp.sum(x**2) for x in leaves) / sum(x.size for x in leaves)
+
+
+class ReferenceError(AbstractObjective):
+    r"""$\frac{1}{n}\sum_i |y_i - r_i|^p$ between something selected from the trajectory and the problem's reference.
+
+    **Arguments:** `select`: `trajectory -> array`; `target`: `reference -> array` of the same shape (default: the reference
+    itself); `power` $p$ (1 or 2).
+    """
+
+    select: Callable[[Trajectory], Array]
+    target: Callable[[Any], Array] = eqx.field(static=True, default=lambda reference: reference)
+    power: int = eqx.field(static=True, default=1)
+
+    def __call__(self, trajectory, problem):
+        """The mean error."""
+        error = self.select(trajectory) - self.target(problem.reference)
+        return jnp.mean(jnp.abs(error) if self.power == 1 else error**self.power)

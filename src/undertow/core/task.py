@@ -1,0 +1,95 @@
+"""A task: problems, a horizon and an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow._types import Key, Metrics
+from undertow.core.flow import FULL, GradientFlow
+from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.policy import AbstractPolicy
+from undertow.core.unroll import Rematerialise, Trajectory, rollout
+
+
+class Task(eqx.Module):
+    r"""What is to be learned: unroll a problem for `horizon` steps under a policy and make `objective` small.
+
+    **Arguments:** `objective`; `horizon` in steps; `sample`: `key -> Problem`, the distribution of problems (None if problems
+    are always given); `segment` and `rematerialise` as in [`unroll`][undertow.core.unroll.unroll].
+    """
+
+    objective: AbstractObjective
+    horizon: int = eqx.field(static=True)
+    sample: Callable[[Key], Problem] | None = None
+    segment: int | None = eqx.field(static=True, default=None)
+    rematerialise: Rematerialise = eqx.field(static=True, default="step")
+
+    def __check_init__(self):
+        require(self.horizon >= 1, f"horizon must be at least 1 step, got {self.horizon}")
+
+    def run(
+        self, policy: AbstractPolicy, problem: Problem, flow: GradientFlow = FULL, *, key: Key | None = None
+    ) -> Trajectory:
+        """The trajectory of one problem."""
+        return rollout(
+            problem.environment,
+            policy,
+            problem.state,
+            self.horizon,
+            flow=flow,
+            key=key,
+            segment=self.segment,
+            rematerialise=self.rematerialise,
+        )
+
+    def losses(
+        self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, *, key: Key | None = None
+    ) -> Float[Array, " batch"]:
+        """The objective of every problem of a batch (every array leaf of `problems` has a leading batch axis)."""
+
+        def one(problem, sample_key):
+            return self.objective(self.run(policy, problem, flow, key=sample_key), problem)
+
+        keys = None if key is None else jax.random.split(key, batch_size(problems))
+        return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None if keys is None else 0))(problems, keys)
+
+    def loss(
+        self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, *, key: Key | None = None
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Batch mean of the objective, and metrics: every sample's loss under `losses`."""
+        losses = self.losses(policy, flow, problems, key=key)
+        return jnp.mean(losses), {"losses": losses}
+
+
+def batch_size(problems: Problem) -> int:
+    """The length of the leading axis of a stacked batch. Raises `UndertowError` if the leaves do not share one."""
+    sizes = {x.shape[0] if x.ndim else None for x in jax.tree.leaves(eqx.filter(problems, eqx.is_array))}
+    require(
+        len(sizes) == 1 and None not in sizes,
+        f"a batch needs one common leading axis on every array, got leading sizes {sorted(map(str, sizes))}",
+    )
+    return sizes.pop()
+
+
+def stack_problems(problems: list[Problem]) -> Problem:
+    """One batch from single problems of the same structure (every array leaf gains a leading axis).
+
+    Plain numbers (floats) in the problems are turned into arrays, so that they may differ. **Raises:** `UndertowError` for
+    an empty list or problems whose structure differs (other grids, orders, flags).
+    """
+    require(len(problems) > 0, "cannot stack an empty list of problems")
+    arrays = [jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float) else x, p) for p in problems]
+    structures = {jax.tree.structure(p) for p in arrays}
+    require(len(structures) == 1, "problems of one batch must share grid, order and flags; these differ")
+    return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *arrays)
+
+
+def take(problems: Problem, index: Array) -> Problem:
+    """The problems at `index` (an integer or an array of them) of a stacked batch."""
+    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, problems)

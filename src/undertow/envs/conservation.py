@@ -1,0 +1,58 @@
+"""A conservation law as an environment: an agent at every cell face chooses the stencil weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow.core.environment import AbstractEnvironment
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
+from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.schemes.semidiscrete import SemiDiscrete, Stencils, Weights
+from undertow.schemes.solve import advance
+
+
+class FieldState(eqx.Module):
+    """Point values `u: "chan *cells"` at `time`."""
+
+    u: Float[Array, "chan *cells"]
+    time: Float[Array, ""]
+
+
+class Conservation(AbstractEnvironment[FieldState, Stencils, Weights]):
+    r"""A semi-discrete scheme marched in time, with the weights of every face and stage as the action.
+
+    - state: [`FieldState`][undertow.envs.conservation.FieldState];
+    - observation: one array per axis, `(2, chan, *faces, 2r-1)`, see
+        [`SemiDiscrete.stencils`][undertow.schemes.semidiscrete.SemiDiscrete.stencils];
+    - action: one array per axis, `(2, chan, *faces, r)`; asked for at every Runge-Kutta stage, the last stage's is recorded.
+
+    **Arguments:** `scheme`; `time_step` (`FixedStep` or `CFLStep`); `integrator` (default SSP-RK3).
+    """
+
+    scheme: SemiDiscrete
+    time_step: FixedStep | CFLStep
+    integrator: AbstractIntegrator = SSPRK3()
+
+    def initial(self, u0: Float[Array, "chan *cells"]) -> FieldState:
+        """The state with values `u0` at time 0. Raises `UndertowError` for a wrong shape."""
+        self.scheme.check_state(u0)
+        return FieldState(u0, jnp.zeros((), u0.dtype))
+
+    def observe(self, state: FieldState) -> Stencils:
+        """The split-flux stencils at every face."""
+        return self.scheme.stencils(state.u)
+
+    def step(self, state: FieldState, feedback: Callable[[FieldState], Weights]) -> tuple[FieldState, Weights]:
+        """One time step; the feedback law is asked at every stage."""
+        asked: list[Weights] = []
+
+        def choose(u: Array, stencils: Stencils) -> Weights:
+            asked.append(feedback(FieldState(u, state.time)))
+            return asked[-1]
+
+        u, time = advance(self.scheme, choose, self.integrator, self.time_step, state.u, state.time)
+        return FieldState(u, time), asked[-1]

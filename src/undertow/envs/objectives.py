@@ -1,0 +1,33 @@
+r"""Objectives of learned schemes: distance to a reference."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.unroll import Trajectory
+
+
+class FieldReference(eqx.Module):
+    """What a trajectory is compared with: `values: "saved chan *cells"` after the steps of the objective's `every`, and
+    `scale: ""`, the error of the baseline (WENO5-JS) on the same condition (1 where errors are not to be relative)."""
+
+    values: Float[Array, "saved chan *cells"]
+    scale: Float[Array, ""]
+
+
+class TrajectoryError(AbstractObjective):
+    r"""$\frac{1}{S}\sum_s \frac1n \sum_i |u_i(t_s) - r_i(t_s)| \,/\, \text{scale}$: the mean L1 error at the saved times over the
+    baseline's own, so that easy and hard conditions weigh alike.
+
+    **Arguments:** `every`: compare after every so many steps (the reference holds exactly those times).
+    """
+
+    every: int = eqx.field(static=True)
+
+    def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
+        """The relative error of one sample."""
+        u = trajectory.after.u[self.every - 1 :: self.every]
+        return jnp.mean(jnp.abs(u - problem.reference.values)) / problem.reference.scale

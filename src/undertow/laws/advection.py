@@ -1,0 +1,38 @@
+"""Linear advection."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow.laws.law import AbstractConservationLaw
+
+
+class LinearAdvection(AbstractConservationLaw):
+    r"""$u_t + \sum_d a_d\,u_{x_d} = \nu\,\nabla^2 u$.
+
+    **Arguments:** `velocity` $a$, a number for every axis or an array with one entry per axis (default 1); `viscosity`
+    $\nu$ (default 0).
+    """
+
+    velocity: float | Float[Array, " axes"] = 1.0
+    viscosity: float | Float[Array, ""] = 0.0
+    num_components: ClassVar[int] = 1
+
+    def _speed(self, axis: int) -> Array:
+        velocity = jnp.asarray(self.velocity)
+        return velocity if velocity.ndim == 0 else velocity[axis]
+
+    def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
+        r"""$a_d\,u$."""
+        return self._speed(axis).astype(u.dtype) * u
+
+    def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
+        r"""$|a_d|$ in every cell."""
+        return jnp.broadcast_to(jnp.abs(self._speed(axis)).astype(u.dtype), u.shape[1:])
+
+    def parity(self, axis: int) -> tuple[float, ...]:
+        """A passive scalar keeps its sign at a wall."""
+        return (1.0,)

@@ -1,0 +1,88 @@
+"""Uniform cell-centred grids in any number of dimensions."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from undertow._checks import UndertowError, require
+
+
+class UniformGrid(eqx.Module):
+    r"""A box of equal cells with unknowns at the cell centres,
+
+    $$x_i = x_\text{min} + (i + \tfrac12)\,\Delta x, \qquad \Delta x = (x_\text{max} - x_\text{min}) / N .$$
+
+    **Arguments:**
+
+    - `num_cells`: number of cells $N$, an integer for one axis or a tuple with one integer per axis.
+    - `lower`, `upper`: the ends of the domain, one number or one per axis. Default 0 and 1.
+
+    **Raises:** `UndertowError` for fewer than one cell, a non-integer count, or `upper <= lower`.
+
+    Everything is static: another grid is another compiled program.
+    """
+
+    num_cells: tuple[int, ...] = eqx.field(static=True)
+    lower: tuple[float, ...] = eqx.field(static=True)
+    upper: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        num_cells: int | tuple[int, ...],
+        lower: float | tuple[float, ...] = 0.0,
+        upper: float | tuple[float, ...] = 1.0,
+    ):
+        counts = num_cells if isinstance(num_cells, tuple) else (num_cells,)
+        for count in counts:
+            require(
+                isinstance(count, (int, np.integer)) and not isinstance(count, bool) and count >= 1,
+                f"num_cells must be a positive integer (or a tuple of them), got {num_cells!r}",
+            )
+        self.num_cells = tuple(int(c) for c in counts)
+        self.lower = self._per_axis("lower", lower)
+        self.upper = self._per_axis("upper", upper)
+        for low, high in zip(self.lower, self.upper, strict=True):
+            require(
+                math.isfinite(low) and math.isfinite(high) and high > low,
+                f"a grid needs finite ends with lower < upper, got lower={low:g}, upper={high:g}",
+            )
+
+    def _per_axis(self, name: str, value: float | tuple[float, ...]) -> tuple[float, ...]:
+        values = value if isinstance(value, tuple) else (value,) * len(self.num_cells)
+        if len(values) != len(self.num_cells):
+            raise UndertowError(f"{name} has {len(values)} entries for a grid with {len(self.num_cells)} axes")
+        return tuple(float(v) for v in values)
+
+    @property
+    def num_axes(self) -> int:
+        """Number of space dimensions."""
+        return len(self.num_cells)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Cell size along each axis."""
+        return tuple((b - a) / n for a, b, n in zip(self.lower, self.upper, self.num_cells, strict=True))
+
+    @property
+    def dx(self) -> float:
+        """The smallest cell size over the axes."""
+        return min(self.spacing)
+
+    @property
+    def cell_volume(self) -> float:
+        """Product of the cell sizes."""
+        return math.prod(self.spacing)
+
+    def centers(self, axis: int = 0) -> Float[np.ndarray, " cells"]:
+        """Cell centres along one axis, shape `(num_cells[axis],)`, float64."""
+        low, high, n = self.lower[axis], self.upper[axis], self.num_cells[axis]
+        return low + (np.arange(n) + 0.5) * ((high - low) / n)
+
+    def refine(self, factor: int) -> UniformGrid:
+        """The grid with every cell cut into `factor` (along each axis). Odd factors keep the old centres as centres."""
+        require(isinstance(factor, int) and factor >= 1, f"factor must be a positive integer, got {factor!r}")
+        return UniformGrid(tuple(n * factor for n in self.num_cells), self.lower, self.upper)

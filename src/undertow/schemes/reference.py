@@ -1,0 +1,71 @@
+"""Reference solutions on finer grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow.numerics.integrator import AbstractIntegrator
+from undertow.numerics.timestep import FixedStep
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import Solution, solve
+from undertow.schemes.weights import AbstractWeights
+
+
+def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
+    """The same scheme on a grid with every cell cut into `factor`; an odd factor keeps the old centres."""
+    require(factor % 2 == 1, f"refinement factor must be odd so that cell centres stay cell centres, got {factor}")
+    return SemiDiscrete(
+        scheme.law,
+        scheme.grid.refine(factor),
+        scheme.boundary,
+        order=scheme.order,
+        speed=scheme.speed,
+        source=scheme.source,
+    )
+
+
+def sample_centers(fine: Float[Array, "... fine_cells"], factor: int, num_axes: int = 1) -> Array:
+    """Every `factor`-th value along the last `num_axes` axes, starting at the centre of the first coarse cell."""
+    for axis in range(fine.ndim - num_axes, fine.ndim):
+        fine = jax.lax.slice_in_dim(fine, factor // 2, fine.shape[axis], stride=factor, axis=axis)
+    return fine
+
+
+def fine_reference(
+    scheme: SemiDiscrete,
+    weights: AbstractWeights,
+    condition: Callable[[Array], Array],
+    *,
+    factor: int,
+    steps: int,
+    dt: float | Float[Array, ""],
+    integrator: AbstractIntegrator | None = None,
+    save_every: int | None = None,
+) -> Solution:
+    r"""Solve on a grid `factor` times finer with `factor` times as many steps, and sample the coarse cell centres.
+
+    **Arguments:** `scheme` the coarse scheme; `weights` as in `solve`; `condition` the initial point values as a function of
+    the cell centres `(cells,)` (1D grids); `factor` odd; `steps` and `dt` the *coarse* time steps;
+    `save_every` in coarse steps.
+
+    **Returns:** a `Solution` on the coarse grid. **Raises:** `UndertowError` for an even factor.
+    """
+    fine = refined(scheme, factor)
+    require(scheme.grid.num_axes == 1, f"fine_reference covers 1D grids, got {scheme.grid.num_axes} axes")
+    u0 = condition(jnp.asarray(fine.grid.centers()))[None]
+    kept = None if save_every is None else save_every * factor
+    out = solve(
+        fine,
+        weights,
+        u0,
+        steps=steps * factor,
+        time_step=FixedStep(jnp.asarray(dt) / factor),
+        integrator=integrator,
+        save_every=kept,
+    )
+    return Solution(out.times, sample_centers(out.values, factor))

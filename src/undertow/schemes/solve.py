@@ -1,0 +1,120 @@
+"""The plain solver: a scheme and weights marched in time. No learning in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from undertow._checks import NonFiniteError, UndertowError, require
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
+from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.weights import AbstractWeights
+
+
+class Solution(eqx.Module):
+    """States that a solver run kept: `times: "saved"` and `values: "saved chan *cells"`, the initial state first."""
+
+    times: Float[Array, " saved"]
+    values: Float[Array, "saved chan *cells"]
+
+
+def advance(
+    scheme: SemiDiscrete,
+    choose: Callable[[Array, tuple], tuple],
+    integrator: AbstractIntegrator,
+    time_step: FixedStep | CFLStep,
+    u: Float[Array, "chan *cells"],
+    time: Float[Array, ""],
+) -> tuple[Float[Array, "chan *cells"], Float[Array, ""]]:
+    """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time."""
+    speed = scheme.speed_over_dx(u) if time_step.needs_speed else jnp.zeros((), u.dtype)
+    dt = time_step(speed, time).astype(u.dtype)
+    new = integrator.step(lambda v, t: scheme.rate(v, t, choose), u, time, dt)
+    return new, time + dt
+
+
+def solve(
+    scheme: SemiDiscrete,
+    weights: AbstractWeights,
+    u0: Float[Array, "chan *cells"],
+    *,
+    steps: int,
+    time_step: FixedStep | CFLStep,
+    integrator: AbstractIntegrator | None = None,
+    save_every: int | None = None,
+) -> Solution:
+    r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
+
+    **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`); `u0` the
+    point values at $t=0$, shape `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3);
+    `save_every`: keep every so many steps (default: only the first and the last state).
+
+    **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or an order that does not fit.
+    """
+    scheme.check_state(u0)
+    require(weights.order == scheme.order, f"weights of order {weights.order} in a scheme of order {scheme.order}")
+    require(steps >= 0, f"steps must not be negative, got {steps}")
+    every = max(steps, 1) if save_every is None else save_every
+    require(every >= 1, f"save_every must be at least 1, got {every}")
+    integrator = SSPRK3() if integrator is None else integrator
+
+    def choose(u: Array, stencils: tuple) -> tuple:
+        return tuple(weights(s) for s in stencils)
+
+    def one(carry, _):
+        return advance(scheme, choose, integrator, time_step, *carry), None
+
+    def chunk(length):
+        def run(carry, _):
+            carry, _ = jax.lax.scan(one, carry, length=length)
+            return carry, carry
+
+        return run
+
+    start = (u0, jnp.zeros((), u0.dtype))
+    carry, (values, times) = jax.lax.scan(chunk(every), start, length=steps // every)
+    values = jnp.concatenate([u0[None], values])
+    times = jnp.concatenate([jnp.zeros((1,), u0.dtype), times])
+    if steps % every:
+        u, time = chunk(steps % every)(carry, None)[0]
+        values, times = jnp.concatenate([values, u[None]]), jnp.concatenate([times, time[None]])
+    return Solution(times, values)
+
+
+def check_courant(scheme: SemiDiscrete, u0: Float[Array, "chan *cells"], dt: float, *, limit: float = 2.0) -> float:
+    r"""The Courant number $\Delta t \max|\lambda|/\Delta x$ of a fixed step at the initial state.
+
+    **Raises:** `UndertowError` if it is above `limit` (2: far above what any integrator here is stable for), or if `u0` is
+    not finite; the error names the first bad cell.
+    """
+    check_finite(u0)
+    courant = float(scheme.speed_over_dx(u0)) * dt
+    if courant > limit:
+        raise UndertowError(
+            f"dt={dt:g} gives a Courant number of {courant:.3g}, far above 1: take dt <= {dt / courant:.3g} or fewer cells"
+        )
+    return courant
+
+
+def check_finite(u: Array, *, step: int | None = None) -> None:
+    """Raise `NonFiniteError` naming the first cell of a state (or the first sample and cell of a batch) that is not finite.
+
+    **Arguments:** `u` of shape `(components, *cells)`.
+    """
+    bad = np.argwhere(~np.isfinite(np.asarray(u)))
+    if len(bad):
+        component, *cell = (int(i) for i in bad[0])
+        value = float(np.asarray(u)[tuple(bad[0])])
+        where = cell[0] if len(cell) == 1 else tuple(cell)
+        what = "the initial state" if step is None else f"the state after step {step}"
+        raise NonFiniteError(
+            f"{what} is {value} in cell {where} (component {component}); {len(bad)} values are not finite",
+            step=step or 0,
+            cell=where,
+        )

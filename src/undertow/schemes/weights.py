@@ -1,0 +1,205 @@
+r"""Stencil weights of the classical schemes, as functions of one stencil.
+
+Every class maps `stencil: "*batch 2r-1"`, read from upwind to downwind, to `weights: "*batch r"`, substencil 0 the most upwind
+one. They are parameter-free policies too: see `undertow.policies.classical`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow._checks import UndertowError, require
+from undertow.schemes.coefficients import substencil_width, weno_coefficients
+
+# Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29: tau = |sum_k c_k beta_k|, by r.
+_TAU = {
+    2: (1, -1),
+    3: (1, 0, -1),
+    4: (1, 3, -3, -1),
+    5: (1, 2, -6, 2, 1),
+    6: (1, 1, -8, 8, -1, -1),
+    7: (1, 36, 135, 0, -135, -36, -1),
+}
+
+
+def smoothness(stencil: Float[Array, "*batch stencil"], order: int) -> list[Float[Array, "*batch"]]:
+    r"""The Jiang-Shu smoothness indicators $\beta_0 .. \beta_{r-1}$ of one stencil, as sums of squares of differences.
+
+    **Reference:** Jiang and Shu (1996), eq. 3.1.
+    """
+    table = weno_coefficients(order)
+    r = substencil_width(order)
+    delta = [stencil[..., m + 1] - stencil[..., m] for m in range(order - 1)]
+    betas = []
+    for k in range(r):
+        beta = jnp.zeros((), stencil.dtype)
+        for j in range(r - 1):
+            row = table.smoothness_squares[k, j]
+            inner = delta[k + j]  # the pivot, coefficient 1
+            for m in range(j + 1, r - 1):
+                inner = inner + float(row[m]) * delta[k + m]
+            beta = beta + float(table.smoothness_scales[k, j]) * (inner * inner)
+        betas.append(beta)
+    return betas
+
+
+def _normalised(alphas: list[Array]) -> Array:
+    total = alphas[0]
+    for alpha in alphas[1:]:
+        total = total + alpha
+    inverse = 1 / total
+    return jnp.stack([alpha * inverse for alpha in alphas], axis=-1)
+
+
+class AbstractWeights(eqx.Module):
+    """Weights of the substencils as a function of one stencil."""
+
+    order: eqx.AbstractVar[int]
+
+    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+        """`"*batch 2r-1"` values from upwind to downwind to `"*batch r"` weights."""
+        raise NotImplementedError
+
+
+class FixedWeights(AbstractWeights):
+    """The same weights at every face. Use the functions below to make the named ones."""
+
+    values: tuple[float, ...] = eqx.field(static=True)
+    order: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        r = substencil_width(self.order)
+        require(len(self.values) == r, f"order {self.order} has {r} substencils, got {len(self.values)} weights")
+
+    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+        """The fixed weights, broadcast."""
+        values = jnp.asarray(self.values, stencil.dtype)
+        return jnp.broadcast_to(values, (*stencil.shape[:-1], len(self.values)))
+
+
+def linear(order: int) -> FixedWeights:
+    r"""The optimal linear weights $d_k$: the upwind scheme of formal order 2r-1, no shock capturing."""
+    return FixedWeights(tuple(weno_coefficients(order).linear_weights.tolist()), order)
+
+
+def equal(order: int) -> FixedWeights:
+    """Weight 1/r on every substencil."""
+    r = substencil_width(order)
+    return FixedWeights((1 / r,) * r, order)
+
+
+def stationary(order: int) -> FixedWeights:
+    """All weights zero: no flux, nothing moves (a baseline of the published comparison; not consistent)."""
+    return FixedWeights((0.0,) * substencil_width(order), order)
+
+
+def one_sided(order: int, which: Literal["left", "middle", "right"]) -> FixedWeights:
+    """All weight on the most upwind (`left`), the middle (index r // 2) or the most downwind (`right`) substencil."""
+    r = substencil_width(order)
+    places = {"left": 0, "middle": r // 2, "right": r - 1}
+    if which not in places:
+        raise UndertowError(f"which must be 'left', 'middle' or 'right', got {which!r}")
+    return FixedWeights(tuple(float(k == places[which]) for k in range(r)), order)
+
+
+class WenoJS(AbstractWeights):
+    r"""Jiang-Shu weights, $w_k = \alpha_k / \sum_m \alpha_m$ with
+
+    $$\alpha_k = \frac{d_k}{(\epsilon + \beta_k)^2}\quad(\texttt{textbook}), \qquad
+      \alpha_k = \frac{d_k}{\epsilon + \beta_k^2}\quad(\texttt{original}).$$
+
+    **Arguments:** `order` (default 5); `epsilon`, default 1e-6; `form`, default `textbook`.
+
+    The textbook form with $\epsilon = 10^{-6}$ is differentiable everywhere, constant states included. The `original` form
+    (the code of arXiv 2203.08937, with $\epsilon = 10^{-16}$: `WenoJS(5, 1e-16, "original")`) has derivatives of up to 6e23
+    near $\beta = 6\cdot10^{-9}$: at nearly constant states its gradient is round-off. Do not learn through it unless you
+    want to reproduce the published set-up.
+
+    **Reference:** Jiang and Shu (1996), J. Comput. Phys. 126, 202-228, eqs. 2.16 and 3.1.
+    """
+
+    order: int = eqx.field(static=True, default=5)
+    epsilon: float = eqx.field(static=True, default=1e-6)
+    form: Literal["textbook", "original"] = eqx.field(static=True, default="textbook")
+
+    def __check_init__(self):
+        substencil_width(self.order)
+        require(self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
+        require(self.form in ("textbook", "original"), f"form must be 'textbook' or 'original', got {self.form!r}")
+
+    def unnormalised(self, stencil: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
+        r"""$\alpha_0 .. \alpha_{r-1}$."""
+        d = weno_coefficients(self.order).linear_weights
+        if self.form == "textbook":
+            return [float(dk) / (self.epsilon + b) ** 2 for dk, b in zip(d, smoothness(stencil, self.order), strict=True)]
+        return [float(dk) / (self.epsilon + b * b) for dk, b in zip(d, smoothness(stencil, self.order), strict=True)]
+
+    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+        """`"*batch 2r-1"` to `"*batch r"`."""
+        return _normalised(self.unnormalised(stencil))
+
+
+class WenoZ(AbstractWeights):
+    r"""WENO-Z weights, $\alpha_k = d_k\,\big(1 + (\tau / (\beta_k + \epsilon))^p\big)$ with the global indicator
+    $\tau = |\sum_k c_k \beta_k|$ ($|\beta_0 - \beta_2|$ at order 5).
+
+    **Arguments:** `order` (default 5); `epsilon`, default 1e-6, which keeps the weights differentiable at constant states;
+    `power` $p$, default 2 (design order at critical points for order 5).
+
+    **Reference:** Borges, Carmona, Costa and Don (2008), J. Comput. Phys. 227, 3191-3211, eqs. 25-28; Castro, Costa and Don
+    (2011), J. Comput. Phys. 230, 1766-1792, for the other orders.
+    """
+
+    order: int = eqx.field(static=True, default=5)
+    epsilon: float = eqx.field(static=True, default=1e-6)
+    power: int = eqx.field(static=True, default=2)
+
+    def __check_init__(self):
+        substencil_width(self.order)
+        require(self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
+        require(self.power in (1, 2, 3, 4, 5, 6), f"power must be an integer from 1 to 6, got {self.power!r}")
+
+    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+        """`"*batch 2r-1"` to `"*batch r"`."""
+        betas = smoothness(stencil, self.order)
+        tau = jnp.zeros((), stencil.dtype)
+        for c, beta in zip(_TAU[substencil_width(self.order)], betas, strict=True):
+            if c:
+                tau = tau + float(c) * beta
+        tau = jnp.abs(tau) if self.power % 2 else tau
+        d = weno_coefficients(self.order).linear_weights
+        return _normalised(
+            [float(dk) * (1 + (tau / (b + self.epsilon)) ** self.power) for dk, b in zip(d, betas, strict=True)]
+        )
+
+
+def reconstruct(
+    stencil: Float[Array, "*batch stencil"], weights: Float[Array, "*batch r"]
+) -> Float[Array, "*batch"]:
+    r"""The face value $\sum_k w_k\,\hat q_k$ with the substencil reconstructions $\hat q_k = \sum_l a_{kl}\,q_{k+l}$.
+
+
+    """
+    r = weights.shape[-1]
+    table = weno_coefficients(2 * r - 1).reconstruction
+    total = None
+    for k in range(r):
+        inner = float(table[k, 0]) * stencil[..., k]
+        for m in range(1, r):
+            inner = inner + float(table[k, m]) * stencil[..., k + m]
+        term = weights[..., k] * inner
+        total = term if total is None else total + term
+    assert total is not None
+    return total
+
+
+def log_weights(weights: WenoJS, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+    r"""$\log \alpha_k$ up to a constant: the logits that make a softmax equal to the Jiang-Shu weights."""
+    alphas = jnp.stack(weights.unnormalised(stencil), axis=-1)
+    return jnp.log(alphas)
+
+
