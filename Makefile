@@ -39,10 +39,10 @@ train: setup ## train PRESET (burgers) and show the result; ARGS="--seed 1"
 	$(VENV)/bin/undertow train $(PRESET) $(ARGS)
 
 test: $(VENV)/.dev ## run the test suite
-	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal$(if $(ARGS), $(ARGS))
 
 lint: $(VENV)/.dev ## check style and formatting
-	$(RUN) -m ruff check .
+	$(RUN) -m ruff check --output-format concise .
 	$(RUN) -m ruff format --check .
 
 format: $(VENV)/.dev ## repair formatting and what else can be repaired
@@ -77,7 +77,7 @@ $(VENV)/made-for:
 	    "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
-	$(PYTHON) -m venv $(if $(wildcard $(VENV)/made-for),--clear) $(VENV)
+	$(PYTHON) -m venv $(if $(wildcard $(VENV)/made-for),--clear )$(VENV)
 	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@
 
 $(VENV)/.core: $(VENV)/made-for requirements/core.txt
