@@ -1,5 +1,3 @@
 """Validation runs under the settings, and with the fixtures, of the tests."""
 
-from tests.conftest import reference_dir
-
-__all__ = ["reference_dir"]
+from tests.conftest import *  # noqa: F403
