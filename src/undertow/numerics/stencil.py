@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -19,3 +20,23 @@ def face_slices(
     cells = padded.shape[axis + 1] - 2 * ghost
     start = ghost - width // 2
     return [jax.lax.slice_in_dim(padded, start + m, start + m + cells + 1, axis=axis + 1) for m in range(width)]
+
+
+def unstack(x: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
+    """The entries along the last axis as a list. The inverse of `jnp.stack(..., axis=-1)`, and unlike indexing so in
+    the backward pass too, where every index would become an array of zeros around one slice."""
+    return [jnp.squeeze(part, -1) for part in jax.lax.split(x, (1,) * x.shape[-1], axis=x.ndim - 1)]
+
+
+def softmax_last(logits: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batch"]]:
+    r"""$e^{l_k} / \sum_m e^{l_m}$ of a short list of logits, shifted by their maximum."""
+    largest = logits[0]
+    for logit in logits[1:]:
+        largest = jnp.maximum(largest, logit)
+    largest = jax.lax.stop_gradient(largest)
+    powers = [jnp.exp(logit - largest) for logit in logits]
+    total = powers[0]
+    for power in powers[1:]:
+        total = total + power
+    inverse = 1 / total
+    return [power * inverse for power in powers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -26,10 +27,14 @@ def z_score(x: Float[Array, "*batch stencil"], *, epsilon: float = 1e-10, clip: 
     return jnp.clip(scaled, -clip, clip) if x.shape[-1] > clip**2 else scaled
 
 
-def smooth_z_score(x: Float[Array, "*batch stencil"], *, epsilon: float) -> Float[Array, "*batch stencil"]:
-    r"""$z = (x - \bar x) / \sqrt{\sigma^2 + \varepsilon^2}$ over the last axis: smooth everywhere, constant stencils included.
+def smooth_z_score(x: list[Float[Array, "*batch"]], *, epsilon: float) -> list[Float[Array, "*batch"]]:
+    r"""$z_m = (x_m - \bar x) / \sqrt{\sigma^2 + \varepsilon^2}$ over the entries of a list: smooth everywhere, constant
+    stencils included.
 
     Variations well above $\varepsilon$ are scaled to order one, those below fade to 0.
     """
-    centred = x - jnp.mean(x, axis=-1, keepdims=True)
-    return centred / jnp.sqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + epsilon**2)
+    mean = sum(x[1:], x[0]) / len(x)
+    centred = [v - mean for v in x]
+    squares = [v * v for v in centred]
+    inverse = jax.lax.rsqrt(sum(squares[1:], squares[0]) / len(x) + epsilon**2)
+    return [v * inverse for v in centred]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from undertow._checks import require
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
+from undertow.numerics.stencil import softmax_last, unstack
 from undertow.policies.classical import Stencils, Weights
 from undertow.policies.network import MLP
 from undertow.policies.normalise import smooth_z_score, z_score
@@ -59,8 +60,8 @@ class PairedPolicy(AbstractPolicy):
             z = z_score(stencil)
             logits = self.network(jnp.concatenate([z[0], z[1]], axis=-1))
             logits = _noisy(logits, self.noise, key, axis)
-            r = logits.shape[-1] // 2
-            out.append(jnp.stack([jax.nn.softmax(logits[..., :r]), jax.nn.softmax(logits[..., r:])]))
+            plus, minus = jnp.split(logits, 2, axis=-1)
+            out.append(jnp.stack([_softmax(plus), _softmax(minus)]))
         return tuple(out)
 
 
@@ -104,15 +105,19 @@ class DirectionalPolicy(AbstractPolicy):
 
     def logits(self, stencil: Float[Array, "*sites stencil"]) -> Float[Array, "*sites r"]:
         """What goes into the softmax."""
-        logits = self.network(smooth_z_score(stencil, epsilon=self.epsilon))
-        return logits if self.prior is None else logits + log_weights(self.prior, stencil)
+        logits = self.network(jnp.stack(smooth_z_score(unstack(stencil), epsilon=self.epsilon), axis=-1))
+        return logits if self.prior is None else logits + jnp.stack(log_weights(self.prior, stencil), axis=-1)
 
     def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
         """Weights for every axis."""
         return tuple(
-            jax.nn.softmax(_noisy(self.logits(stencil), self.noise, key, axis))
+            _softmax(_noisy(self.logits(stencil), self.noise, key, axis))
             for axis, stencil in enumerate(observation)
         )
+
+
+def _softmax(logits: Float[Array, "*sites r"]) -> Float[Array, "*sites r"]:
+    return jnp.stack(softmax_last(unstack(logits)), axis=-1)
 
 
 def _noisy(logits: Array, noise: float, key: Key | None, axis: int) -> Array:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
+from undertow.numerics.stencil import unstack
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
 
 # Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29: tau = |sum_k c_k beta_k|, by r.
@@ -33,7 +34,8 @@ def smoothness(stencil: Float[Array, "*batch stencil"], order: int) -> list[Floa
     """
     table = weno_coefficients(order)
     r = substencil_width(order)
-    delta = [stencil[..., m + 1] - stencil[..., m] for m in range(order - 1)]
+    q = unstack(stencil)
+    delta = [q[m + 1] - q[m] for m in range(order - 1)]
     betas = []
     for k in range(r):
         beta = jnp.zeros((), stencil.dtype)
@@ -83,18 +85,18 @@ class FixedWeights(AbstractWeights):
 
 def linear(order: int) -> FixedWeights:
     r"""The optimal linear weights $d_k$: the upwind scheme of formal order 2r-1, no shock capturing."""
-    return FixedWeights(tuple(weno_coefficients(order).linear_weights.tolist()), order)
+    return FixedWeights(values=tuple(weno_coefficients(order).linear_weights.tolist()), order=order)
 
 
 def equal(order: int) -> FixedWeights:
     """Weight 1/r on every substencil."""
     r = substencil_width(order)
-    return FixedWeights((1 / r,) * r, order)
+    return FixedWeights(values=(1 / r,) * r, order=order)
 
 
 def stationary(order: int) -> FixedWeights:
     """All weights zero: no flux, nothing moves (a baseline of the published comparison; not consistent)."""
-    return FixedWeights((0.0,) * substencil_width(order), order)
+    return FixedWeights(values=(0.0,) * substencil_width(order), order=order)
 
 
 def one_sided(order: int, which: Literal["left", "middle", "right"]) -> FixedWeights:
@@ -103,7 +105,7 @@ def one_sided(order: int, which: Literal["left", "middle", "right"]) -> FixedWei
     places = {"left": 0, "middle": r // 2, "right": r - 1}
     if which not in places:
         raise UndertowError(f"which must be 'left', 'middle' or 'right', got {which!r}")
-    return FixedWeights(tuple(float(k == places[which]) for k in range(r)), order)
+    return FixedWeights(values=tuple(float(k == places[which]) for k in range(r)), order=order)
 
 
 class WenoJS(AbstractWeights):
@@ -186,20 +188,20 @@ def reconstruct(
     """
     r = weights.shape[-1]
     table = weno_coefficients(2 * r - 1).reconstruction
+    q, w = unstack(stencil), unstack(weights)
     total = None
     for k in range(r):
-        inner = float(table[k, 0]) * stencil[..., k]
+        inner = float(table[k, 0]) * q[k]
         for m in range(1, r):
-            inner = inner + float(table[k, m]) * stencil[..., k + m]
-        term = weights[..., k] * inner
+            inner = inner + float(table[k, m]) * q[k + m]
+        term = w[k] * inner
         total = term if total is None else total + term
     assert total is not None
     return total
 
 
-def log_weights(weights: WenoJS, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
-    r"""$\log \alpha_k$ up to a constant: the logits that make a softmax equal to the Jiang-Shu weights."""
-    alphas = jnp.stack(weights.unnormalised(stencil), axis=-1)
-    return jnp.log(alphas)
+def log_weights(weights: WenoJS, stencil: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
+    r"""$\log \alpha_0 .. \log \alpha_{r-1}$: the logits that make a softmax equal to the Jiang-Shu weights."""
+    return [jnp.log(alpha) for alpha in weights.unnormalised(stencil)]
 
 

@@ -1,0 +1,119 @@
+"""Batches of conservation-law problems, with their truth and the baseline's own error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow.core.objective import Problem
+from undertow.envs.conservation import Conservation, FieldState
+from undertow.envs.objectives import FieldReference
+from undertow.laws.burgers_exact import burgers_exact
+from undertow.laws.conditions import AbstractCondition
+from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.boundary import Boundary, boundary
+from undertow.numerics.grid import UniformGrid
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
+from undertow.numerics.timestep import FixedStep
+from undertow.schemes.reference import fine_reference
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import solve
+from undertow.schemes.splitting import AbstractSpeed
+from undertow.schemes.weights import AbstractWeights, WenoJS
+
+Truth = Literal["exact", "fine"]
+
+
+def mixed_boundary(condition: AbstractCondition, ghost: int) -> Boundary:
+    """The boundary of one condition as data: where the condition's own name is `mixed`, its `periodic` leaf decides."""
+    if condition.boundary != "mixed":
+        return boundary(condition.boundary, ghost=ghost)
+    closed, opened = boundary("periodic", ghost=ghost), boundary("outflow", ghost=ghost)
+    return jax.tree.map(lambda a, b: jnp.where(condition.periodic > 0, a, b), closed, opened)
+
+
+class Discretised(eqx.Module):
+    r"""How conditions become problems: law, cells, steps, and what counts as the truth.
+
+    **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, for inviscid Burgers) or `fine`
+    (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
+    at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order).
+    """
+
+    law: AbstractConservationLaw
+    num_cells: int = eqx.field(static=True)
+    steps: int = eqx.field(static=True)
+    end_time: float = eqx.field(static=True)
+    order: int = eqx.field(static=True, default=5)
+    integrator: AbstractIntegrator = SSPRK3()
+    speed: AbstractSpeed | None = None
+    truth: Truth = eqx.field(static=True, default="exact")
+    refinement: int = eqx.field(static=True, default=9)
+    every: int | None = eqx.field(static=True, default=None)
+    baseline: AbstractWeights | None = None
+
+    def __check_init__(self):
+        require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
+        require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
+
+    def environment(self, condition: AbstractCondition) -> Conservation:
+        """The environment of one condition: its boundary on its domain."""
+        grid = UniformGrid(self.num_cells, *condition.domain)
+        ghost = (self.order + 1) // 2 + 1
+        scheme = SemiDiscrete(
+            self.law, grid, (mixed_boundary(condition, ghost),), order=self.order, speed=self.speed
+        )
+        return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
+
+    def problem(self, condition: AbstractCondition) -> Problem:
+        """The problem of one condition; `vmap` over a batch of conditions gives a batch of problems."""
+        environment = self.environment(condition)
+        scheme = environment.scheme
+        u0 = condition(jnp.asarray(scheme.grid.centers()))[None]
+        truth = self.reference(condition, environment)
+        baseline = WenoJS(self.order) if self.baseline is None else self.baseline
+        own = solve(
+            scheme,
+            baseline,
+            u0,
+            steps=self.steps,
+            time_step=environment.time_step,
+            integrator=self.integrator,
+            save_every=self._every,
+        ).values[1:]
+        scale = jnp.mean(jnp.abs(own - truth))
+        return Problem(environment, FieldState(u0, jnp.zeros((), u0.dtype)), FieldReference(truth, scale))
+
+    @property
+    def _every(self) -> int:
+        return self.steps if self.every is None else self.every
+
+    def reference(self, condition: AbstractCondition, environment: Conservation) -> Float[Array, "saved chan cells"]:
+        """The truth at the compared times."""
+        times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
+        x = jnp.asarray(environment.scheme.grid.centers())
+        if self.truth == "exact":
+            return jax.lax.map(lambda t: burgers_exact(condition, x, t), times)[:, None, :]
+        return fine_reference(
+            environment.scheme,
+            WenoJS(self.order),
+            condition,
+            factor=self.refinement,
+            steps=self.steps,
+            dt=self.end_time / self.steps,
+            integrator=self.integrator,
+            save_every=self._every,
+        ).values[1:]
+
+
+def make_pool(discretised: Discretised, conditions: AbstractCondition, *, chunk: int = 32) -> Problem:
+    """Problems for a batch of conditions (a leading axis on every array leaf), `chunk` of them at a time."""
+    build: Callable = eqx.filter_jit(lambda c: jax.lax.map(discretised.problem, c, batch_size=chunk))
+    return build(conditions)

@@ -1,0 +1,129 @@
+"""Files that are either there and whole, or not there: atomic writes, and JSON that any reader accepts."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from undertow._checks import UndertowError
+
+# What fsync answers on file systems that cannot flush a directory. A real input/output error is not among them.
+_CANNOT_FLUSH_A_DIRECTORY = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def write_error(path: Path, error: OSError) -> UndertowError:
+    """The one-line error for a file that could not be written: which file, and the system's reason."""
+    hints = {
+        errno.ENOSPC: "; free some space and start again",
+        errno.EDQUOT: "; free some of your quota and start again",
+        errno.EROFS: "; choose a directory that can be written",
+        errno.EACCES: "; choose a directory that you may write to",
+        errno.EPERM: "; choose a directory that you may write to",
+    }
+    return UndertowError(f"cannot write {path}: {_reason(error)}{hints.get(error.errno or 0, '')}")
+
+
+def read_error(path: Path, error: OSError) -> UndertowError:
+    """The one-line error for a file that could not be read: which file, and the system's reason."""
+    return UndertowError(f"cannot read {path}: {_reason(error)}")
+
+
+def atomic_write_bytes(path: Path | str, data: bytes) -> None:
+    """Put `data` at `path` so that every reader, at every instant, sees the old file whole or the new file whole.
+
+    The bytes go to a temporary file in the same directory (a rename is atomic only within one file system) and are
+    flushed to the disk *before* the rename: otherwise the new name could reach the disk ahead of its contents. The
+    directory is flushed after it, so that the rename itself survives a power cut.
+
+    **Raises** `UndertowError` with the system's reason (disk full, read-only, no such directory). The file that was
+    there before is then untouched and the temporary file is gone. It is gone after an interrupt, too.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _flush_directory(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def atomic_write_text(path: Path | str, text: str) -> None:
+    """`atomic_write_bytes` of `text` in UTF-8."""
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    r"""`value` as JSON that every reader accepts.
+
+    Tuples become lists, paths and other keys strings, numpy and jax scalars numbers, arrays nested lists. JSON has no
+    word for what is not finite, so these are written as the strings "nan", "inf" and "-inf", which `float` reads back.
+
+    **Raises** `UndertowError` for anything else, naming where it stands.
+    """
+    return json.dumps(_plain(value, "value"), indent=indent, allow_nan=False)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; one-line errors for a missing, unreadable or damaged file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UndertowError(f"{path} is missing") from None
+    except OSError as error:
+        raise read_error(path, error) from error
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise UndertowError(f"{path} is damaged: it is not valid JSON ({error})") from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _flush_directory(folder: Path) -> None:
+    if os.name == "nt":  # directories cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH_A_DIRECTORY:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__jax_array__") or hasattr(value, "devices"):
+        return _plain(np.asarray(value).tolist(), where)
+    raise UndertowError(
+        f"{where} cannot be written as JSON: expected numbers, strings, lists and dictionaries, "
+        f"got {type(value).__name__}"
+    )

@@ -1,0 +1,311 @@
+"""Checkpoints: any pytree of arrays as one file that is whole or absent, and the n best of a run by a named metric.
+
+A checkpoint is a safetensors file. Its tensors are the leaves, named by their path in the tree (`.layers[0].weight`).
+Its metadata hold the format's version, the leaves' types, the caller's own JSON metadata, the versions it was written
+by, and a SHA-256 over the whole file in which the digest's own 64 characters count as zeros: no byte can change unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import UndertowError, require
+from undertow.training import _safetensors
+from undertow.training._files import atomic_write_bytes, read_error, to_json, write_error
+from undertow.training._machine import package_version
+
+__all__ = [
+    "SUFFIX",
+    "BestCheckpoints",
+    "Ranked",
+    "load_checkpoint",
+    "rank_checkpoints",
+    "read_metadata",
+    "save_checkpoint",
+]
+
+Tree = TypeVar("Tree")
+SUFFIX = ".safetensors"
+FORMAT_VERSION = 1
+
+_log = logging.getLogger(__name__)
+_NO_DIGEST = "0" * 64
+# The digest is the first thing of the header, so it stands at the same place in every file.
+_DIGEST_AT = slice(8 + len('{"__metadata__":{"sha256":"'), 8 + len('{"__metadata__":{"sha256":"') + 64)
+
+
+def save_checkpoint(path: Path | str, tree: Any, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write the numbers of a pytree to `path`, atomically: a reader finds the old file or the new one, never a part.
+
+    **Arguments**
+
+    - `path`: the file; its directory must exist. An older file of that name is replaced.
+    - `tree`: any pytree. jax and numpy arrays of every dtype, random key arrays and Python numbers are stored bit for
+        bit; other leaves (functions, strings) are not, and are taken from `like` on loading.
+    - `metadata`: a JSON dictionary that comes back from `load_checkpoint` and `read_metadata`. Numbers that are not
+        finite come back as strings.
+
+    **Raises** `UndertowError` with the system's reason if the file cannot be written (disk full, read-only): the older
+    file is then untouched, and nothing is left beside it.
+    """
+    tensors, leaves = {}, {}
+    for name, leaf in _stored_leaves(tree):
+        leaves[name] = _describe(leaf)
+        tensors[name] = _to_tensor(name, leaf)
+    about = {
+        "format": FORMAT_VERSION,
+        "written_by": {package: package_version(package) for package in ("undertow", "jax")},
+        "leaves": leaves,
+        "metadata": dict(metadata or {}),
+    }
+    data = bytearray(_safetensors.encode(tensors, {"sha256": _NO_DIGEST, "undertow": to_json(about, indent=None)}))
+    data[_DIGEST_AT] = hashlib.sha256(data).hexdigest().encode("ascii")
+    atomic_write_bytes(path, bytes(data))
+
+
+def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple[Tree, dict[str, Any]]:
+    """Read a checkpoint into the structure of `like`.
+
+    **Arguments**
+
+    - `path`: the file.
+    - `like`: a pytree of the structure, shapes and dtypes expected; its numbers are not used, so
+        `equinox.filter_eval_shape` will do. Leaves that are not numbers are taken from it.
+    - `subtree`: the path of the part of the file wanted, when it holds more than `like`: `".policy"` reads the policy
+        alone out of a whole training state. Default: everything.
+
+    **Returns** the tree and the metadata it was saved with.
+
+    **Raises** `UndertowError`, one line that names the file: missing, truncated, damaged, foreign, of a later format,
+    or of another shape, naming the first leaf that differs with what the file has and what was expected.
+    """
+    path = Path(path)
+    tensors, about = _read(path)
+    found = {name[len(subtree) :]: text for name, text in about["leaves"].items() if _is_under(name, subtree)}
+    require(bool(found) or not subtree, f"{path} holds nothing under {subtree!r}")
+    wanted = {name: _describe(leaf) for name, leaf in _stored_leaves(like)}
+    for name in (*wanted, *found):  # in the order of `like`, then what the file has beyond it
+        if found.get(name) != wanted.get(name):
+            raise UndertowError(
+                f"{path} is a checkpoint of another shape: leaf {name or 'of the whole tree'} is "
+                f"{found.get(name, 'absent')} in the file, but {wanted.get(name, 'absent')} was expected; "
+                f"load it with the configuration it was saved with"
+            )
+
+    def restore(key_path: Any, leaf: Any) -> Any:
+        if not _is_stored(leaf):
+            return leaf
+        name = jax.tree_util.keystr(key_path)
+        return _from_tensor(path, name, tensors[subtree + name], leaf)
+
+    return jax.tree_util.tree_map_with_path(restore, like), about["metadata"]
+
+
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """The metadata of a checkpoint, after the whole file has been checked. Raises as `load_checkpoint` does."""
+    return _read(Path(path))[1]["metadata"]
+
+
+class Ranked(NamedTuple):
+    """One of the best checkpoints of a run: its file, the metric's value and the number of updates behind it."""
+
+    path: Path
+    value: float
+    update: int
+
+
+class BestCheckpoints:
+    """Keeps the `keep` best checkpoints by one named metric, as `best_update_000400.safetensors` and so on.
+
+    A better one is written whole before the one it displaces is removed, so at every instant, also after a kill, at
+    least the `keep` best are on the disk and complete. Each file carries metric, mode, value and update in its
+    metadata, and the ranking is read from the files themselves: there is no index that could disagree with them, and a
+    run that is opened again goes on where it was. Of equal values the earlier one ranks first.
+
+    **Arguments**
+
+    - `folder`: the directory, made when first needed.
+    - `metric`: the metric's name.
+    - `mode`: "min" if less of it is better, "max" if more.
+    - `keep`: how many to keep, 1 or more.
+    """
+
+    def __init__(self, folder: Path | str, *, metric: str, mode: Literal["min", "max"] = "min", keep: int = 3):
+        require(mode in ("min", "max"), f"mode must be 'min' or 'max', got {mode!r}")
+        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
+        self.folder, self.metric, self.mode, self.keep = Path(folder), metric, mode, keep
+        self._ranked: list[Ranked] = []
+        for ranked, found in _scan(self.folder):
+            require(
+                found == (metric, mode),
+                f"{ranked.path} was kept for the {found[1]} of {found[0]!r}, not the {mode} of {metric!r}; "
+                f"use another directory",
+            )
+            self._ranked.append(ranked)
+        self._ranked.sort(key=self._key)
+
+    def offer(self, value: Any, update: int, tree: Any, metadata: Mapping[str, Any] | None = None) -> Path | None:
+        """Keep `tree` if `value` is among the best so far.
+
+        **Returns** the file it was written to, or None if it was not good enough. A value that is not finite never is.
+
+        **Raises** `UndertowError` if it cannot be written; the best so far are then all still there.
+        """
+        value, update = float(value), int(update)
+        if not math.isfinite(value):
+            return None
+        new = Ranked(self.folder / f"best_update_{update:06d}{SUFFIX}", value, update)
+        candidates = sorted([*(old for old in self._ranked if old.update != update), new], key=self._key)
+        if new not in candidates[: self.keep]:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+        best = {"metric": self.metric, "mode": self.mode, "value": value, "update": update}
+        save_checkpoint(new.path, tree, {**(metadata or {}), "best": best})
+        self._ranked = candidates[: self.keep]
+        for displaced in candidates[self.keep :]:
+            with contextlib.suppress(OSError):  # one too many does no harm, and the run is worth more
+                displaced.path.unlink(missing_ok=True)
+        return new.path
+
+    def ranking(self) -> list[Ranked]:
+        """The checkpoints kept, best first."""
+        return list(self._ranked[: self.keep])
+
+    def _key(self, ranked: Ranked) -> tuple[float, int]:
+        return (ranked.value if self.mode == "min" else -ranked.value, ranked.update)
+
+
+def rank_checkpoints(folder: Path | str) -> list[Ranked]:
+    """The best checkpoints in a directory, best first, by the metric and mode that the files themselves name.
+
+    A damaged or foreign file is named in a warning of the log and left out. Raises `UndertowError` if the files were
+    kept for different metrics.
+    """
+    entries = _scan(Path(folder))
+    kinds = {kind for _, kind in entries}
+    require(len(kinds) <= 1, f"{folder} holds best checkpoints of different metrics: {sorted(kinds)}")
+    sign = -1.0 if any(mode == "max" for _, mode in kinds) else 1.0
+    return sorted((ranked for ranked, _ in entries), key=lambda ranked: (sign * ranked.value, ranked.update))
+
+
+def _scan(folder: Path) -> list[tuple[Ranked, tuple[str, str]]]:
+    entries = []
+    for path in sorted(folder.glob(f"best_update_*{SUFFIX}")):
+        try:
+            best = read_metadata(path).get("best")
+            require(isinstance(best, dict), f"{path} does not say which metric it was kept for")
+            assert isinstance(best, dict)
+            ranked = Ranked(path, float(best["value"]), int(best["update"]))
+            entries.append((ranked, (str(best["metric"]), str(best["mode"]))))
+        except (UndertowError, KeyError) as error:
+            _log.warning("skipped: %s", error)
+    return entries
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UndertowError(f"there is no checkpoint {path}") from None
+    except OSError as error:
+        raise read_error(path, error) from error
+    try:
+        tensors, metadata = _safetensors.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise UndertowError(f"{path} is truncated, damaged or not a checkpoint: {_one_line(error)}") from error
+    require("undertow" in metadata and "sha256" in metadata, f"{path} is not a checkpoint of undertow's")
+    blank = bytearray(data)
+    blank[_DIGEST_AT] = _NO_DIGEST.encode("ascii")
+    if data[_DIGEST_AT] != hashlib.sha256(blank).hexdigest().encode("ascii"):
+        raise UndertowError(f"{path} is damaged: its checksum does not fit its contents; use another checkpoint")
+    about = json.loads(metadata["undertow"])  # ours from here on: the checksum fits
+    require(
+        about["format"] == FORMAT_VERSION,
+        f"{path} has checkpoint format {about['format']}, this version reads {FORMAT_VERSION}; "
+        f"it was written by undertow {about.get('written_by', {}).get('undertow')}",
+    )
+    return tensors, about
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+def _is_under(name: str, subtree: str) -> bool:
+    rest = name[len(subtree) :]
+    return name.startswith(subtree) and (not subtree or not rest or rest[0] in ".[")
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, np.ndarray, np.generic))
+
+
+def _is_stored(leaf: Any) -> bool:
+    return _is_array(leaf) or isinstance(leaf, (bool, int, float, complex))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _stored_leaves(tree: Any) -> list[tuple[str, Any]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves if _is_stored(leaf)]
+
+
+def _describe(leaf: Any) -> str:
+    """A leaf's type, for people and for comparison: `float64[32, 5]`, `key<fry>[]`, `a Python float`."""
+    if _is_array(leaf):
+        return f"{leaf.dtype}{list(leaf.shape)}"
+    return f"a Python {type(leaf).__name__}"
+
+
+def _to_tensor(name: str, leaf: Any) -> np.ndarray:
+    require(not isinstance(leaf, jax.ShapeDtypeStruct), f"leaf {name} has a shape but no values to save")
+    array: np.ndarray = np.asarray(jax.random.key_data(leaf) if _is_array(leaf) and _is_key(leaf) else leaf)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # numpy arrays may be foreign-endian
+    if array.dtype == np.complex128:  # the format has no name for it: real and imaginary part, last axis 2
+        return np.stack([array.real, array.imag], axis=-1)
+    require(_safetensors.supports(array.dtype), f"leaf {name} cannot be stored: its dtype is {array.dtype}")
+    return array
+
+
+def _from_tensor(path: Path, name: str, tensor: np.ndarray, like: Any) -> Any:
+    if not _is_array(like):
+        if isinstance(like, complex):
+            return complex(*tensor.tolist())
+        return type(like)(tensor.item())
+    if _is_key(like):
+        return jax.random.wrap_key_data(jnp.array(tensor), impl=_key_implementation(like))
+    if like.dtype == np.complex128:
+        tensor = np.array(tensor).view(np.complex128)[..., 0]
+    if isinstance(like, np.generic):
+        return like.dtype.type(tensor.item())
+    if isinstance(like, np.ndarray):
+        return np.array(tensor)
+    array = jnp.array(tensor)
+    require(array.dtype == like.dtype, f"{path}: leaf {name} is {like.dtype}, which needs jax_enable_x64")
+    return array
+
+
+def _key_implementation(like: Any) -> Any:
+    if isinstance(like, jax.Array):
+        return jax.random.key_impl(like)
+    for name in ("threefry2x32", "rbg", "unsafe_rbg"):  # a bare shape has the dtype only
+        if jax.eval_shape(lambda name=name: jax.random.key(0, impl=name)).dtype == like.dtype:
+            return name
+    raise UndertowError(f"random keys of type {like.dtype} can only be loaded into a key, not into a shape")

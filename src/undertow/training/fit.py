@@ -1,0 +1,90 @@
+"""The only Python loop: dispatch many updates at a time, look at the results in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from undertow._checks import NonFiniteError, require
+from undertow.training.diagnose import locate
+from undertow.training.trainer import Trainer, TrainState
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after every dispatch: the state, updates done, and the metrics of those updates as arrays."""
+
+    state: TrainState
+    done: int
+    total: int
+    metrics: dict[str, np.ndarray]
+
+
+Callback = Callable[[Progress], bool | None]
+"""Called after every dispatch; returning True stops the run after it."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training ended: the last good state, `finished`, `stopped` by a callback, or `failed` with the error."""
+
+    state: TrainState
+    status: Literal["finished", "stopped", "failed"]
+    error: NonFiniteError | None = None
+
+
+def fit(
+    trainer: Trainer,
+    state: TrainState,
+    updates: int,
+    *,
+    every: int = 50,
+    callbacks: tuple[Callback, ...] = (),
+    max_skipped: int = 10,
+) -> FitResult:
+    """Train for `updates` updates, `every` of them in one device call.
+
+    **Arguments:** `trainer`; `state` from `trainer.init` (or a checkpoint); `updates`; `every`; `callbacks`, run in
+    order after each dispatch; `max_skipped`: so many non-finite updates in a row end the run.
+
+    **Returns:** `FitResult`. A run that went non-finite does not raise: the result holds its last good state and a
+    `NonFiniteError` naming step, sample and cell.
+
+    **Raises:** `UndertowError` for counts below 1.
+    """
+    require(updates >= 1, f"updates must be at least 1, got {updates}")
+    require(every >= 1, f"every must be at least 1, got {every}")
+    arrays, static = eqx.partition(trainer, eqx.is_array)
+
+    def many(arrays: Any, dynamic: Any, count: int) -> tuple[Any, dict]:
+        inner = eqx.combine(arrays, static)
+
+        def one(carry, _):
+            new, metrics = inner.update(eqx.combine(carry, fixed))
+            return eqx.filter(new, eqx.is_array), metrics
+
+        return jax.lax.scan(one, dynamic, length=count)
+
+    dynamic, fixed = eqx.partition(state, eqx.is_array)
+    run = jax.jit(many, static_argnums=2)
+    done = 0
+    while done < updates:
+        # At most two programs: the full chunk, and once the remainder.
+        count = min(every, updates - done)
+        dynamic, metrics = run(arrays, dynamic, count)
+        done += count
+        state = eqx.combine(dynamic, fixed)
+        progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})
+        # Every callback runs, also after one of them has asked to stop: a checkpoint must not miss the last dispatch.
+        stops = [callback(progress) for callback in callbacks]
+        if int(state.skipped_in_a_row) >= max_skipped:
+            problems, _ = eqx.filter_jit(trainer.draw)(state)
+            return FitResult(state, "failed", locate(trainer.task, state.policy, problems))
+        if any(stops):
+            return FitResult(state, "finished" if done == updates else "stopped")
+    return FitResult(state, "finished")
