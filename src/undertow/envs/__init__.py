@@ -1,1 +1,5 @@
+"""Where physics meets the loop: conservation laws as environments with an agent at every cell face.
 
+Objectives and rewards of learned schemes, batches of problems with their truth, and the fixed suites that policies are
+tested on.
+"""

@@ -3,6 +3,7 @@ r"""Objectives of learned schemes: distance to a reference."""
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -31,3 +32,27 @@ class TrajectoryError(AbstractObjective):
         """The relative error of one sample."""
         u = trajectory.after.u[self.every - 1 :: self.every]
         return jnp.mean(jnp.abs(u - problem.reference.values)) / problem.reference.scale
+
+
+class LogTrajectoryError(AbstractObjective):
+    r"""$\rho + \lambda \max(\rho, 0)$ with $\rho = \log\dfrac{e + \epsilon}{\text{scale} + \epsilon}$ and $e$ the mean L1 error of
+    `TrajectoryError` before division by the scale.
+
+    Its batch mean is the logarithm of the *geometric* mean of the ratio to the baseline, which is how schemes are compared
+    over many conditions: halving the error of an easy condition counts as much as halving that of a hard one, and one
+    bad ratio cannot drown the rest. Ratios above one cost $1 + \lambda$ times as much.
+
+    **Arguments:** `every`: compare after every so many steps; `floor` $\epsilon$ (default 1e-5): errors below it count as
+    none; `penalty` $\lambda$ (default 2).
+    """
+
+    every: int = eqx.field(static=True)
+    floor: float = 1e-5
+    penalty: float = 2.0
+
+    def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
+        """The penalised logarithm of the ratio."""
+        u = trajectory.after.u[self.every - 1 :: self.every]
+        error = jnp.mean(jnp.abs(u - problem.reference.values))
+        ratio = jnp.log((error + self.floor) / (problem.reference.scale + self.floor))
+        return ratio + self.penalty * jax.nn.relu(ratio)

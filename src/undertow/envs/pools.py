@@ -14,9 +14,10 @@ from undertow._checks import require
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
-from undertow.laws.burgers_exact import burgers_exact
 from undertow.laws.conditions import AbstractCondition
+from undertow.laws.exact import exact_solution
 from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.source import SineSource
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
@@ -42,7 +43,7 @@ class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, for inviscid Burgers) or `fine`
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where the law has one) or `fine`
     (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
     at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order).
     """
@@ -63,18 +64,23 @@ class Discretised(eqx.Module):
         require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
         require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
 
-    def environment(self, condition: AbstractCondition) -> Conservation:
-        """The environment of one condition: its boundary on its domain."""
+    def environment(self, condition: AbstractCondition, source: SineSource | None = None) -> Conservation:
+        """The environment of one condition: its boundary on its domain, and its source where it has one."""
         grid = UniformGrid(self.num_cells, *condition.domain)
         ghost = (self.order + 1) // 2 + 1
         scheme = SemiDiscrete(
-            self.law, grid, (mixed_boundary(condition, ghost),), order=self.order, speed=self.speed
+            self.law,
+            grid,
+            (mixed_boundary(condition, ghost),),
+            order=self.order,
+            speed=self.speed,
+            source=source,
         )
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 
-    def problem(self, condition: AbstractCondition) -> Problem:
+    def problem(self, condition: AbstractCondition, source: SineSource | None = None) -> Problem:
         """The problem of one condition; `vmap` over a batch of conditions gives a batch of problems."""
-        environment = self.environment(condition)
+        environment = self.environment(condition, source)
         scheme = environment.scheme
         u0 = condition(jnp.asarray(scheme.grid.centers()))[None]
         truth = self.reference(condition, environment)
@@ -100,7 +106,8 @@ class Discretised(eqx.Module):
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         x = jnp.asarray(environment.scheme.grid.centers())
         if self.truth == "exact":
-            return jax.lax.map(lambda t: burgers_exact(condition, x, t), times)[:, None, :]
+            require(environment.scheme.source is None, "a source leaves no exact solution; take truth='fine'")
+            return jax.lax.map(lambda t: exact_solution(self.law, condition, x, t), times)[:, None, :]
         return fine_reference(
             environment.scheme,
             WenoJS(self.order),
@@ -113,7 +120,12 @@ class Discretised(eqx.Module):
         ).values[1:]
 
 
-def make_pool(discretised: Discretised, conditions: AbstractCondition, *, chunk: int = 32) -> Problem:
-    """Problems for a batch of conditions (a leading axis on every array leaf), `chunk` of them at a time."""
-    build: Callable = eqx.filter_jit(lambda c: jax.lax.map(discretised.problem, c, batch_size=chunk))
-    return build(conditions)
+def make_pool(
+    discretised: Discretised, conditions: AbstractCondition, sources: SineSource | None = None, *, chunk: int = 32
+) -> Problem:
+    """Problems for a batch of conditions and, if given, as many sources (a leading axis on every array leaf), `chunk` of
+    them at a time."""
+    build: Callable = eqx.filter_jit(
+        lambda pairs: jax.lax.map(lambda pair: discretised.problem(*pair), pairs, batch_size=chunk)
+    )
+    return build((conditions, sources))

@@ -1,19 +1,75 @@
-r"""The rewards of arXiv 2203.08937 as small parts: an error per cell, a combination to faces, a squashing function."""
+r"""The rewards of arXiv 2203.08937 as small parts: an error per cell, a combination to faces, a squashing function.
+
+The published code composes them from one string; here they are objects. What its words stand for (objects that are
+not in this file are in `undertow.envs.consistency` and `undertow.envs.penalties`):
+
+| word | object |
+|---|---|
+| `one-step`, `full` | `OneStepError`, `FullError` |
+| `change`, `clip` | `ChangeError(FullError(...))`, `ClippedError(...)` |
+| `consistency-hi`, `consistency-lo` | `ConsistencyHi`, `ConsistencyLo` |
+| `adjacent_avg` | `AdjacentAverage` |
+| `stencil_max`, `stencil_avg`, ... | `StencilCombination("max")`, `StencilCombination("avg")`, ... |
+| `arctansquash`, `arctansquash_noadjust` | `ArctanSquash()`, `ArctanSquash(1.0)` |
+| `logsquash`, `nosquash` | `LogSquash()`, `NoSquash()` |
+| `conserve`, `tv`, `wenodiff` | `ConservationPenalty`, `TotalVariationPenalty`, `WeightCloning` |
+| `l2d` | `StencilCombination("max")` and `LogSquash()` with `FullError` |
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from undertow._checks import UndertowError, require, require_positive
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.unroll import Trajectory
+from undertow.core.unroll import Trajectory, rollout, unroll
+from undertow.envs.conservation import Conservation, FieldState
+from undertow.numerics.stencil import face_slices
+from undertow.numerics.timestep import FixedStep
+from undertow.schemes.coefficients import substencil_width
 
 CellErrors = Float[Array, "time *cells"]
 FaceErrors = tuple[Float[Array, "time *faces"], ...]
+
+
+def norm(x: Array, power: Literal[1, 2], axis: int | tuple[int, ...]) -> Array:
+    r"""$\sum |x|$ or $(\sum x^2)^{1/2}$ along axes, with derivative 0 where it is 0."""
+    if power == 1:
+        return jnp.sum(jnp.abs(x), axis=axis)
+    square = jnp.sum(x * x, axis=axis)
+    positive = square > 0
+    # The double `where`: the square root never sees 0, so its infinite derivative is never multiplied by 0.
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+
+
+def conservation(problem: Problem) -> Conservation:
+    """The environment of a problem. Raises `UndertowError` unless it is a `Conservation`, with faces and cells."""
+    environment = problem.environment
+    if not isinstance(environment, Conservation):
+        raise UndertowError(
+            f"rewards of faces and cells need a Conservation environment, got {type(environment).__name__}; "
+            "take an objective from undertow.core.objective"
+        )
+    return environment
+
+
+def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Array, " time"]:
+    """The time step that was taken from every state that was acted on."""
+    rule = environment.time_step
+
+    def one(state: FieldState) -> Array:
+        speed = environment.scheme.speed_over_dx(state.u) if rule.needs_speed else jnp.zeros((), state.u.dtype)
+        return rule(speed, state.time)
+
+    return jax.vmap(one)(trajectory.before)
 
 
 class AbstractError(eqx.Module):
@@ -24,12 +80,27 @@ class AbstractError(eqx.Module):
         raise NotImplementedError
 
 
-class OneStepError(AbstractError):
+class AbstractDifference(AbstractError):
+    r"""An error that is the size of a difference of fields, $e = \sum_c |d_c|$ over the components.
+
+    Its derivative at $d = 0$ does not exist; JAX takes 0.
+    """
+
+    def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
+        """The signed difference after every step."""
+        raise NotImplementedError
+
+    def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
+        """The size of the difference, summed over components."""
+        return jnp.sum(jnp.abs(self.difference(trajectory, problem)), axis=1)
+
+
+class OneStepError(AbstractDifference):
     r"""$e^{n+1} = |u^{n+1} - W(u^n)|$, where $W$ is one step of the comparator *from the agent's own state* $u^n$.
 
-    Gradients flow through the comparator too, as published. The comparison needs no memory of the past ("Markovian") and
-    hides divergence: a drifting state is compared with a step from the drifted state. All steps are compared at once, outside
-    the recurrence.
+    Gradients flow through the comparator too, as published. The comparison needs no memory of the past ("Markovian")
+    and hides divergence: a drifting state is compared with a step from the drifted state. All steps are compared at
+    once, outside the recurrence.
 
     **Arguments:** `comparator`: the policy to be compared with, usually WENO.
 
@@ -38,12 +109,102 @@ class OneStepError(AbstractError):
 
     comparator: AbstractPolicy
 
-    def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
-        """The error of every step."""
+    def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
+        """The agent's step minus the comparator's."""
         step = closed_loop(problem.environment, self.comparator)
         # Rematerialised: the comparator's insides for all steps at once would outweigh everything else in memory.
         expected = jax.vmap(jax.checkpoint(lambda s: step(s)[0].u))(trajectory.before)
-        return jnp.sum(jnp.abs(trajectory.after.u - expected), axis=1)
+        return trajectory.after.u - expected
+
+
+class FullError(AbstractDifference):
+    r"""$e^n = |u^n - r^n|$, the distance to a whole reference trajectory $r^1 .. r^T$.
+
+    The reference is what the problem brings (an exact solution, a finer grid, another order), or a comparator that
+    starts from the same state and takes the agent's own time steps.
+
+    **Arguments:** `comparator`: the policy to be rolled out, or None (default): `problem.reference.values`, shape
+    `(time, components, *cells)`, with an entry after *every* step (a `FieldReference` made with `every=1`; its `scale`
+    is not used).
+
+    **Raises:** `UndertowError` if there is neither, or if the reference has another shape than the trajectory.
+
+    **Reference:** the code of arXiv 2203.08937, reward mode `full`.
+    """
+
+    comparator: AbstractPolicy | None = None
+
+    def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
+        """The agent's trajectory minus the reference."""
+        u = trajectory.after.u
+        expected = _given(problem) if self.comparator is None else _rolled_out(self.comparator, trajectory, problem)
+        require(
+            expected.shape == u.shape,
+            f"FullError compares every step, shape {u.shape} (time, components, *cells), but the reference has shape "
+            f"{expected.shape}; make it with every=1",
+        )
+        return u - expected
+
+
+def _given(problem: Problem) -> Array:
+    values = getattr(problem.reference, "values", None)
+    require(
+        values is not None,
+        f"FullError needs a comparator or a problem.reference with values, got {type(problem.reference).__name__}",
+    )
+    return jnp.asarray(values)
+
+
+def _rolled_out(comparator: AbstractPolicy, trajectory: Trajectory, problem: Problem) -> Array:
+    """The comparator's trajectory from the same initial state, after every step."""
+    environment, length = conservation(problem), trajectory.after.u.shape[0]
+    if not environment.time_step.needs_speed:
+        return rollout(environment, comparator, trajectory.initial, length).after.u
+
+    def step(state: FieldState, dt: Array) -> tuple[FieldState, Any]:
+        # Its own CFL condition would give the comparator other steps: states of different times would be compared.
+        fixed = dataclasses.replace(environment, time_step=FixedStep(dt))
+        return closed_loop(fixed, comparator)(state)
+
+    return unroll(step, trajectory.initial, length, inputs=step_lengths(trajectory, environment)).after.u
+
+
+class ChangeError(AbstractDifference):
+    r"""$e^n = |d^n - d^{n-1}|$ with the signed difference $d$ of another error and $d^0 = 0$: what each step *added*.
+
+    **Arguments:** `error`: an error with a signed difference; the published one is `FullError`.
+
+    **Reference:** the code of arXiv 2203.08937, reward mode `change`.
+    """
+
+    error: AbstractDifference
+
+    def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
+        """The change of the difference over each step."""
+        d = self.error.difference(trajectory, problem)
+        return d - jnp.concatenate([jnp.zeros_like(d[:1]), d[:-1]])
+
+
+class ClippedError(AbstractError):
+    r"""Small errors forgiven, large ones enhanced: $e < l \to 0$, $e > h \to m e$.
+
+    It jumps at both thresholds and has no derivative there: what moves an error *across* a threshold is invisible to
+    the gradient, which is 0 below $l$ and enlarged by $m$ above $h$.
+
+    **Arguments:** `error`; `low` $l$, default 0.001; `high` $h$, default 0.1; `factor` $m$, default 10. As published.
+
+    **Reference:** the code of arXiv 2203.08937, reward mode `clip`.
+    """
+
+    error: AbstractError
+    low: float = 0.001
+    high: float = 0.1
+    factor: float = 10.0
+
+    def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
+        """The clipped error."""
+        e = self.error(trajectory, problem)
+        return jnp.where(e < self.low, 0.0, jnp.where(e > self.high, self.factor * e, e))
 
 
 class AbstractCombination(eqx.Module):
@@ -55,13 +216,15 @@ class AbstractCombination(eqx.Module):
 
 
 class AdjacentAverage(AbstractCombination):
-    r"""The mean of the two cells beside each face. At an open end the edge cell's error; at a periodic one the mean of
-    the first and the last cell's, at both ends."""
+    """The mean of the two cells beside each face.
+
+    At an open end the edge cell's error; at a periodic one the mean of the first and the last cell's, at both ends.
+    """
 
     def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
         """One array per axis."""
         out = []
-        for axis, boundary in enumerate(problem.environment.scheme.boundary):
+        for axis, boundary in enumerate(conservation(problem).scheme.boundary):
             e = jnp.moveaxis(errors, axis + 1, -1)
             wrapped = 0.5 * (e[..., :1] + e[..., -1:])
             first = jnp.where(boundary.periodic > 0, wrapped, e[..., :1])
@@ -69,6 +232,53 @@ class AdjacentAverage(AbstractCombination):
             faces = jnp.concatenate([first, 0.5 * (e[..., 1:] + e[..., :-1]), last], axis=-1)
             out.append(jnp.moveaxis(faces, -1, axis + 1))
         return tuple(out)
+
+
+class StencilCombination(AbstractCombination):
+    r"""The maximum, mean, sum (`L1`) or root of the sum of squares (`L2`) over the stencil of each face.
+
+    The published window is that of the right-going flux, the 2r-1 cells $i-r+1 .. i+r-1$ around face $i+1/2$: $r$ on
+    its left, $r-1$ on its right, whichever way the flow goes. `symmetric` takes the $2r$ cells of both directions'
+    stencils instead, so that a mirrored problem gets mirrored rewards. Beyond the ends of the domain errors continue as
+    the boundary continues the state: around (periodic), the edge cell's (outflow), mirrored (reflective), and the size
+    of the extrapolation where the boundary extrapolates.
+
+    The maximum has no derivative where several cells share it: JAX splits the gradient equally. `L2` has none where all
+    errors are 0: 0 is taken.
+
+    **Arguments:** `reduction`: `max` (default), `avg`, `L1` or `L2`; `symmetric`, default False.
+
+    **Raises:** `UndertowError` for an unknown reduction.
+
+    **Reference:** the code of arXiv 2203.08937, reward modes `stencil_max`, `stencil_avg`, `stencil_L1`, `stencil_L2`.
+    """
+
+    reduction: Literal["max", "avg", "L1", "L2"] = eqx.field(static=True, default="max")
+    symmetric: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        known = ("max", "avg", "L1", "L2")
+        require(self.reduction in known, f"reduction must be one of {', '.join(known)}, got {self.reduction!r}")
+
+    def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
+        """One array per axis."""
+        scheme = conservation(problem).scheme
+        width = 2 * substencil_width(scheme.order)
+        out = []
+        for axis, boundary in enumerate(scheme.boundary):
+            # One sample each, a single component that keeps its sign at a wall.
+            padded = jax.vmap(lambda e, axis=axis, boundary=boundary: boundary.pad(e[None], axis, (1.0,))[0])(errors)
+            cells = face_slices(jnp.abs(padded), width, boundary.ghost, axis)
+            window = jnp.stack(cells if self.symmetric else cells[:-1], axis=-1)
+            out.append(self._reduce(window))
+        return tuple(out)
+
+    def _reduce(self, window: Array) -> Array:
+        if self.reduction == "max":
+            return jnp.max(window, axis=-1)
+        if self.reduction == "avg":
+            return jnp.mean(window, axis=-1)
+        return norm(window, 1 if self.reduction == "L1" else 2, -1)
 
 
 class AbstractSquash(eqx.Module):
@@ -80,7 +290,7 @@ class AbstractSquash(eqx.Module):
 
 
 class ArctanSquash(AbstractSquash):
-    r"""$R = \arctan(-\kappa e)$, default $\kappa = 1000$."""
+    r"""$R = \arctan(-\kappa e)$, default $\kappa = 1000$; $\kappa = 1$ is the published `noadjust`."""
 
     scale: float = 1000.0
 
@@ -89,9 +299,38 @@ class ArctanSquash(AbstractSquash):
         return jnp.arctan(-self.scale * error)
 
 
+class LogSquash(AbstractSquash):
+    r"""$R = -\log(e + \epsilon)$: positive below an error of about 1, at most $-\log\epsilon$.
+
+    Its slope is $-1/(e+\epsilon)$, so halving a tiny error is worth as much as halving a large one.
+
+    **Arguments:** `epsilon`, default 1e-16: what the published training uses, its evaluation 1e-30.
+
+    **Raises:** `UndertowError` if `epsilon` is not positive.
+    """
+
+    epsilon: float = eqx.field(static=True, default=1e-16)
+
+    def __check_init__(self):
+        require_positive("epsilon", self.epsilon)
+
+    def __call__(self, error: Array) -> Array:
+        """The reward."""
+        return -jnp.log(error + self.epsilon)
+
+
+class NoSquash(AbstractSquash):
+    r"""$R = -e$."""
+
+    def __call__(self, error: Array) -> Array:
+        """The reward."""
+        return -error
+
+
 class Reward(AbstractObjective):
-    r"""The published loss, $-\frac1A\sum_a \frac{1}{F}\sum_f \sum_t R_{t,f}$: rewards summed over time, averaged over the faces
-    of each axis and over the axes.
+    r"""The published loss, $-\frac1A\sum_a \frac{1}{F}\sum_f \sum_t R_{t,f}$.
+
+    Rewards are summed over time, averaged over the faces of each axis and over the axes.
 
     **Arguments:** `error`, `combination`, `squash`: the parts. The default is the published reward
     (`one-step_adjacent_avg_arctansquash`) once it is given `OneStepError(comparator)`.

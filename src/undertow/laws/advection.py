@@ -17,9 +17,14 @@ class LinearAdvection(AbstractConservationLaw):
     $\nu$ (default 0).
     """
 
-    velocity: float | Float[Array, " axes"] = 1.0
-    viscosity: float | Float[Array, ""] = 0.0
+    velocity: float | Float[Array, " axes"]
+    viscosity: float | Float[Array, ""]
     num_components: ClassVar[int] = 1
+
+    # Written out because the abstract `viscosity` would come first: LinearAdvection(2.0) means the velocity.
+    def __init__(self, velocity: float | Float[Array, " axes"] = 1.0, viscosity: float | Float[Array, ""] = 0.0):
+        self.velocity = velocity
+        self.viscosity = viscosity
 
     def _speed(self, axis: int) -> Array:
         velocity = jnp.asarray(self.velocity)

@@ -7,6 +7,7 @@ a shock-capturing scheme from. [`burgers_exact`][undertow.laws.burgers_exact.bur
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -88,46 +89,44 @@ def _require_before(low_name, low, high_name, high):
         require(low < high, f"{low_name} must lie left of {high_name}, got {low_name}={low!r}, {high_name}={high!r}")
 
 
-def _pick(key: Key, continuous: bool, low: float, high: float) -> Scalar:
-    """U(low, high), or one of the nine equally spaced values from low to high."""
-    if continuous:
-        return jax.random.uniform(key, minval=low, maxval=high)
-    return jax.random.choice(key, jnp.linspace(low, high, 9))
+# The families draw from uniform numbers of one call: every call of a random generator compiles a cipher of its own.
 
 
-def _draw_amplitude(key: Key, continuous: bool) -> Scalar:
-    size, sign = jax.random.split(key)
-    return _pick(size, continuous, 0.2, 1.0) * jax.random.rademacher(sign, (), float)
+def _pick(draw: Array, continuous: bool, low: float, high: float) -> Scalar:
+    """A value of [low, high], or one of nine equally spaced from low to high."""
+    return low + (high - low) * (draw if continuous else jnp.floor(9 * draw) / 8)
+
+
+def _choose(draw: Array, *values: float) -> Scalar:
+    """One of the values."""
+    return jnp.asarray(values)[jnp.floor(draw * len(values)).astype(int)]
 
 
 def _draw_random(key, continuous):
-    k, b = jax.random.split(key)
-    return {"k": jax.random.choice(k, jnp.asarray([2.0, 4.0, 6.0, 8.0])), "b": _draw_amplitude(b, continuous)}
+    k, size, sign = jax.random.uniform(key, (3,))
+    b = _choose(sign, -1.0, 1.0) * _pick(size, continuous, 0.2, 1.0)
+    return {"k": _choose(k, 2.0, 4.0, 6.0, 8.0), "b": b}
 
 
 def _draw_many_shocks(key, continuous):
-    k, b, a = jax.random.split(key, 3)
-    wavenumber = jax.random.choice(k, jnp.asarray([10.0, 12.0, 14.0]))
-    return {"k": wavenumber, "b": _draw_amplitude(b, continuous), "a": _pick(a, continuous, -2.0, 2.0)}
+    k, size, sign, a = jax.random.uniform(key, (4,))
+    b = _choose(sign, -1.0, 1.0) * _pick(size, continuous, 0.2, 1.0)
+    return {"k": _choose(k, 10.0, 12.0, 14.0), "b": b, "a": _pick(a, continuous, -2.0, 2.0)}
 
 
 def _draw_shift(key, continuous):
-    turn = jax.random.uniform(key) if continuous else jax.random.randint(key, (), 0, 23) / 23
-    return {"phi": 2 * jnp.pi * turn}
+    turn = jax.random.uniform(key)
+    return {"phi": 2 * jnp.pi * (turn if continuous else jnp.floor(23 * turn) / 23)}
 
 
 def _draw_tanh(key, continuous):
-    A, k, C = jax.random.split(key, 3)
-    slope = _pick(k, continuous, 20.0, 100.0)
-    return {
-        "A": _pick(A, continuous, 0.25, 1.5),
-        "k": slope if continuous else jnp.floor(slope),
-        "C": _pick(C, continuous, -1.0, 1.0),
-    }
+    a, slope, c = jax.random.uniform(key, (3,))
+    k = _pick(slope, continuous, 20.0, 100.0)  # 9 equally spaced values: whole numbers
+    return {"A": _pick(a, continuous, 0.25, 1.5), "k": k, "C": _pick(c, continuous, -1.0, 1.0)}
 
 
 def _draw_accelshock(key, continuous):
-    offset, left, right = jax.random.split(key, 3)
+    offset, left, right = jax.random.uniform(key, (3,))
     return {
         "offset": _pick(offset, continuous, 0.0, 0.5),
         "u_L": _pick(left, continuous, 0.5, 5.0),
@@ -304,18 +303,29 @@ def random_condition(
     )
     require(num_jumps * min_width < 1, f"min_width must be below 1 / num_jumps, got {min_width} for {num_jumps} jumps")
     require(len(mixture) == 3 and min(mixture) >= 0 and sum(mixture) > 0, f"mixture must be 3 weights, got {mixture!r}")
+    weights = tuple(weight / sum(mixture) for weight in mixture)
+    scales = {"max_amplitude": max_amplitude, "max_offset": max_offset, "min_width": min_width}
+    chances = {"periodic": periodic_probability, "mixture": weights, "ramp": ramp_probability}
+    return _draw_condition(key, scales, chances, num_modes, num_jumps, domain)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _draw_condition(
+    key: Key, scales: dict, chances: dict, num_modes: int, num_jumps: int, domain: tuple[float, float]
+) -> RandomCondition:
     sizes = (1, 1, 1, 1, 2, 2 + 2 * num_modes, 3 + 5 * num_jumps)
     kind, boundary, centred, shift, strength, waves, pieces = _uniforms(key, sizes)
-    kind = jnp.searchsorted(jnp.cumsum(jnp.asarray(mixture[:2])) / sum(mixture), kind[0], side="right")
-    periodic = boundary[0] < periodic_probability
-    strength = (0.2 + 0.8 * strength) * max_amplitude * jnp.asarray([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])[kind]
+    kind = jnp.sum(kind >= jnp.cumsum(jnp.asarray(chances["mixture"]))[:2])
+    periodic = boundary[0] < chances["periodic"]
+    parts = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])[kind]
+    strength = (0.2 + 0.8 * strength) * scales["max_amplitude"] * parts
     amplitudes, phases = _waves(waves, num_modes)
-    positions, coefficients = _lines(pieces, num_jumps, periodic, ramp_probability, min_width)
+    positions, coefficients = _lines(pieces, num_jumps, periodic, chances["ramp"], scales["min_width"])
     # From the unit interval to the domain: s = (x - x_min) / L.
     start, length = domain[0], domain[1] - domain[0]
     slope = coefficients[:, 1] / length
     return RandomCondition(
-        mean=jnp.where(centred[0] < 0.5, 0.0, (2 * shift[0] - 1) * max_offset),
+        mean=jnp.where(centred[0] < 0.5, 0.0, (2 * shift[0] - 1) * scales["max_offset"]),
         amplitudes=strength[0] * amplitudes,
         phases=phases,
         positions=start + length * positions,
@@ -326,7 +336,7 @@ def random_condition(
 
 
 def _uniforms(key: Key, sizes: tuple[int, ...]) -> list[Array]:
-    """Independent U(0, 1) arrays of these sizes, from one call because each call compiles a cipher of its own."""
+    """Independent U(0, 1) arrays of these sizes."""
     edges = list(itertools.accumulate(sizes))
     return jnp.split(jax.random.uniform(key, (edges[-1],)), edges[:-1])
 

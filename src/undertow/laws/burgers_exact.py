@@ -9,8 +9,8 @@ stays on a jump of $u_0$. The minimum itself, as a function of $x$, is the primi
 
 How the minimum is found: all points share one grid of nodes $y$ with the exact $U_0$ and $u_0$ on it. Between two nodes
 the function of $y$ has a local minimum where its derivative $u_0(y) - (x - y)/t$ turns from - to +; the two deepest,
-judged by cubic Hermite interpolation, are then solved to rounding, as roots of $u = u_0(x - u t)$, and compared by their
-exact depth. Upward jumps of $u_0$ and what lies outside the domain have closed forms and join the comparison.
+judged by cubic Hermite interpolation, are then solved to rounding, as roots of $u = u_0(x - u t)$, and compared by
+their exact depth. Upward jumps of $u_0$ and what lies outside the domain have closed forms and join the comparison.
 
 **Reference:** E. Hopf, Comm. Pure Appl. Math. 3 (1950) 201-230; P. D. Lax, Comm. Pure Appl. Math. 10 (1957) 537-566;
 L. C. Evans, Partial Differential Equations, section 3.4.2 (Lax-Oleinik formula).
@@ -24,6 +24,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import stop_gradient
 from jax.typing import DTypeLike
 
@@ -160,7 +161,7 @@ def _solve(condition: AbstractCondition, x: Array, t: ArrayLike, num_candidates:
     require(x.ndim == 1, f"x must have shape (cells,), got {x.shape}; batch with jax.vmap")
     require(jnp.ndim(t) == 0, f"t must be a single time, got shape {jnp.shape(t)}; batch with jax.vmap")
     if not isinstance(t, jax.core.Tracer):
-        require(bool(t >= 0), f"time must be at least 0, got {t}")
+        require(bool(np.asarray(t) >= 0), f"time must be at least 0, got {t}")
     x = x.astype(jnp.result_type(x, jax.eval_shape(condition, x)))
     t = jnp.asarray(t, x.dtype)
     # Before this time nothing has moved by as much as a rounding of the domain (and 1/t could overflow).
@@ -389,5 +390,6 @@ def _outside(line: _Line, xi: Array, t: Array) -> _Candidates:
     value = (line.value(edges) + line.tangents * distance) / jnp.where(stretch > 0, stretch, 1)
     foot = distance - value * t
     valid = jnp.stack([foot[:, 0] <= 0, foot[:, 1] >= 0], axis=-1) & ~line.periodic
-    depth = line.primitive(edges) + line.value(edges) * foot + line.tangents * foot**2 / 2 + value**2 * t / 2
-    return _Candidates(value, depth, valid)
+    foot = jnp.stack([jnp.minimum(foot[:, 0], 0), jnp.maximum(foot[:, 1], 0)], axis=-1)
+    straight = line.primitive(edges) + line.value(edges) * foot + line.tangents * foot**2 / 2
+    return _Candidates(value, jnp.where(line.periodic, jnp.inf, straight + (distance - foot) ** 2 / (2 * t)), valid)

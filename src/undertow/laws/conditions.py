@@ -20,7 +20,8 @@ from undertow._types import Array, ArrayLike, Float, Scalar
 
 def as_float(value: ArrayLike) -> Array:
     """`value` as a floating array of its own precision; integers become the default float."""
-    return jnp.asarray(value, dtype=jnp.result_type(value, float))
+    array = jnp.asarray(value)
+    return array.astype(jnp.result_type(array, float))
 
 
 class AbstractCondition(eqx.Module):

@@ -1,1 +1,4 @@
+"""What chooses the actions: small networks shared by all faces, and the classical schemes as policies without parameters.
 
+Because WENO itself is a policy here, every baseline runs through the same loop as what is learned.
+"""

@@ -2,6 +2,8 @@ r"""Learned stencil weights: normalise, network, softmax."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from undertow.policies.classical import Stencils, Weights
 from undertow.policies.network import MLP
 from undertow.policies.normalise import smooth_z_score, z_score
 from undertow.schemes.coefficients import substencil_width
-from undertow.schemes.weights import WenoJS, log_weights
+from undertow.schemes.weights import WenoZ, global_smoothness, normalised, smoothness
 
 
 class PairedPolicy(AbstractPolicy):
@@ -59,7 +61,8 @@ class PairedPolicy(AbstractPolicy):
         for axis, stencil in enumerate(observation):
             z = z_score(stencil)
             logits = self.network(jnp.concatenate([z[0], z[1]], axis=-1))
-            logits = _noisy(logits, self.noise, key, axis)
+            noise = _noise(self.noise, key, axis, logits.shape, logits.dtype)
+            logits = logits if noise is None else logits + noise
             plus, minus = jnp.split(logits, 2, axis=-1)
             out.append(jnp.stack([_softmax(plus), _softmax(minus)]))
         return tuple(out)
@@ -68,22 +71,32 @@ class PairedPolicy(AbstractPolicy):
 class DirectionalPolicy(AbstractPolicy):
     r"""One stencil in, one weight vector out, shared by both directions, all faces, components and axes:
 
-    $$w = \operatorname{softmax}\big(\log\alpha(f) + N(z(f))\big).$$
+    $$w_k \propto (\omega_k + g\,\delta)\; e^{\,g\,N_k(z(f))}, \qquad
+      g = \frac{\tau^4}{\tau^4 + \kappa^4 (\textstyle\sum_m \beta_m + \varepsilon^2)^4},$$
 
-    $\alpha$ are the unnormalised Jiang-Shu weights (left out with `prior=False`) and the network's last layer starts at zero, so
-    training *starts* as WENO-JS. Because left-going stencils arrive mirrored, the scheme is symmetric under reflection by
-    construction. $z$ is the smooth z-score $(f - \bar f)/\sqrt{\sigma^2 + \varepsilon^2}$: differentiable at constant states.
+    with the WENO-Z weights $\omega$, the smoothness indicators $\beta$ and the global one $\tau$. The gate $g \in [0, 1)$ is
+    $O(\Delta x^{12})$ at order 5 where the data are smooth and not critical, so there the scheme *is* WENO-Z and keeps its order
+    whatever the network says; at jumps and kinks $g$ is of order one and the network decides ($\delta$ bounds what it has to
+    overcome). The last layer starts at zero: training starts next to WENO-Z. With `prior=False`,
+    $w = \operatorname{softmax} N(z(f))$, and nothing is known before training.
+
+    Because left-going stencils arrive mirrored, the scheme is symmetric under reflection by construction. $z$ is the smooth
+    z-score $(f - \bar f)/\sqrt{\sigma^2 + \varepsilon^2}$: all of it is differentiable at constant states.
 
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 16, 16); `activation` (default `relu`); `prior`
-    (default True); `noise` as in `PairedPolicy`; `epsilon` of the z-score and the square root of the prior's epsilon
-    (default 1e-3).
+    (default True); `noise` as in `PairedPolicy`; `epsilon` $\varepsilon$ (default 1e-4): variations of the split flux well below
+    it count as none; `threshold` $\kappa$ (default 0.2); `freedom` $\delta$ (default 1).
+
+    **Reference:** this project; WENO-Z as in [`WenoZ`][undertow.schemes.weights.WenoZ].
     """
 
     network: MLP
-    prior: WenoJS | None
+    prior: WenoZ | None
     order: int = eqx.field(static=True)
     noise: float = eqx.field(static=True)
     epsilon: float = eqx.field(static=True)
+    threshold: float = eqx.field(static=True)
+    freedom: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -94,24 +107,39 @@ class DirectionalPolicy(AbstractPolicy):
         activation: str = "relu",
         prior: bool = True,
         noise: float = 0.0,
-        epsilon: float = 1e-3,
+        epsilon: float = 1e-4,
+        threshold: float = 0.2,
+        freedom: float = 1.0,
     ):
         r = substencil_width(order)
         require(noise >= 0, f"noise must not be negative, got {noise!r}")
-        require(epsilon > 0, f"epsilon must be above 0, got {epsilon!r}")
+        for name, value in (("epsilon", epsilon), ("threshold", threshold), ("freedom", freedom)):
+            require(value > 0, f"{name} must be above 0, got {value!r}")
         self.network = MLP((order, *hidden, r), key=key, activation=activation, zero_last=prior)
-        self.prior = WenoJS(order, epsilon**2) if prior else None
+        self.prior = WenoZ(order) if prior else None
         self.order, self.noise, self.epsilon = order, noise, epsilon
+        self.threshold, self.freedom = threshold, freedom
 
-    def logits(self, stencil: Float[Array, "*sites stencil"]) -> Float[Array, "*sites r"]:
-        """What goes into the softmax."""
+    def weights(self, stencil: Float[Array, "*sites stencil"], noise: Array | None = None) -> Float[Array, "*sites r"]:
+        """The weights of one direction; `noise` (`"*sites r"`) is added to the network's output."""
         logits = self.network(jnp.stack(smooth_z_score(unstack(stencil), epsilon=self.epsilon), axis=-1))
-        return logits if self.prior is None else logits + jnp.stack(log_weights(self.prior, stencil), axis=-1)
+        logits = unstack(logits if noise is None else logits + noise)
+        if self.prior is None:
+            return jnp.stack(softmax_last(logits), axis=-1)
+        betas = smoothness(stencil, self.order)
+        # tau over the sum of the betas is at most the largest coefficient of tau, so its power stays in range.
+        ratio = global_smoothness(betas) / (sum(betas[1:], betas[0]) + self.epsilon**2)
+        power = (ratio * ratio) ** 2
+        gate = power / (power + self.threshold**4)
+        classical = normalised(self.prior.unnormalised(betas))
+        powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, logits, strict=True)]
+        return jnp.stack(normalised(powers), axis=-1)
 
     def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
         """Weights for every axis."""
+        shape = (substencil_width(self.order),)
         return tuple(
-            _softmax(_noisy(self.logits(stencil), self.noise, key, axis))
+            self.weights(stencil, _noise(self.noise, key, axis, (*stencil.shape[:-1], *shape), stencil.dtype))
             for axis, stencil in enumerate(observation)
         )
 
@@ -120,7 +148,7 @@ def _softmax(logits: Float[Array, "*sites r"]) -> Float[Array, "*sites r"]:
     return jnp.stack(softmax_last(unstack(logits)), axis=-1)
 
 
-def _noisy(logits: Array, noise: float, key: Key | None, axis: int) -> Array:
-    if key is None or noise == 0:
-        return logits
-    return logits + noise * jax.random.normal(jax.random.fold_in(key, axis), logits.shape, logits.dtype)
+def _noise(scale: float, key: Key | None, axis: int, shape: tuple[int, ...], dtype: Any) -> Array | None:
+    if key is None or scale == 0:
+        return None
+    return scale * jax.random.normal(jax.random.fold_in(key, axis), shape, dtype)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import NonFiniteError, UndertowError, require
+from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -100,6 +101,16 @@ def check_courant(scheme: SemiDiscrete, u0: Float[Array, "chan *cells"], dt: flo
             f"dt={dt:g} gives a Courant number of {courant:.3g}, far above 1: take dt <= {dt / courant:.3g} or fewer cells"
         )
     return courant
+
+
+def check_diffusion(law: AbstractConservationLaw, dt: float, dx: float, *, limit: float = 0.5) -> None:
+    r"""Raise `UndertowError` if $\nu\,\Delta t/\Delta x^2$ is above `limit` (0.5, where forward Euler stops being stable)."""
+    viscosity = float(law.viscosity)
+    if viscosity * dt > limit * dx**2:
+        raise UndertowError(
+            f"viscosity {viscosity:g} with dt={dt:.3g} and dx={dx:.3g} gives nu dt / dx^2 = {viscosity * dt / dx**2:.3g}, "
+            f"above {limit}: take dt <= {limit * dx**2 / viscosity:.3g} or fewer cells"
+        )
 
 
 def check_finite(u: Array, *, step: int | None = None) -> None:

@@ -49,12 +49,20 @@ def smoothness(stencil: Float[Array, "*batch stencil"], order: int) -> list[Floa
     return betas
 
 
-def _normalised(alphas: list[Array]) -> Array:
-    total = alphas[0]
-    for alpha in alphas[1:]:
-        total = total + alpha
-    inverse = 1 / total
-    return jnp.stack([alpha * inverse for alpha in alphas], axis=-1)
+def global_smoothness(betas: list[Float[Array, "*batch"]]) -> Float[Array, "*batch"]:
+    r"""$\sum_k c_k \beta_k$, whose absolute value is the global indicator $\tau$ of WENO-Z: of higher order in
+    $\Delta x$ than every $\beta_k$ where the data are smooth, as large as they are at a jump or a kink.
+
+    **Reference:** Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29.
+    """
+    terms = [float(c) * beta for c, beta in zip(_TAU[len(betas)], betas, strict=True) if c]
+    return sum(terms[1:], terms[0])
+
+
+def normalised(alphas: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batch"]]:
+    r"""$\alpha_k / \sum_m \alpha_m$."""
+    inverse = 1 / sum(alphas[1:], alphas[0])
+    return [alpha * inverse for alpha in alphas]
 
 
 class AbstractWeights(eqx.Module):
@@ -142,7 +150,7 @@ class WenoJS(AbstractWeights):
 
     def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
         """`"*batch 2r-1"` to `"*batch r"`."""
-        return _normalised(self.unnormalised(stencil))
+        return jnp.stack(normalised(self.unnormalised(stencil)), axis=-1)
 
 
 class WenoZ(AbstractWeights):
@@ -165,18 +173,16 @@ class WenoZ(AbstractWeights):
         require(self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
         require(self.power in (1, 2, 3, 4, 5, 6), f"power must be an integer from 1 to 6, got {self.power!r}")
 
-    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
-        """`"*batch 2r-1"` to `"*batch r"`."""
-        betas = smoothness(stencil, self.order)
-        tau = jnp.zeros((), stencil.dtype)
-        for c, beta in zip(_TAU[substencil_width(self.order)], betas, strict=True):
-            if c:
-                tau = tau + float(c) * beta
+    def unnormalised(self, betas: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batch"]]:
+        r"""$\alpha_0 .. \alpha_{r-1}$ from the smoothness indicators."""
+        tau = global_smoothness(betas)
         tau = jnp.abs(tau) if self.power % 2 else tau
         d = weno_coefficients(self.order).linear_weights
-        return _normalised(
-            [float(dk) * (1 + (tau / (b + self.epsilon)) ** self.power) for dk, b in zip(d, betas, strict=True)]
-        )
+        return [float(dk) * (1 + (tau / (b + self.epsilon)) ** self.power) for dk, b in zip(d, betas, strict=True)]
+
+    def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
+        """`"*batch 2r-1"` to `"*batch r"`."""
+        return jnp.stack(normalised(self.unnormalised(smoothness(stencil, self.order))), axis=-1)
 
 
 def reconstruct(
@@ -198,10 +204,3 @@ def reconstruct(
         total = term if total is None else total + term
     assert total is not None
     return total
-
-
-def log_weights(weights: WenoJS, stencil: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
-    r"""$\log \alpha_0 .. \log \alpha_{r-1}$: the logits that make a softmax equal to the Jiang-Shu weights."""
-    return [jnp.log(alpha) for alpha in weights.unnormalised(stencil)]
-
-

@@ -1,0 +1,1 @@
+"""Speed and memory, measured: `python -m benchmarks [table ...]`. Nothing in here is asserted in tests."""

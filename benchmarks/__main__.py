@@ -1,0 +1,29 @@
+"""`python -m benchmarks [update forward start]`: measure the named tables (default: all)."""
+
+from __future__ import annotations
+
+import sys
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+from benchmarks import forward, start, update  # noqa: E402  (after the precision is set)
+
+TABLES = {"update": update.table, "forward": forward.table, "start": start.table}
+
+
+def main(names: list[str]) -> int:
+    """Measure the tables in turn."""
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        print(f"unknown table {unknown[0]!r}; choose from {', '.join(TABLES)}", file=sys.stderr)
+        return 2
+    for name in names or TABLES:
+        print(f"{name}: {(TABLES[name].__doc__ or '').strip().splitlines()[0]}")
+        TABLES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,271 @@
+r"""What policies are tested on: fixed collections of problems with their truth, none of which is ever trained on.
+
+Number $i$ of the random family is the condition drawn with the key `fold_in(key(0), i)`. The suites hold numbers from 0
+on, a training with seed $s$ numbers from $10^6 (1 + s)$ on: they have none in common, by construction.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import lookup, nearest, require, require_positive
+from undertow._types import Array, ArrayLike
+from undertow.envs.collection import Suite, make_suite
+from undertow.envs.pools import Discretised, Truth
+from undertow.envs.truth import batches, common_form, exact_holds, rows_of
+from undertow.laws.advection import LinearAdvection
+from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
+from undertow.laws.burgers_exact import EXACT_BOUNDARIES
+from undertow.laws.conditions import RandomCondition
+from undertow.laws.exact import has_exact_solution
+from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
+from undertow.schemes.splitting import AbstractSpeed
+
+__all__ = [
+    "SUITES",
+    "Recipe",
+    "Suite",
+    "held_out_conditions",
+    "make_suite",
+    "random_conditions",
+    "suite",
+    "training_conditions",
+    "training_numbers",
+]
+
+# --- the random family by number --------------------------------------------------------------------------------------
+
+BLOCK = 1_000_000
+"""Numbers per block: block 0 is the suites', block 1 + s that of the training with seed s."""
+_SEEDS = 4_000  # numbers are 32-bit
+_DRAWS = 256  # conditions drawn by one call of one program
+
+
+@jax.jit
+def _draw(numbers: Array) -> RandomCondition:
+    root = jax.random.key(0, impl="threefry2x32")
+    return jax.vmap(lambda number: random_condition(jax.random.fold_in(root, number)))(numbers)
+
+
+def random_conditions(numbers: ArrayLike | Iterable[int]) -> RandomCondition:
+    """The conditions of the random family with these numbers, as one batch.
+
+    Number $i$ is `random_condition(jax.random.fold_in(jax.random.key(0), i))`. Single and double precision draw different
+    numbers; within each they are always the same.
+
+    **Raises:** `UndertowError` unless the numbers are integers from 0 to 2^32 - 1, at least one.
+    """
+    index = np.asarray(list(numbers) if isinstance(numbers, Iterable) else [numbers])
+    good = index.ndim == 1 and index.size > 0 and index.dtype.kind in "iu"
+    require(
+        good and index.min() >= 0 and index.max() < 2**32, f"condition numbers are integers from 0 on, got {numbers!r}"
+    )
+    filled = np.minimum(np.arange(-(-len(index) // _DRAWS) * _DRAWS), len(index) - 1)
+    parts = [_draw(jnp.asarray(index[part], jnp.uint32)) for part in filled.reshape(-1, _DRAWS)]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(index)], *parts)
+
+
+def training_numbers(seed: int, n: int) -> np.ndarray:
+    """The numbers of the `n` conditions that a training with `seed` may use. Seeds repeat after 4000."""
+    require(0 < n <= BLOCK, f"a training takes 1 to {BLOCK} conditions, got {n}")
+    return BLOCK * (1 + seed % _SEEDS) + np.arange(n)
+
+
+def training_conditions(seed: int, n: int, *, end_time: float | None = None) -> RandomCondition:
+    """The `n` conditions of a training with `seed`.
+
+    With an `end_time` those whose exact solution does not hold until then (see `outflow_holds`) are left out, so that
+    there may be fewer.
+    """
+    return _held(random_conditions(training_numbers(seed, n)), end_time)
+
+
+def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> RandomCondition:
+    """The `n` conditions nobody trains on; `end_time` as in `training_conditions`."""
+    require(0 < n <= BLOCK // 2, f"there are 1 to {BLOCK // 2} held-out conditions, got {n}")
+    return _held(random_conditions(np.arange(n)), end_time)
+
+
+def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
+    return conditions if end_time is None else rows_of(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
+
+
+# --- the suites by name -----------------------------------------------------------------------------------------------
+
+_STEPS_PER_CELL_AND_TIME = 6.25  # 40 steps over 64 cells to t = 0.1: Courant numbers of up to one half
+
+
+@dataclass(frozen=True)
+class Recipe:
+    r"""How to make a suite: call it. What a call does not give is taken from here.
+
+    **Arguments:**
+
+    - `name`, `summary`: for people.
+    - `kind`: `random` (held-out conditions of the random family), `named` (every named Burgers condition with its own
+        boundary), or `families` (the three random families that the published error comparison draws from).
+    - `cells`, `end_time`; `steps`: default 6.25 per cell and unit of time, rounded up.
+    - `integrator`: a name out of `INTEGRATORS`, or an integrator.
+    - `n`: conditions of a random family.
+    """
+
+    name: str
+    summary: str
+    kind: Literal["random", "named", "families"] = "random"
+    cells: int = 64
+    end_time: float = 0.1
+    steps: int | None = None
+    integrator: str | AbstractIntegrator = "ssp_rk3"
+    n: int = 256
+
+    def __call__(
+        self,
+        *,
+        cells: int | None = None,
+        steps: int | None = None,
+        end_time: float | None = None,
+        order: int = 5,
+        integrator: str | AbstractIntegrator | None = None,
+        n: int | None = None,
+        law: AbstractConservationLaw | None = None,
+        speed: AbstractSpeed | None = None,
+        truth: Truth | None = None,
+        refinement: int = 9,
+    ) -> Suite:
+        """The suite, see [`suite`][undertow.envs.suites.suite]."""
+        law = Burgers() if law is None else law
+        end_time = self.end_time if end_time is None else end_time
+        require_positive("end_time", end_time)
+        if steps is None and cells is None and end_time == self.end_time:
+            steps = self.steps
+        cells = self.cells if cells is None else cells
+        for label, value in (("cells", cells), ("steps", 1 if steps is None else steps)):
+            require(isinstance(value, int) and value > 0, f"{label} must be a positive integer, got {value!r}")
+        if steps is None:
+            finer = 1.0 if self.steps is None else self.steps / _usual_steps(self.cells, self.end_time)
+            steps = math.ceil(finer * _usual_steps(cells, end_time) * (1 - 1e-12))
+        integrator = self.integrator if integrator is None else integrator
+        if isinstance(integrator, str):
+            integrator = lookup("integrator", integrator, INTEGRATORS)
+        if truth is None:
+            truth = "exact" if has_exact_solution(law) else "fine"
+        how = Discretised(
+            law,
+            cells,
+            steps,
+            float(end_time),
+            order=order,
+            integrator=integrator,
+            speed=speed,
+            truth=truth,
+            refinement=refinement,
+        )
+        return _KINDS[self.kind](self, how, self.n if n is None else n)
+
+
+def _usual_steps(cells: int, end_time: float) -> int:
+    return math.ceil(_STEPS_PER_CELL_AND_TIME * cells * end_time * (1 - 1e-12))
+
+
+def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
+    conditions = held_out_conditions(n)
+    if isinstance(how.law, LinearAdvection):  # what enters through an open end would be another problem
+        conditions = _on_a_circle(conditions)
+    parts = (conditions.amplitudes, conditions.coefficients)
+    waves, pieces = (np.abs(np.asarray(part)).reshape(n, -1).max(axis=1) > 0 for part in parts)
+    kinds = np.where(waves & pieces, "waves and pieces", np.where(waves, "waves", "pieces"))
+    cases = [f"random {number}" for number in range(n)]
+    return make_suite(recipe.name, recipe.summary, how, [(conditions, range(n))], cases, [str(kind) for kind in kinds])
+
+
+def _on_a_circle(conditions: RandomCondition) -> RandomCondition:
+    """The same data with periodic boundaries."""
+    return eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
+
+
+def _named(recipe: Recipe, how: Discretised, n: int) -> Suite:
+    allowed = ("periodic", "outflow") if isinstance(how.law, LinearAdvection) else EXACT_BOUNDARIES
+    names = [name for name, family in BURGERS_CONDITIONS.items() if family.boundary in allowed]
+    conditions = batches([common_form(burgers_condition(name)) for name in names])
+    return make_suite(recipe.name, recipe.summary, how, conditions, names)
+
+
+_FAMILIES = {"random": "sine waves", "accelshock_random": "shocks", "smooth_rare_random": "rarefactions"}
+
+
+def _families(recipe: Recipe, how: Discretised, n: int) -> Suite:
+    require(n >= 1, f"n must be at least 1, got {n}")
+    drawn, cases, groups = [], [], []
+    root = jax.random.key(0, impl="threefry2x32")
+    for index, (name, group) in enumerate(_FAMILIES.items()):
+        stream = jax.random.fold_in(root, 2**32 - 1 - index)  # beyond the numbers of any training
+        keys = jax.vmap(lambda i, stream=stream: jax.random.fold_in(stream, i))(jnp.arange(n))
+        drawn.append(jax.jit(jax.vmap(lambda key, name=name: common_form(burgers_condition(name, key=key))))(keys))
+        cases += [f"{name} {i}" for i in range(n)]
+        groups += [group] * n
+    conditions = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+    return make_suite(recipe.name, recipe.summary, how, [(conditions, range(len(cases)))], cases, groups)
+
+
+_KINDS: dict[str, Callable[[Recipe, Discretised, int], Suite]] = {
+    "random": _random,
+    "named": _named,
+    "families": _families,
+}
+
+_RECIPES = (
+    Recipe("held-out", "random conditions that no training sees, at the flagship's resolution"),
+    Recipe("held-out-2x-cells", "the same on twice the cells", cells=128),
+    Recipe("held-out-4x-cells", "the same on four times the cells", cells=256),
+    Recipe("held-out-2x-time", "the same to twice the time", end_time=0.2),
+    Recipe("held-out-half-steps", "the same with time steps half as long", steps=80),
+    Recipe("held-out-rk4", "the same with the classical Runge-Kutta method", integrator="rk4"),
+    Recipe(
+        "held-out-euler", "the same with forward Euler and a quarter of the time step", steps=160, integrator="euler"
+    ),
+    Recipe("named", "every named condition, with its own boundary", "named"),
+    Recipe("named-2x-time", "the same to twice the time", "named", end_time=0.2),
+    Recipe(
+        "families",
+        "sine waves, accelerating shocks and smooth rarefactions with random parameters, as published",
+        "families",
+        end_time=0.2,
+        integrator="rk4",
+        n=128,
+    ),
+)
+
+SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in _RECIPES}
+"""Suites by name; each entry is called with the overrides of `suite` and makes one."""
+
+
+def suite(name: str, **overrides) -> Suite:
+    r"""The suite called `name`, one of `SUITES`.
+
+    **Arguments:** `name`; and what shall differ from its recipe, all optional:
+
+    - `cells`, `end_time`, `steps`: where `steps` is not given it follows from the others at the recipe's Courant number.
+    - `order`: formal order of the scheme, default 5; `integrator`: its name or itself; `speed`: of the flux splitting.
+    - `n`: conditions of a random family (default 256; 128 of each for `families`).
+    - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
+    - `truth`: `exact`, the default where the law has an exact solution, or `fine`; `refinement` of the latter.
+
+    **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, or numbers
+    that cannot work.
+    """
+    recipe = lookup("suite", name, SUITES)
+    known = set(inspect.signature(recipe).parameters)
+    for given in overrides:
+        require(given in known, f"a suite has no option {given!r}{nearest(given, known)}")
+    return recipe(**overrides)

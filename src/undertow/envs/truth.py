@@ -1,0 +1,176 @@
+r"""Exact solutions of many conditions at many times, with one compiled program for all of them.
+
+Compiling the exact solver takes longer than running it. Everything here therefore goes through one program of fixed
+shape, so many rows (a condition and its time) of so many points, whatever the number of cells, cases and times.
+"""
+
+# No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from undertow._checks import require
+from undertow._types import ArrayLike, Scalar
+from undertow.laws.burgers_exact import outflow_holds
+from undertow.laws.conditions import (
+    AbstractCondition,
+    AbstractPlainCondition,
+    GaussianCondition,
+    PiecewisePolynomial,
+    SineCondition,
+    TanhCondition,
+    WindowedSineCondition,
+)
+from undertow.laws.exact import exact_solution
+from undertow.laws.law import AbstractConservationLaw
+
+_ROWS, _POINTS, _AT_ONCE = 32, 64, 8  # a program's rows and points; rows at a time, so that they stay in the cache
+
+
+def exact_values(
+    law: AbstractConservationLaw, conditions: AbstractCondition, x: ArrayLike, times: ArrayLike
+) -> Float[Array, "rows points"]:
+    r"""Point values of the exact solution, one row per condition.
+
+    **Arguments:** `law`; `conditions`: a batch, that is, every array has a leading axis "rows"; `x`: points, `"points"`;
+    `times`: one for all, or `"rows"`.
+
+    **Returns:** $u(x, t)$, `"rows points"`. **Raises:** as [`exact_solution`][undertow.laws.exact.exact_solution].
+    """
+    x = jnp.asarray(x, float)
+    rows, points = count(conditions), x.shape[0]
+    times = jnp.broadcast_to(jnp.asarray(times, x.dtype), (rows,))
+    # Rows and points are filled up with copies of the last ones.
+    row = np.minimum(np.arange(-(-rows // _ROWS) * _ROWS), rows - 1).reshape(-1, _ROWS)
+    point = np.minimum(np.arange(-(-points // _POINTS) * _POINTS), points - 1).reshape(-1, _POINTS)
+    values = [
+        jnp.concatenate([_exact(law, rows_of(conditions, r), x[p], times[r]) for p in point], axis=1) for r in row
+    ]
+    return jnp.concatenate(values)[:rows, :points]
+
+
+@eqx.filter_jit
+def _exact(law: AbstractConservationLaw, conditions: AbstractCondition, x: Array, times: Array) -> Array:
+    return jax.lax.map(lambda row: exact_solution(law, row[0], x, row[1]), (conditions, times), batch_size=_AT_ONCE)
+
+
+def count(batch: AbstractCondition) -> int:
+    """How many conditions a batch holds."""
+    return len(jax.tree.leaves(eqx.filter(batch, eqx.is_array))[0])
+
+
+def rows_of(batch: AbstractCondition, index: ArrayLike) -> AbstractCondition:
+    """The conditions at `index` (an integer or an array of them) of a batch."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
+
+
+def exact_holds(conditions: AbstractCondition, end_time: float) -> Bool[np.ndarray, " cases"]:
+    """`outflow_holds` of every condition of a batch.
+
+    Only what enters can leave and return: where an outflow edge sees no inflow at first, or nothing inside is strong
+    enough to drive it out, nothing has to be solved.
+    """
+    x = jnp.linspace(*conditions.domain, 513)
+    u = np.asarray(jax.vmap(lambda condition: condition(x))(conditions))
+    noise = 1e-12 * np.abs(u).max(axis=1)
+    left_safe = (u[:, 0] <= noise) | (u.min(axis=1) >= -u[:, 0])
+    right_safe = (u[:, -1] >= -noise) | (u.max(axis=1) <= -u[:, -1])
+    holds = (left_safe & right_safe) | (np.asarray(conditions.periodic) > 0)
+    doubtful = np.flatnonzero(~holds)
+    if len(doubtful):
+        index = np.minimum(np.arange(-(-len(doubtful) // _ROWS) * _ROWS), len(doubtful) - 1).reshape(-1, _ROWS)
+        solved = [
+            np.asarray(_solve_edges(rows_of(conditions, doubtful[part]), jnp.asarray(end_time))) for part in index
+        ]
+        holds[doubtful] = np.concatenate(solved)[: len(doubtful)]
+    return holds
+
+
+@eqx.filter_jit
+def _solve_edges(conditions: AbstractCondition, end_time: Array) -> Array:
+    return jax.lax.map(lambda condition: outflow_holds(condition, end_time), conditions, batch_size=_AT_ONCE)
+
+
+class SumCondition(AbstractCondition):
+    r"""$u_0(x) = \sum_p u_p(x)$ of several conditions on one domain.
+
+    **Arguments:** `parts`; `periodic`: 1.0 or 0.0; `boundary`: default `mixed`, so that `periodic` decides.
+    """
+
+    parts: tuple[AbstractCondition, ...]
+    periodic: Scalar
+    boundary: str = eqx.field(static=True, default="mixed")
+    domain: tuple[float, float] = eqx.field(static=True, default=(0.0, 1.0))
+
+    def __call__(self, x):
+        return sum((part(x) for part in self.parts[1:]), start=self.parts[0](x))
+
+    def primitive(self, x):
+        return sum((part.primitive(x) for part in self.parts[1:]), start=self.parts[0].primitive(x))
+
+    @property
+    def breakpoints(self):
+        return jnp.concatenate([part.breakpoints for part in self.parts])
+
+
+_BREAKS, _DEGREES = 2, 3  # of the named conditions: a top hat has two jumps, a parabola three coefficients
+
+
+def common_form(condition: AbstractCondition) -> AbstractCondition:
+    """The same function in one structure for all named conditions, so that they share a batch and a program.
+
+    It is a sum of one condition of every kind, all but one of them zero. Conditions of other classes, or with more
+    pieces than a top hat has, are returned as they are.
+    """
+    where = {"boundary": "outflow", "domain": condition.domain}
+    low, high = condition.domain
+    zero = {
+        "sine": SineCondition(0.0, 0.0, 1.0, **where),
+        "tanh": TanhCondition(0.0, 0.0, 1.0, 0.0, **where),
+        "gaussian": GaussianCondition(0.0, 0.0, 1.0, 0.0, **where),
+        "window": WindowedSineCondition(0.0, 0.0, low, high, **where),
+        "pieces": PiecewisePolynomial(jnp.full(_BREAKS, high), jnp.zeros((_BREAKS + 1, _DEGREES)), **where),
+    }
+    kinds = (SineCondition, TanhCondition, GaussianCondition, WindowedSineCondition, PiecewisePolynomial)
+    for name, kind in zip(zero, kinds, strict=True):
+        if isinstance(condition, kind):
+            part = _padded(condition) if isinstance(condition, PiecewisePolynomial) else condition
+            if part is None:
+                return condition
+            parts = {**zero, name: _restated(part)}
+            # An extrapolating boundary is part of the structure; periodic and outflow are data.
+            boundary = "mixed" if condition.boundary in ("periodic", "outflow") else condition.boundary
+            return SumCondition(tuple(parts.values()), condition.periodic, boundary, condition.domain)
+    return condition
+
+
+def _restated(condition: AbstractPlainCondition) -> AbstractPlainCondition:
+    """The part's own boundary says nothing within a sum and would only make the structures differ."""
+    return dataclasses.replace(condition, boundary="outflow")
+
+
+def _padded(condition: PiecewisePolynomial) -> PiecewisePolynomial | None:
+    pieces, degrees = condition.coefficients.shape
+    if pieces > _BREAKS + 1 or degrees > _DEGREES:
+        return None
+    coefficients = jnp.pad(condition.coefficients, ((0, 0), (0, _DEGREES - degrees)))
+    coefficients = jnp.pad(coefficients, ((0, _BREAKS + 1 - pieces), (0, 0)), mode="edge")
+    positions = jnp.pad(condition.positions, (0, _BREAKS + 1 - pieces), constant_values=condition.domain[1])
+    return PiecewisePolynomial(positions, coefficients, boundary=condition.boundary, domain=condition.domain)
+
+
+def batches(conditions: list[AbstractCondition]) -> list[tuple[AbstractCondition, list[int]]]:
+    """Batches of conditions that share a structure, with the places of their members in the list."""
+    require(len(conditions) > 0, "no conditions given; name at least one")
+    found: dict[object, list[int]] = {}
+    for place, condition in enumerate(conditions):
+        leaves, structure = jax.tree.flatten(condition)
+        found.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(place)
+    return [
+        (jax.tree.map(lambda *leaves: jnp.stack(leaves), *[conditions[place] for place in places]), places)
+        for places in found.values()
+    ]

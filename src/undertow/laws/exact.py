@@ -1,0 +1,60 @@
+r"""Exact solutions by law: one place that knows which law has one."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from undertow._checks import UndertowError, require
+from undertow._types import Array, ArrayLike, Float
+from undertow.laws.advection import LinearAdvection
+from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_exact import burgers_exact
+from undertow.laws.conditions import AbstractCondition
+from undertow.laws.law import AbstractConservationLaw
+
+
+def advection_exact(
+    velocity: ArrayLike, condition: AbstractCondition, x: Float[Array, " cells"], t: ArrayLike
+) -> Float[Array, " cells"]:
+    r"""$u(x, t) = u_0(x - a t)$, point values of the solution of $u_t + a\,u_x = 0$: translation.
+
+    Beyond the domain $u_0$ repeats (`periodic`) or continues as the constants at its two edges (`outflow`).
+
+    **Arguments:** `velocity` $a$; `condition` $u_0$, one sample; `x` points in the domain, `"cells"`; `t` time $\ge 0$.
+
+    **Returns:** $u(x, t)$, `"cells"`. **Raises:** `UndertowError` for another boundary, which does not continue $u_0$.
+    """
+    require(
+        condition.boundary in ("periodic", "outflow", "mixed"),
+        f"the exact solution of advection needs a periodic or outflow condition, got {condition.boundary!r}",
+    )
+    low, high = condition.domain
+    foot = x - jnp.asarray(velocity) * t
+    return condition(jnp.where(condition.periodic > 0, low + (foot - low) % (high - low), jnp.clip(foot, low, high)))
+
+
+def has_exact_solution(law: AbstractConservationLaw) -> bool:
+    """Whether `exact_solution` knows the law: inviscid Burgers, and advection without diffusion."""
+    inviscid = isinstance(law.viscosity, (int, float)) and law.viscosity == 0
+    return inviscid and isinstance(law, (Burgers, LinearAdvection))
+
+
+def exact_solution(
+    law: AbstractConservationLaw, condition: AbstractCondition, x: Float[Array, " cells"], t: ArrayLike
+) -> Float[Array, " cells"]:
+    r"""Point values at `x` of the exact (entropy) solution of `law` from `condition` at time `t`, in one dimension.
+
+    **Arguments:** `law`: `Burgers` or `LinearAdvection`, both with viscosity 0; `condition` $u_0$, one sample; `x`
+    points, `"cells"`; `t` time $\ge 0$, a scalar.
+
+    **Returns:** $u(x, t)$, `"cells"`. **Raises:** `UndertowError` for a law without an exact solution here, and as
+    [`burgers_exact`][undertow.laws.burgers_exact.burgers_exact] and `advection_exact` do.
+    """
+    if has_exact_solution(law):
+        if isinstance(law, LinearAdvection):
+            return advection_exact(law.velocity, condition, x, t)
+        return burgers_exact(condition, x, t)
+    raise UndertowError(
+        f"{type(law).__name__} with viscosity {law.viscosity} has no exact solution here; "
+        "compare with a finer grid instead (truth='fine')"
+    )
