@@ -70,8 +70,7 @@ def derivative_mismatches(function: Callable[[Any], jax.Array], step: float = 2e
         size = jnp.max(jnp.abs(forward))
         return adjoint, jnp.max(jnp.abs(numerical - forward)) / size, size
 
-    # These programs run a few times: what counts is that they compile fast.
-    return jax.jit(mismatches, compiler_options={"xla_backend_optimization_level": 0})
+    return quick_jit(mismatches)
 
 
 def assert_derivatives_agree(mismatches: Callable[..., tuple], point: Any, *, directions: int = 2, label: str = "") -> None:
@@ -81,6 +80,11 @@ def assert_derivatives_agree(mismatches: Callable[..., tuple], point: Any, *, di
         assert size > 1e-3, (label, seed, size)
         assert adjoint < 1e-11, (label, seed, adjoint)
         assert difference < 1e-6, (label, seed, difference)
+
+
+def quick_jit(function: Callable, **options) -> Callable:
+    """`jax.jit` for programs that run a few times, so that what counts is that they compile fast."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
 
 
 class Counted:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertow._checks import UndertowError
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
+from undertow.laws.burgers_conditions import burgers_condition, random_condition
 from undertow.laws.burgers_exact import burgers_exact, burgers_potential, outflow_holds
-from undertow.laws.conditions import CallableCondition, PiecewisePolynomial, SineCondition
+from undertow.laws.conditions import CallableCondition, PiecewisePolynomial, RandomCondition, SineCondition
 
 X = (np.arange(128) + 0.5) / 128
 
@@ -32,8 +32,22 @@ def potential(condition, t, x=X):
     return np.asarray(solve(condition, t, jnp.asarray(x))[1])
 
 
-def pieces(positions, values, boundary="outflow"):
-    return PiecewisePolynomial(positions, [[float(v)] for v in values], boundary=boundary)
+def named(name, **params):
+    """`burgers_condition`, with all piecewise ones in one shape: two breaks (at the edge if unused) and quadratics."""
+    condition = burgers_condition(name, **params)
+    return padded(condition) if isinstance(condition, PiecewisePolynomial) else condition
+
+
+def padded(condition):
+    spare = 2 - len(condition.positions)
+    positions = jnp.pad(condition.positions, (0, spare), constant_values=1.0)
+    table = jnp.pad(condition.coefficients, ((0, 0), (0, 3 - condition.coefficients.shape[1])))
+    table = jnp.concatenate([table, jnp.repeat(table[-1:], spare, axis=0)])
+    return PiecewisePolynomial(positions, table, boundary=condition.boundary)
+
+
+def constants(positions, values):
+    return padded(PiecewisePolynomial(positions, [[float(v)] for v in values], boundary="outflow"))
 
 
 # --- before shocks --------------------------------------------------------------------------------------------------
@@ -55,7 +69,7 @@ def pieces(positions, values, boundary="outflow"):
     ],
 )
 def test_values_travel_on_characteristics_before_they_cross(name, times):
-    condition = burgers_condition(name)
+    condition = named(name)
     for t in times:
         u = exact(condition, t)
         foot = X - u * t
@@ -63,15 +77,16 @@ def test_values_travel_on_characteristics_before_they_cross(name, times):
         np.testing.assert_allclose(u, condition(jnp.asarray(foot)), rtol=0, atol=1e-12)
 
 
-def test_time_zero_and_the_first_instants_give_the_data():
-    for name in BURGERS_CONDITIONS:
-        condition = burgers_condition(name)
-        np.testing.assert_array_equal(exact(condition, 0.0), condition(jnp.asarray(X)))
-        np.testing.assert_allclose(exact(condition, 1e-13), condition(jnp.asarray(X)), rtol=0, atol=1e-11)
+@pytest.mark.parametrize("name", ["smooth_sine", "smooth_rare", "sawtooth", "accelshock", "line", "zero", "flat"])
+def test_time_zero_and_the_first_instants_give_the_data(name):
+    condition = named(name)
+    u0 = condition(jnp.asarray(X))
+    np.testing.assert_allclose(exact(condition, 0.0), u0, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(exact(condition, 1e-13), u0, rtol=0, atol=1e-11)
 
 
 def test_a_straight_line_stays_straight_until_it_breaks():
-    condition = burgers_condition("line", a=0.5, b=-0.4)
+    condition = named("line", a=0.5, b=-0.4)
     for t in (0.3, 2.0, 2.4):
         np.testing.assert_allclose(exact(condition, t), (0.5 - 0.4 * X) / (1 - 0.4 * t), rtol=1e-12)
     assert np.all(np.isnan(exact(condition, 2.6)))
@@ -93,27 +108,27 @@ def assert_same(u, expected, atol=1e-12):
 
 @pytest.mark.parametrize(("left", "right"), [(3.0, 1.0), (1.0, -0.5), (0.5, -2.0), (1.0, -1.0)])
 def test_a_shock_moves_at_the_mean_speed(left, right):
-    condition = burgers_condition("shock", offset=0.4, u_L=left, u_R=right)
+    condition = named("shock", offset=0.4, u_L=left, u_R=right)
     for t in (1e-9, 0.01, 0.1, 0.37):
         assert_same(exact(condition, t), sides(X, 0.4 + (left + right) / 2 * t, left, right))
 
 
 @pytest.mark.parametrize(("left", "right"), [(1.0, 2.0), (-1.0, 0.5), (-2.0, -1.0)])
 def test_a_rarefaction_is_a_fan(left, right):
-    condition = burgers_condition("rarefaction", u_L=left, u_R=right)
+    condition = named("rarefaction", u_L=left, u_R=right)
     for t in (1e-9, 0.01, 0.2, 3.0):
         np.testing.assert_allclose(exact(condition, t), np.clip((X - 0.5) / t, left, right), rtol=0, atol=1e-14)
 
 
 def test_shocks_are_placed_to_rounding():
-    condition = burgers_condition("shock", offset=0.4, u_L=1.0, u_R=-0.5)
+    condition = named("shock", offset=0.4, u_L=1.0, u_R=-0.5)
     position = 0.4 + 0.25 * 0.3
     u = exact(condition, 0.3, position + np.asarray([-1e-13, 1e-13]))
     np.testing.assert_array_equal(u, [1.0, -0.5])
 
 
 def test_tophat_before_and_after_its_fan_meets_its_shock():
-    condition = burgers_condition("tophat")
+    condition = named("tophat")
     x1, x2 = 1 / 3, 2 / 3
     for t in (0.1, 0.5, 0.66, 0.67, 0.7, 1.0):
         shock = x2 + t / 2 if t <= 2 * (x2 - x1) else x1 + np.sqrt(2 * (x2 - x1) * t)
@@ -122,7 +137,7 @@ def test_tophat_before_and_after_its_fan_meets_its_shock():
 
 @pytest.mark.parametrize(("offset", "left", "right"), [(0.25, 3.0, 3.0), (0.0, 0.5, 5.0), (0.4, 2.0, 0.7)])
 def test_a_shock_accelerates_into_a_ramp(offset, left, right):
-    condition = burgers_condition("accelshock", offset=offset, u_L=left, u_R=right)
+    condition = named("accelshock", offset=offset, u_L=left, u_R=right)
     for t in (0.01, 0.1, 0.2, 0.5):
         root = np.sqrt(1 + right * t)
         shock = (left / right + 1) * (1 - root) + left * t + offset * root
@@ -131,21 +146,21 @@ def test_a_shock_accelerates_into_a_ramp(offset, left, right):
 
 def test_a_shock_runs_into_rest():
     """accelshock with u_R = 0: no ramp, and no division by zero."""
-    condition = burgers_condition("accelshock", u_R=0.0)
+    condition = named("accelshock", u_R=0.0)
     assert_same(exact(condition, 0.2), sides(X, 0.25 + 1.5 * 0.2, 3.0, 0.0))
 
 
 def test_sawtooth_spreads_like_the_square_root_of_time():
-    condition = burgers_condition("sawtooth")
+    condition = named("sawtooth")
     start, width = 0.333, 0.333
     for t in (0.01, 0.1, 0.3):
         shock = start + np.sqrt(width * (width + 2 * t))
-        ramp = np.where(X > start, 2 * (X - start) / (width + 2 * t), 0.0)
+        ramp = np.maximum(2 * (X - start) / (width + 2 * t), 0.0)
         assert_same(exact(condition, t), sides(X, shock, ramp, 0.0))
 
 
 def test_two_shocks_merge_into_one():
-    condition = pieces([0.1, 0.3], [2.0, 1.0, 0.0])
+    condition = constants([0.1, 0.3], [2.0, 1.0, 0.0])
     for t in (0.05, 0.19, 0.1999):  # they meet at t = 0.2 in x = 0.4
         u = np.where(0.1 + 1.5 * t > X, 2.0, np.where(0.3 + 0.5 * t > X, 1.0, 0.0))
         np.testing.assert_allclose(exact(condition, t), u, atol=1e-13)
@@ -155,7 +170,7 @@ def test_two_shocks_merge_into_one():
 
 def test_smooth_sine_after_its_shock():
     """Odd about the standing shock at 1/2, and left of it the first root of x = y + u0(y) t."""
-    condition = burgers_condition("smooth_sine")
+    condition = named("smooth_sine")
     amplitude = 1 / (0.2 * np.pi)
     for t in (0.101, 0.15, 0.2, 1.0, 10.0):
         u = exact(condition, t)
@@ -214,16 +229,13 @@ def test_the_minimum_is_found(batch, t):
         np.testing.assert_allclose(found, tried, rtol=0, atol=(1 / t + 100) * step**2 / 8)
 
 
-def test_more_candidates_do_not_change_the_result():
-    """The result does not depend on the search grid, also for seven waves with their shocks."""
-    keys = jax.random.split(jax.random.key(1), 16)
-    many = jax.vmap(lambda key: burgers_condition("random-many-shocks", key=key))(keys)
-
-    def both(condition, t):
-        return [burgers_exact(condition, X, t, num_candidates=number) for number in (512, 1501)]
-
-    few, more = jax.jit(jax.vmap(jax.vmap(both, (None, 0)), (0, None)))(many, jnp.asarray([0.03, 0.06, 0.2, 1.0]))
-    np.testing.assert_allclose(few, more, rtol=0, atol=1e-12)
+def test_the_search_grid_does_not_show():
+    """Also for five to seven waves with their shocks."""
+    more = jax.jit(lambda condition, t: burgers_exact(condition, X, t, num_candidates=1501))
+    for seed in range(6):
+        many = burgers_condition("random-many-shocks", key=jax.random.key(seed))
+        for t in (0.03, 0.06, 0.2, 1.0):
+            np.testing.assert_allclose(exact(many, t), more(many, t), rtol=0, atol=1e-12)
 
 
 def test_vmap_is_a_loop(batch):
@@ -237,18 +249,12 @@ def test_vmap_is_a_loop(batch):
 
 def test_periodic_is_a_wide_line_of_copies():
     """A jump where the circle is cut, several periods, a mean that drifts through them: against copies side by side."""
-    ring = burgers_condition("accelshock_periodic")
+    ring = named("accelshock_periodic")
     jumps = np.concatenate([np.arange(-6, 8), np.arange(-6, 7) + 0.25])
     line = CallableCondition(lambda x: ring(jnp.mod(x, 1.0)), "outflow", jumps, domain=(-6.0, 7.0), num_panels=26)
     for t in (0.1, 0.5, 1.5):
         copies = jax.jit(lambda time: burgers_exact(line, X, time, num_candidates=2048))(t)
         np.testing.assert_allclose(exact(ring, t), copies, rtol=0, atol=1e-10)
-
-
-def test_own_function_has_the_solution_of_the_named_one():
-    own = CallableCondition(lambda x: jnp.where((x > 1 / 3) & (x <= 2 / 3), 1.0, 0.0), "outflow", [1 / 3, 2 / 3])
-    for t in (0.3, 0.9):
-        np.testing.assert_allclose(exact(own, t), exact(burgers_condition("tophat"), t), rtol=0, atol=1e-12)
 
 
 def test_recorded_solutions_before_shocks(reference_dir):
@@ -262,7 +268,7 @@ def test_recorded_solutions_before_shocks(reference_dir):
             name, time = entry.split("/t")
             # The recorded bell goes on beyond the domain (3e-7 at its edges); here the edge value does.
             atol = 1e-6 if name == "gaussian" else 1e-12
-            u = exact(burgers_condition(name), float(time), recorded["x"])
+            u = exact(named(name), float(time), recorded["x"])
             np.testing.assert_allclose(u, recorded[entry], rtol=0, atol=atol, err_msg=entry)
 
 
@@ -286,12 +292,12 @@ def test_no_expansion_shocks_no_new_extrema(condition, t):
 @settings(max_examples=20)
 @given(draws, times)
 def test_mass_is_kept_and_the_primitive_is_that_of_the_values(condition, t):
-    edges = np.linspace(0, 1, 129)[:128]
-    w, u = potential(condition, t, edges), exact(condition, t)
-    averages = np.diff(w) * 128
-    rough = np.abs(np.diff(u, prepend=u[0], append=u[-1]))
-    spread = np.maximum(rough[:-1], rough[1:])[:-1]  # between neighbouring values, shocks included
-    assert np.all(np.abs(averages - u[:-1]) <= spread + 1 / (128 * t) + 1e-3)
+    edges = np.linspace(0, 1, 128)
+    averages = np.diff(potential(condition, t, edges)) * 127
+    u = exact(condition, t, edges)
+    # u - x/t never rises, so the average over an interval lies between the values at its ends, but for that slope.
+    assert np.all(averages <= u[:-1] + 1 / (127 * t) + 1e-9)
+    assert np.all(averages >= u[1:] - 1 / (127 * t) - 1e-9)
     if float(condition.periodic):
         ends = potential(condition, t, np.asarray([0.2, 1.2] * 64))
         np.testing.assert_allclose(ends[1] - ends[0], condition.primitive(jnp.ones(1))[0], atol=1e-13)
@@ -304,8 +310,7 @@ def test_a_moving_observer_sees_the_same(condition, t, speed):
     faster = eqx.tree_at(lambda c: c.mean, condition, condition.mean + speed)
     # Compared by the primitive: two roundings of a shock's position may lie on both sides of a point.
     expected = potential(condition, t, X - speed * t) + speed * X - speed**2 * t / 2
-    inside = (X - speed * t > 0) & (X - speed * t < 1) | bool(condition.periodic)
-    np.testing.assert_allclose(potential(faster, t)[inside], expected[inside], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(potential(faster, t), expected, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=20)
@@ -317,16 +322,24 @@ def test_translation_and_stretching(seed, t):
     np.testing.assert_allclose(potential(there, 3 * t, 2 + 3 * X), 3 * potential(here, t), rtol=0, atol=1e-11)
 
 
+class Mirrored(eqx.Module):
+    """-u0(1 - x)."""
+
+    condition: RandomCondition
+
+    def __call__(self, x):
+        return -self.condition(1 - x)
+
+
 def test_mirror_image(batch):
-    """-u0(1 - x) gives -u(1 - x)."""
-    for index in (0, 3, 8, 13):
+    """-u0(1 - x) gives -u(1 - x), here from a function that is integrated numerically."""
+    outflow = [index for index in range(24) if not float(batch.periodic[index])]
+    for index in outflow[:4]:
         condition = sample(batch, index)
-        name = "periodic" if float(condition.periodic) else "outflow"
-        mirrored = CallableCondition(lambda x, c=condition: -c(1 - x), name, 1 - condition.positions)
-        u, w = jax.jit(lambda m=mirrored: (burgers_exact(m, X, 0.4), burgers_potential(m, X, 0.4)))()
+        mirrored = CallableCondition(Mirrored(condition), "outflow", 1 - condition.positions)
         total = condition.primitive(jnp.ones(1))
-        np.testing.assert_allclose(w, potential(condition, 0.4)[::-1] - total, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(u, -exact(condition, 0.4)[::-1], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(potential(mirrored, 0.4), potential(condition, 0.4)[::-1] - total, atol=1e-12)
+        np.testing.assert_allclose(exact(mirrored, 0.4), -exact(condition, 0.4)[::-1], atol=1e-9)
 
 
 # --- use ------------------------------------------------------------------------------------------------------------
@@ -334,7 +347,7 @@ def test_mirror_image(batch):
 
 def test_derivatives():
     """W_x = u and W_t = -u^2/2 through automatic differentiation; u by a parameter against differences."""
-    condition = burgers_condition("smooth_sine")
+    condition = named("smooth_sine")
     at = jnp.asarray([0.13, 0.31, 0.72])
     t = 0.17  # after the shock
 
@@ -345,7 +358,7 @@ def test_derivatives():
 
         return jax.vmap(jax.grad(w, (0, 1)), (0, None))(x, t)
 
-    u = np.asarray(burgers_exact(condition, at, t))
+    u = exact(condition, t, np.resize(at, 128))[:3]
     in_x, in_t = slopes(at, t)
     np.testing.assert_allclose(in_x, u, rtol=1e-11)
     np.testing.assert_allclose(in_t, -(u**2) / 2, rtol=1e-10)
@@ -363,19 +376,19 @@ def test_derivatives():
 
 
 def test_single_precision_stays_single():
-    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), burgers_condition("smooth_sine"))
-    u = burgers_exact(single, jnp.asarray(X, jnp.float32), jnp.float32(0.15))
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), named("smooth_sine"))
+    u = solve(single, jnp.float32(0.15), jnp.asarray(X, jnp.float32))[0]
     assert u.dtype == jnp.float32
-    np.testing.assert_allclose(u, exact(burgers_condition("smooth_sine"), 0.15), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(u, exact(named("smooth_sine"), 0.15), rtol=0, atol=2e-5)
 
 
 def test_what_comes_back_through_an_outflow_edge_is_told():
     """A shock leaves on the left at t = 0.4; the fan behind it weakens it, and it comes back at t = 1.6."""
-    condition = pieces([0.1, 0.4], [0.5, -1.0, 0.0])
-    holds = jax.jit(jax.vmap(lambda t: outflow_holds(condition, t)))
-    np.testing.assert_array_equal(holds(jnp.asarray([0.3, 1.0, 1.55, 1.75, 3.0])), [True, True, True, False, False])
-    for name in ("smooth_sine", "smooth_sine_outflow", "shock", "rarefaction", "accelshock"):
-        assert bool(outflow_holds(burgers_condition(name), 0.5))
+    condition = constants([0.1, 0.4], [0.5, -1.0, 0.0])
+    holds = jax.jit(outflow_holds)
+    found = [bool(holds(condition, t)) for t in (0.3, 1.0, 1.55, 1.75, 3.0)]
+    assert found == [True, True, True, False, False]
+    assert all(bool(holds(named(name), 0.5)) for name in ("shock", "rarefaction", "accelshock", "tophat", "sawtooth"))
 
 
 @pytest.mark.parametrize(
@@ -384,10 +397,10 @@ def test_what_comes_back_through_an_outflow_edge_is_told():
         (lambda c: burgers_exact(c, X, -0.1), ["time", "-0.1"]),
         (lambda c: burgers_exact(c, X[None], 0.1), ["(1, 128)", "vmap"]),
         (lambda c: burgers_exact(c, X, jnp.ones(2)), ["(2,)", "vmap"]),
-        (lambda c: burgers_exact(burgers_condition("para", boundary="quadratic"), X, 0.1), ["quadratic", "outflow"]),
+        (lambda c: burgers_exact(named("para", boundary="quadratic"), X, 0.1), ["quadratic", "outflow"]),
     ],
 )
 def test_bad_input_is_explained(call, words):
     with pytest.raises(UndertowError) as caught:
-        call(burgers_condition("shock"))
+        call(named("shock"))
     assert all(word in str(caught.value) for word in words)

@@ -88,7 +88,7 @@ class ActionCost(AbstractObjective):
         return sum(jnp.sum(x**2) for x in leaves) / sum(x.size for x in leaves)
 
 
-class ReferenceError(AbstractObjective):
+class ReferenceDistance(AbstractObjective):
     r"""$\frac{1}{n}\sum_i |y_i - r_i|^p$ between something selected from the trajectory and the problem's reference.
 
     **Arguments:** `select`: `trajectory -> array`; `target`: `reference -> array` of the same shape (default: the reference

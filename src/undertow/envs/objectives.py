@@ -42,12 +42,12 @@ class LogTrajectoryError(AbstractObjective):
     over many conditions: halving the error of an easy condition counts as much as halving that of a hard one, and one
     bad ratio cannot drown the rest. Ratios above one cost $1 + \lambda$ times as much.
 
-    **Arguments:** `every`: compare after every so many steps; `floor` $\epsilon$ (default 1e-5): errors below it count as
+    **Arguments:** `every`: compare after every so many steps; `floor` $\epsilon$ (default 1e-6): errors below it count as
     none; `penalty` $\lambda$ (default 2).
     """
 
     every: int = eqx.field(static=True)
-    floor: float = 1e-5
+    floor: float = 1e-6
     penalty: float = 2.0
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:

@@ -61,8 +61,8 @@ def _draw(numbers: Array) -> RandomCondition:
 def random_conditions(numbers: ArrayLike | Iterable[int]) -> RandomCondition:
     """The conditions of the random family with these numbers, as one batch.
 
-    Number $i$ is `random_condition(jax.random.fold_in(jax.random.key(0), i))`. Single and double precision draw different
-    numbers; within each they are always the same.
+    Number $i$ is `random_condition(jax.random.fold_in(jax.random.key(0), i))`. Single and double precision draw
+    differently; within each the draws are always the same.
 
     **Raises:** `UndertowError` unless the numbers are integers from 0 to 2^32 - 1, at least one.
     """
@@ -92,7 +92,7 @@ def training_conditions(seed: int, n: int, *, end_time: float | None = None) -> 
 
 
 def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> RandomCondition:
-    """The `n` conditions nobody trains on; `end_time` as in `training_conditions`."""
+    """The first `n` conditions, which nobody trains on; `end_time` as in `training_conditions`."""
     require(0 < n <= BLOCK // 2, f"there are 1 to {BLOCK // 2} held-out conditions, got {n}")
     return _held(random_conditions(np.arange(n)), end_time)
 
@@ -255,7 +255,7 @@ def suite(name: str, **overrides) -> Suite:
 
     **Arguments:** `name`; and what shall differ from its recipe, all optional:
 
-    - `cells`, `end_time`, `steps`: where `steps` is not given it follows from the others at the recipe's Courant number.
+    - `cells`, `end_time`, `steps`: `steps` not given follows from the others at the recipe's Courant number.
     - `order`: formal order of the scheme, default 5; `integrator`: its name or itself; `speed`: of the flux splitting.
     - `n`: conditions of a random family (default 256; 128 of each for `families`).
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.

@@ -36,7 +36,7 @@ def exact_values(
 ) -> Float[Array, "rows points"]:
     r"""Point values of the exact solution, one row per condition.
 
-    **Arguments:** `law`; `conditions`: a batch, that is, every array has a leading axis "rows"; `x`: points, `"points"`;
+    **Arguments:** `law`; `conditions`: a batch, every array with a leading axis "rows"; `x`: points, `"points"`;
     `times`: one for all, or `"rows"`.
 
     **Returns:** $u(x, t)$, `"rows points"`. **Raises:** as [`exact_solution`][undertow.laws.exact.exact_solution].

@@ -1,1 +1,1 @@
-
+"""Measurements: policies on suites as tables, and convergence with the grid."""

@@ -283,8 +283,7 @@ def _deepest_cells(line: _Line, nodes: _Nodes, xi: Array, t: Array) -> tuple[Arr
     slope_left, slope_right = nodes.above[:-1] - to_left / t, nodes.below[1:] - to_right / t
     depth_left = nodes.primitive[:-1] + to_left**2 / (2 * t)
     depth_right = nodes.primitive[1:] + to_right**2 / (2 * t)
-    turn = slope_left - slope_right
-    s = jnp.where(turn < 0, slope_left / jnp.where(turn < 0, turn, 1), 0.5)
+    s = _crossing(slope_left, slope_right)
     ends = (1 + 2 * s) * (1 - s) ** 2 * depth_left + s**2 * (3 - 2 * s) * depth_right
     minimum = ends + s * (1 - s) * width * ((1 - s) * slope_left - s * slope_right)
     otherwise = jnp.minimum(depth_left, depth_right) + 1 + jnp.max(jnp.abs(nodes.primitive))
@@ -294,11 +293,17 @@ def _deepest_cells(line: _Line, nodes: _Nodes, xi: Array, t: Array) -> tuple[Arr
 
     length = line.end - line.start
     opposite = line.start + jnp.mod(xi[:, 0] - line.start + length / 2, length)
-    third = jnp.clip(jnp.searchsorted(y, opposite, side="right") - 1, 0, width.shape[0] - 1)
+    third = jnp.clip(jnp.sum(y <= opposite[:, None], axis=-1) - 1, 0, width.shape[0] - 1)
     cells = jnp.stack([first, second, third], axis=-1)
     images = _nearest_image(line, xi, middle[cells])
     other = images[:, 2] - jnp.where(line.periodic, length * jnp.sign(images[:, 2] - middle[third]), 0.0)
     return cells, images.at[:, 2].set(other)
+
+
+def _crossing(left: Array, right: Array) -> Array:
+    """Where on [0, 1] the straight line from `left` to `right` rises through 0; one half if it does not rise."""
+    rises = left < right
+    return jnp.where(rises, left / jnp.where(rises, left - right, 1), 0.5)
 
 
 def _brackets(nodes: _Nodes, cells: Array, images: Array, t: Array) -> tuple[Array, Array, Array, Array]:
@@ -307,22 +312,17 @@ def _brackets(nodes: _Nodes, cells: Array, images: Array, t: Array) -> tuple[Arr
     A cell is widened by its neighbours where u0 stays smooth: while a fold is young both of its minima may lie within
     two cells, only one of which shows a change of sign.
     """
-
-    def slope(node, limit):
-        return limit[node] - (images - nodes.y[node]) / t
-
-    last = nodes.y.shape[0] - 1
-    before, after = jnp.maximum(cells - 1, 0), jnp.minimum(cells + 2, last)
-    slope_left, slope_right = slope(cells, nodes.above), slope(cells + 1, nodes.below)
-    valid = (slope_left <= 0) & (slope_right >= 0)
-    turn = slope_left - slope_right
-    share = jnp.where(turn < 0, slope_left / jnp.where(turn < 0, turn, 1), 0.5)
-    guess = nodes.y[cells] + jnp.clip(share, 0, 1) * (nodes.y[cells + 1] - nodes.y[cells])
-    wider_left = (nodes.inset[cells] == 0) & (slope(before, nodes.above) <= 0)
-    wider_right = (nodes.inset[cells + 1] == 0) & (slope(after, nodes.below) >= 0)
-    left, right = jnp.where(wider_left, before, cells), jnp.where(wider_right, after, cells + 1)
-    low = nodes.y[left] + nodes.inset[left]
-    high = jnp.maximum(low, nodes.y[right] - nodes.inset[right])
+    near = jnp.clip(cells[..., None] + jnp.arange(-1, 3), 0, nodes.y.shape[0] - 1)
+    near_nodes = _Nodes(*jnp.moveaxis(jnp.stack(nodes, axis=-1)[near], -1, 0))  # before, left, right and after the cell
+    y, inset = near_nodes.y, near_nodes.inset
+    limit = jnp.where(jnp.arange(4) < 2, near_nodes.above, near_nodes.below)
+    slope = limit - (images[..., None] - y) / t
+    falls, rises = slope <= 0, slope >= 0
+    valid = falls[..., 1] & rises[..., 2]
+    guess = y[..., 1] + _crossing(slope[..., 1], slope[..., 2]) * (y[..., 2] - y[..., 1])
+    low = jnp.where((inset[..., 1] == 0) & falls[..., 0], y[..., 0] + inset[..., 0], y[..., 1] + inset[..., 1])
+    high = jnp.where((inset[..., 2] == 0) & rises[..., 3], y[..., 3] - inset[..., 3], y[..., 2] - inset[..., 2])
+    high = jnp.maximum(low, high)
     return low, high, jnp.clip(guess, low, high), valid
 
 

@@ -72,10 +72,10 @@ class DirectionalPolicy(AbstractPolicy):
     r"""One stencil in, one weight vector out, shared by both directions, all faces, components and axes:
 
     $$w_k \propto (\omega_k + g\,\delta)\; e^{\,g\,N_k(z(f))}, \qquad
-      g = \frac{\tau^4}{\tau^4 + \kappa^4 (\textstyle\sum_m \beta_m + \varepsilon^2)^4},$$
+      g = \frac{\tau^2}{\tau^2 + \kappa^2 (\textstyle\sum_m \beta_m + \varepsilon^2)^2},$$
 
     with the WENO-Z weights $\omega$, the smoothness indicators $\beta$ and the global one $\tau$. The gate $g \in [0, 1)$ is
-    $O(\Delta x^{12})$ at order 5 where the data are smooth and not critical, so there the scheme *is* WENO-Z and keeps its order
+    $O(\Delta x^6)$ at order 5 where the data are smooth and not critical, so there the scheme *is* WENO-Z and keeps its order
     whatever the network says; at jumps and kinks $g$ is of order one and the network decides ($\delta$ bounds what it has to
     overcome). The last layer starts at zero: training starts next to WENO-Z. With `prior=False`,
     $w = \operatorname{softmax} N(z(f))$, and nothing is known before training.
@@ -84,8 +84,9 @@ class DirectionalPolicy(AbstractPolicy):
     z-score $(f - \bar f)/\sqrt{\sigma^2 + \varepsilon^2}$: all of it is differentiable at constant states.
 
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 16, 16); `activation` (default `relu`); `prior`
-    (default True); `noise` as in `PairedPolicy`; `epsilon` $\varepsilon$ (default 1e-4): variations of the split flux well below
-    it count as none; `threshold` $\kappa$ (default 0.2); `freedom` $\delta$ (default 1).
+    (default True); `noise` as in `PairedPolicy`; `epsilon` $\varepsilon$ (default 1e-2), in units of the
+    flux: variations well below it are left to WENO-Z, so smooth extrema are, too; `threshold` $\kappa$ (default 0.1);
+    `freedom` $\delta$ (default 1).
 
     **Reference:** this project; WENO-Z as in [`WenoZ`][undertow.schemes.weights.WenoZ].
     """
@@ -107,8 +108,8 @@ class DirectionalPolicy(AbstractPolicy):
         activation: str = "relu",
         prior: bool = True,
         noise: float = 0.0,
-        epsilon: float = 1e-4,
-        threshold: float = 0.2,
+        epsilon: float = 1e-2,
+        threshold: float = 0.1,
         freedom: float = 1.0,
     ):
         r = substencil_width(order)
@@ -127,10 +128,8 @@ class DirectionalPolicy(AbstractPolicy):
         if self.prior is None:
             return jnp.stack(softmax_last(logits), axis=-1)
         betas = smoothness(stencil, self.order)
-        # tau over the sum of the betas is at most the largest coefficient of tau, so its power stays in range.
         ratio = global_smoothness(betas) / (sum(betas[1:], betas[0]) + self.epsilon**2)
-        power = (ratio * ratio) ** 2
-        gate = power / (power + self.threshold**4)
+        gate = ratio**2 / (ratio**2 + self.threshold**2)
         classical = normalised(self.prior.unnormalised(betas))
         powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, logits, strict=True)]
         return jnp.stack(normalised(powers), axis=-1)

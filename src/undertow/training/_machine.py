@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, Any]:
     names = ("undertow", "jax", "jaxlib", "numpy", "equinox", "optax")
     return {
         "versions": {"python": platform.python_version(), **{name: package_version(name) for name in names}},
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": len(affinity(0)) if affinity else os.cpu_count(),
         "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
         "float64": jnp.result_type(float) == jnp.float64,

@@ -1,0 +1,30 @@
+r"""From a configuration to the objects of a run: law, problems, policy, objective, what is measured.
+
+`build` is the door; what comes out is an `Experiment`, which is all that training knows. Each family of tasks has one
+module here. The arrays have the caller's default precision (`jax_enable_x64`, which only the command line sets); `cast`
+makes the training's own.
+"""
+
+from __future__ import annotations
+
+from undertow._checks import UndertowError
+from undertow.build.experiment import Experiment, Measure, cast, check_training, make_gradient
+from undertow.build.scheme import build_scheme, make_policy, make_suite, read_policy
+from undertow.config import Config, SchemeConfig, validate_config
+from undertow.training.optimizer import build_optimizer
+
+__all__ = ["Experiment", "Measure", "build", "cast", "make_policy", "make_suite", "read_policy"]
+
+
+def build(config: Config) -> Experiment:
+    """The experiment that `config` describes.
+
+    Nothing long happens here. **Raises:** `UndertowError` for everything in the configuration that cannot work.
+    """
+    validate_config(config)
+    check_training(config.training)
+    build_optimizer(config.optimizer, config.training.updates)
+    make_gradient(config)
+    if isinstance(config, SchemeConfig):
+        return build_scheme(config)
+    raise UndertowError(f"no task is built from a {type(config).__name__}")

@@ -1,0 +1,85 @@
+"""What training knows of a task, whichever family it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from undertow._checks import require, require_positive
+from undertow.config import Config, TrainingConfig
+from undertow.core.flow import GradientFlow
+from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
+from undertow.core.objective import Problem
+from undertow.core.policy import AbstractPolicy
+from undertow.core.task import Task
+from undertow.training.optimizer import build_optimizer
+from undertow.training.trainer import Trainer
+
+Tree = TypeVar("Tree")
+Measure = Callable[[AbstractPolicy], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A task with its data, ready to be trained on, whichever family it is of.
+
+    - `config`; `task`; `policy`: as the training starts, in the training's precision.
+    - `make_pool`: the training's problems, in the training's precision; may take a while.
+    - `make_measure`: the function that maps a policy (default precision) to the metrics recorded while training.
+    - `check`: looks at what can only be known from the data (Courant number, non-finite values) before the long work.
+    - `noisy`: whether the policy explores with noise in training.
+    """
+
+    config: Config
+    task: Task
+    policy: AbstractPolicy
+    noisy: bool
+    make_pool: Callable[[], Problem]
+    make_measure: Callable[[], Measure]
+    check: Callable[[], None]
+
+    def trainer(self, pool: Problem) -> Trainer:
+        """The trainer on this pool."""
+        training = self.config.training
+        return Trainer(
+            self.task,
+            pool,
+            gradient=make_gradient(self.config),
+            optimizer=build_optimizer(self.config.optimizer, training.updates),
+            batch=training.batch,
+            sampling=training.sampling,
+            noisy=self.noisy,
+        )
+
+
+def check_training(training: TrainingConfig) -> None:
+    """Raise `UndertowError` for counts below 1, or a precision that JAX is not set to."""
+    for name in ("updates", "batch", "dispatch", "max_skipped"):
+        require_positive(f"training.{name}", getattr(training, name))
+    if training.segment is not None:
+        require_positive("training.segment", training.segment)
+    require(
+        training.precision == "float32" or jnp.result_type(float) == jnp.float64,
+        "training.precision float64 needs double precision: call jax.config.update('jax_enable_x64', True) first, "
+        "or take float32",
+    )
+
+
+def make_gradient(config: Config) -> AbstractGradient:
+    """The gradient estimator: one of `GRADIENTS`, or backpropagation with the gates given."""
+    if config.gates is None:
+        return GRADIENTS[config.gradient]
+    require(config.gradient == "full", f"give gates or a gradient, not both: gates={config.gates}, {config.gradient!r}")
+    require(all(0 <= gate <= 1 for gate in config.gates), f"gates must lie between 0 and 1, got {config.gates}")
+    return Backprop(GradientFlow(*config.gates))
+
+
+def cast(tree: Tree, precision: str | None = None) -> Tree:
+    """The same tree with every floating-point array in `precision` (default: JAX's default float)."""
+    dtype = jnp.result_type(float) if precision is None else jnp.dtype(precision)
+    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)

@@ -1,0 +1,350 @@
+"""Learned schemes for conservation laws: law, policy, objective, data and measurements from a `SchemeConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow.build.experiment import Experiment, Measure, cast
+from undertow.config import ObjectiveConfig, SchemeConfig
+from undertow.core.flow import FULL
+from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.policy import AbstractPolicy
+from undertow.core.task import Task
+from undertow.envs import rewards
+from undertow.envs.collection import Members
+from undertow.envs.collection import make_suite as collect
+from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
+from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
+from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
+from undertow.envs.pools import Discretised, make_pool
+from undertow.envs.suites import SUITES, Suite, random_conditions, suite, training_numbers
+from undertow.envs.truth import batches, common_form, rows_of
+from undertow.laws.advection import LinearAdvection
+from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.conditions import AbstractCondition
+from undertow.laws.exact import has_exact_solution
+from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.source import random_source
+from undertow.numerics.integrator import INTEGRATORS
+from undertow.policies.classical import classical
+from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
+from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.splitting import SPEEDS
+from undertow.training.checkpoint import load_checkpoint
+from undertow.training.rundir import RunDirectory
+
+# Numbers of random conditions (see `undertow.envs.suites`) between those of the suites, from 0 on, and the trainings'.
+_WATCHED_FROM = 500_000
+
+
+def make_law(config: SchemeConfig) -> AbstractConservationLaw:
+    """The conservation law."""
+    law = config.law
+    require(law.viscosity >= 0, f"law.viscosity must not be negative, got {law.viscosity}")
+    require(law.source >= 0, f"law.source must not be negative, got {law.source}")
+    return Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity)
+
+
+def make_policy(config: SchemeConfig) -> AbstractPolicy:
+    """The policy with its first weights, in the training's precision. They depend on `seed` alone."""
+    chosen, order = config.policy, config.grid.order
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    shared = {"key": key, "order": order, "hidden": chosen.hidden, "noise": chosen.noise}
+    policy: AbstractPolicy
+    if chosen.name == "paired":
+        policy = PairedPolicy(**shared, activation=chosen.activation)
+    else:
+        policy = DirectionalPolicy(
+            **shared,
+            activation=chosen.activation,
+            prior=chosen.prior,
+            epsilon=chosen.epsilon,
+            threshold=chosen.threshold,
+            freedom=chosen.freedom,
+        )
+    policy = cast(policy, config.training.precision)
+    return policy if chosen.start is None else read_policy(chosen.start, policy)
+
+
+def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> AbstractPolicy:
+    """The policy in a checkpoint, or in checkpoint `which` of a run directory.
+
+    **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
+    """
+    file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
+    return load_checkpoint(file, like, subtree=".policy")[0]
+
+
+def make_objective(objective: ObjectiveConfig, order: int, every: int) -> AbstractObjective:
+    """The objective: the distance to the truth or the published reward, plus the penalties that are switched on."""
+    comparator = classical(objective.comparator, order)
+    kinds: dict[str, Callable[[], AbstractObjective]] = {
+        "trajectory": lambda: TrajectoryError(every),
+        "log-trajectory": lambda: LogTrajectoryError(every, objective.floor, objective.penalty),
+        "reward": lambda: _reward(objective, comparator),
+    }
+    total = kinds[objective.name]()
+    if objective.conservation:
+        total = total + objective.conservation * ConservationPenalty()
+    if objective.total_variation:
+        total = total + TotalVariationPenalty(objective.total_variation)
+    if objective.cloning:
+        total = total + objective.cloning * WeightCloning(comparator)
+    return total
+
+
+def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy) -> AbstractObjective:
+    full = rewards.FullError(None if objective.against == "truth" else comparator)
+    # Two fine steps per step: the finer grid is then marched at the Courant number of the coarse one.
+    fine = FineStep(comparator, substeps=2)
+    errors = {
+        "one-step": rewards.OneStepError(comparator),
+        "full": full,
+        "change": rewards.ChangeError(full),
+        "consistency-lo": ConsistencyLo(fine),
+        "consistency-hi": ConsistencyHi(fine),
+    }
+    error = errors[objective.error]
+    if objective.clipped:
+        error = rewards.ClippedError(error)
+    combination: rewards.AbstractCombination = rewards.AdjacentAverage()
+    if objective.combination != "adjacent":
+        combination = rewards.StencilCombination(objective.combination.removeprefix("stencil-"))
+    squashes = {
+        "arctan": rewards.ArctanSquash(objective.scale),
+        "log": rewards.LogSquash(),
+        "none": rewards.NoSquash(),
+    }
+    return rewards.Reward(error, combination, squashes[objective.squash])
+
+
+def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None = None) -> Discretised:
+    """How conditions become problems, over `times` times the training's horizon."""
+    whole = config.grid.complete()
+    steps = times * whole.steps
+    return Discretised(
+        make_law(config),
+        whole.num_cells,
+        steps,
+        times * whole.end_time,
+        order=config.grid.order,
+        integrator=INTEGRATORS[config.grid.integrator],
+        speed=SPEEDS[config.grid.speed],
+        truth=config.data.truth,
+        refinement=config.data.refinement,
+        every=every,
+    )
+
+
+def compared_every(config: SchemeConfig, steps: int) -> int:
+    """After how many steps the training compares with the truth."""
+    if config.objective.name == "reward" and config.objective.against == "truth":
+        return 1  # a reward after every step
+    every = steps if config.data.every is None else config.data.every
+    require(
+        1 <= every <= steps and steps % every == 0,
+        f"data.every must divide the number of steps, {steps}, so that the end is compared too; got {every}",
+    )
+    return every
+
+
+def named_conditions(names: tuple[str, ...], boundary: str | None, seed: int, draws: int) -> list[AbstractCondition]:
+    """The named conditions, in one structure where possible; of each random family `draws` samples."""
+    conditions = []
+    for index, name in enumerate(names):
+        burgers_condition(name, boundary=boundary)  # an unknown name or a forced boundary is told from here
+        key = jax.random.fold_in(jax.random.key(seed), 1 + index)
+        keys = jax.random.split(key, 1 if BURGERS_CONDITIONS[name].draw is None else draws)
+        conditions += [common_form(burgers_condition(name, key=k, boundary=boundary)) for k in keys]
+    return conditions
+
+
+def training_data(config: SchemeConfig) -> Members:
+    """The initial conditions to train on, as batches of one structure each with their places in the pool."""
+    data = config.data
+    if data.conditions:
+        draws = max(1, data.pool // len(data.conditions))
+        return batches(named_conditions(data.conditions, data.boundary, config.seed, draws))
+    return _random(config, training_numbers(config.seed, data.pool))
+
+
+def watched_data(config: SchemeConfig) -> Members:
+    """The initial conditions to measure on while training: never the training's own random ones, never a suite's."""
+    watched = config.evaluation
+    if watched.conditions:
+        return batches(named_conditions(watched.conditions, config.data.boundary, _WATCHED_FROM, watched.cases))
+    return _random(config, _WATCHED_FROM + np.arange(watched.cases))
+
+
+def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
+    conditions = random_conditions(numbers)
+    if config.law.name == "advection":  # what enters through an open end would be another problem
+        conditions = eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
+    return [(conditions, range(len(numbers)))]
+
+
+def count_members(members: Members) -> int:
+    """How many conditions there are."""
+    return sum(len(places) for _, places in members)
+
+
+def make_problems(config: SchemeConfig, discretised: Discretised, members: Members) -> Problem:
+    """Problems with their truth and WENO-JS's error; those whose exact solution does not hold to the end are left out.
+
+    With a source every problem has a random one of its own.
+    """
+    if config.law.source > 0:
+        pools = []
+        for index, (conditions, places) in enumerate(members):
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 2), index)
+            keys = jax.random.split(key, len(places))
+            sources = jax.vmap(lambda k: random_source(k, config.law.source))(keys)
+            pools.append(make_pool(discretised, conditions, sources))
+        return jax.tree.map(lambda *xs: jnp.concatenate(xs) if eqx.is_array(xs[0]) else xs[0], *pools)
+    cases = [str(place) for place in range(count_members(members))]
+    collection = collect("problems", "", discretised, members, cases)
+    names = config.data.conditions or config.evaluation.conditions
+    require(
+        not (collection.left_out and len(cases) == len(names)),
+        f"the exact solution of some of {', '.join(names)} does not hold until t = {discretised.end_time:g} (waves come "
+        "back through an open end); shorten the time or take --data.truth fine",
+    )
+    problems = collection.problems
+    every = discretised.every
+    if every is None or every == discretised.steps:
+        return problems
+    truth = jnp.asarray(collection.truth_every(every))
+    return eqx.tree_at(lambda p: p.reference.values, problems, truth)
+
+
+def make_suite(config: SchemeConfig, name: str, **overrides: Any) -> Suite:
+    """The suite called `name` under the law and with the order and splitting of `config`; `overrides` come last."""
+    law = make_law(config)
+    own = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
+    return suite(name, **{**own, **overrides})
+
+
+def build_scheme(config: SchemeConfig) -> Experiment:
+    """The experiment of a learned scheme. Raises `UndertowError` for what cannot work."""
+    _check_scheme(config)
+    whole = config.grid.complete()
+    every = compared_every(config, whole.steps)
+    task = Task(
+        make_objective(config.objective, config.grid.order, every),
+        whole.steps,
+        segment=config.training.segment,
+        rematerialise=config.training.rematerialise,
+    )
+    members = training_data(config)
+    size = count_members(members)
+    require(
+        config.training.batch <= size,
+        f"training.batch={config.training.batch} is larger than the pool of {size} problems",
+    )
+    discretised = make_discretised(config, every=every)
+
+    def make_training_pool() -> Problem:
+        pool = make_problems(config, discretised, members)
+        if config.objective.name != "reward":
+            _check_scales(pool, config.data.conditions)
+        return cast(pool, config.training.precision)
+
+    return Experiment(
+        config,
+        task,
+        make_policy(config),
+        config.policy.noise > 0,
+        make_training_pool,
+        lambda: _make_measure(config, task, every),
+        lambda: _check_states(discretised, members, whole.dt),
+    )
+
+
+def _check_scheme(config: SchemeConfig) -> None:
+    for name in ("pool", "refinement"):
+        require_positive(f"data.{name}", getattr(config.data, name))
+    for name in ("every", "cases", "horizon", "keep"):
+        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
+    require(config.data.refinement % 2 == 1, f"data.refinement must be odd, got {config.data.refinement}")
+    for name in config.evaluation.suites:
+        lookup("suite", name, SUITES)
+    require(config.objective.floor > 0, f"objective.floor must be above 0, got {config.objective.floor}")
+    for name in ("conservation", "total_variation", "cloning", "penalty"):
+        factor = getattr(config.objective, name)
+        require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
+    if config.data.truth == "exact":
+        require(
+            has_exact_solution(make_law(config)) and config.law.source == 0,
+            f"{config.law.name} with viscosity or a source has no exact solution; take --data.truth fine",
+        )
+    names = config.data.conditions + config.evaluation.conditions
+    for name in names:
+        condition = burgers_condition(name, boundary=config.data.boundary)
+        require(
+            config.law.name == "burgers" or condition.boundary in ("periodic", "outflow"),
+            f"condition {name!r} has a {condition.boundary} boundary, with which advection has no exact solution; "
+            "choose another with --data.boundary",
+        )
+
+
+def _check_states(discretised: Discretised, members: Members, dt: float) -> None:
+    """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
+    for batch, _ in members:
+        scheme = discretised.environment(rows_of(batch, 0)).scheme
+        x = jnp.asarray(scheme.grid.centers())
+        states = np.asarray(eqx.filter_vmap(lambda c, x=x: c(x)[None])(batch))
+        for state in states[~np.isfinite(states).all(axis=(1, 2))]:
+            check_finite(state)
+        check_courant(scheme, jnp.asarray(states[np.argmax(np.abs(states).max(axis=(1, 2)))]), dt)
+        check_diffusion(discretised.law, dt, scheme.grid.dx)
+
+
+def _check_scales(pool: Problem, names: tuple[str, ...]) -> None:
+    """The objective is relative to WENO-JS's error: where there is none, or no truth, nothing can be learned."""
+    scales = np.asarray(pool.reference.scale)
+    bad = np.argwhere(~np.isfinite(scales) | (scales < 1e-12)).ravel()
+    if len(bad):
+        which = f"condition {names[bad[0]]!r}" if len(names) == len(scales) else f"training problem {bad[0]}"
+        raise UndertowError(
+            f"WENO-JS's own error on {which} is {scales[bad[0]]:.3g}, and nothing can be measured relative to that; "
+            "leave it out"
+        )
+
+
+def _make_measure(config: SchemeConfig, task: Task, every: int) -> Measure:
+    """The metrics of `EvaluationConfig`, of a policy in default precision on the watched conditions."""
+    discretised = make_discretised(config, times=config.evaluation.horizon)
+    members = watched_data(config)
+    problems = make_problems(config, discretised, members)
+    _check_scales(problems, config.evaluation.conditions)
+    scales = np.asarray(problems.reference.scale)
+    ending = Task(TrajectoryError(discretised.steps), discretised.steps)
+    losses = eqx.filter_jit(lambda task, policy, problems: task.losses(policy, FULL, problems))
+    trained_on = None
+    if config.objective.name == "reward" or config.evaluation.keep_by == "objective":
+        trained_on = make_problems(config, make_discretised(config, every=every), members)
+
+    def measure(policy: AbstractPolicy) -> dict[str, float]:
+        ratios = np.asarray(losses(ending, policy, problems))
+        with np.errstate(divide="ignore"):  # an error of exactly 0 makes the geometric mean 0
+            geometric_mean = np.exp(np.mean(np.log(ratios)))
+        metrics = {
+            "ratio": float(geometric_mean),
+            "worst": float(np.max(ratios)),
+            "l1": float(np.mean(ratios * scales)),
+            "non_finite": int(np.sum(~np.isfinite(ratios))),
+        }
+        if trained_on is not None:
+            metrics["objective"] = float(np.mean(np.asarray(losses(task, policy, trained_on))))
+        return metrics
+
+    return measure

@@ -1,0 +1,119 @@
+r"""Policies on suites: every error of every policy on every case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow.core.policy import AbstractPolicy
+from undertow.envs.collection import Suite
+from undertow.envs.march import final_values
+from undertow.evaluation.results import Evaluation, Scores
+from undertow.numerics.norms import l1, l2, linf, total_variation
+from undertow.policies.classical import classical
+
+__all__ = ["Evaluation", "Scores", "evaluate"]
+
+
+def evaluate(
+    policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: str = "weno-js", chunk: int = 32
+) -> Evaluation:
+    r"""Run every policy on every case of a suite and compare the results with the truth and with a baseline.
+
+    A case in which a policy's result is not finite is kept, as NaN, and counted.
+
+    **Arguments:**
+
+    - `policies`: by name. Policies of one structure (checkpoints of one run, seeds) share a compiled program.
+    - `suite`: see [`suite`][undertow.envs.suites.suite].
+    - `baseline`: whose errors the ratios divide by: a key of `policies`, or a name out of
+        `undertow.policies.classical.CLASSICAL`, which is then run too and stands last.
+    - `chunk`: cases that are run at a time, default 32.
+
+    **Returns:** [`Evaluation`][undertow.evaluation.results.Evaluation].
+
+    **Raises:** `UndertowError` without policies, for an unknown baseline, or a policy of another order than the suite.
+    """
+    require(len(policies) > 0, "evaluate needs at least one policy, got none")
+    order = suite.discretised.order
+    contestants = dict(policies)
+    if baseline not in contestants:
+        contestants[baseline] = classical(baseline, order)
+    check_orders(contestants, order)
+    runs = {name: _run(policy, suite, chunk) for name, policy in contestants.items()}
+    truth, reference = suite.truth, runs[baseline][0]
+    volume = suite.problems.environment.scheme.grid.cell_volume
+    scored = suite.scored & ~(_norms(reference - truth, volume)["l1"] <= suite.rounding_level)
+    scores = {}
+    for name, (values, seconds, compile_seconds) in runs.items():
+        scores[name] = _score(values, truth, reference, suite, volume, seconds, compile_seconds)
+    return Evaluation(
+        suite=suite,
+        baseline=baseline,
+        scores={name: score.over(scores[baseline], scored) for name, score in scores.items()},
+        scored=scored,
+        true_variation=np.asarray(jax.vmap(total_variation)(jnp.asarray(truth))),
+    )
+
+
+def check_orders(policies: Mapping[str, AbstractPolicy], order: int) -> None:
+    """Raise `UndertowError` if a policy that says its order says another one."""
+    for name, policy in policies.items():
+        own = getattr(policy, "order", order)
+        require(own == order, f"policy {name!r} is of order {own}, the scheme of order {order}; make them agree")
+
+
+def _run(
+    policy: AbstractPolicy, suite: Suite, chunk: int
+) -> tuple[Float[np.ndarray, "cases chan cells"], float, float]:
+    """The results, the seconds they took, and those that compiling took."""
+    arguments = (policy, suite.problems, suite.discretised.steps, chunk)
+    start = time.perf_counter()
+    program = final_values.lower(*arguments).compile()
+    compiled = time.perf_counter()
+    values = jax.block_until_ready(program(*arguments))
+    return np.asarray(values), time.perf_counter() - compiled, compiled - start
+
+
+def _norms(difference: np.ndarray, volume: float) -> dict[str, np.ndarray]:
+    d = jnp.asarray(difference)
+    norms = {"l1": lambda e: l1(e, volume), "l2": lambda e: l2(e, volume), "linf": linf}
+    return {name: np.asarray(jax.vmap(norm)(d)) for name, norm in norms.items()}
+
+
+def _score(
+    values: np.ndarray,
+    truth: np.ndarray,
+    reference: np.ndarray,
+    suite: Suite,
+    volume: float,
+    seconds: float,
+    compile_seconds: float,
+) -> Scores:
+    finite = np.isfinite(values).all(axis=(1, 2))
+    start = np.asarray(suite.problems.state.u)
+
+    def shown(numbers: Array | np.ndarray) -> np.ndarray:
+        # Infinity and NaN are one thing: a result that is none.
+        return np.where(finite, np.asarray(numbers), np.nan)
+
+    errors = {name: shown(norm) for name, norm in _norms(values - truth, volume).items()}
+    distances = {f"{name}_to_baseline": shown(norm) for name, norm in _norms(values - reference, volume).items()}
+    mass = np.abs((values - start).sum(axis=2)).max(axis=1) * volume
+    return Scores(
+        **errors,
+        **distances,
+        total_variation=shown(jax.vmap(total_variation)(jnp.asarray(values))),
+        mass_error=np.where(suite.periodic, shown(mass), np.nan),
+        ratio=np.full(len(finite), np.nan),
+        finite=finite,
+        values=values,
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+    )

@@ -1,0 +1,359 @@
+"""The work behind the commands: train, evaluate a run, draw its figures. Plain functions, for Python and notebooks.
+
+Nothing here sets JAX's precision. What is measured has the default precision of the caller: call
+`jax.config.update("jax_enable_x64", True)` first, as the command line does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from undertow._checks import NonFiniteError, UndertowError, lookup, nearest, require
+from undertow.build import Experiment, Measure, build, cast, make_policy, make_suite, read_policy
+from undertow.config import Config, SchemeConfig, config_from_dict, config_to_dict
+from undertow.core.policy import AbstractPolicy
+from undertow.envs.suites import SUITES
+from undertow.evaluation.evaluate import Evaluation, evaluate
+from undertow.policies.classical import CLASSICAL, classical
+from undertow.progress import Display, StopRequest
+from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
+from undertow.training.fit import Callback, Progress, fit
+from undertow.training.rundir import RunDirectory
+from undertow.training.trainer import TrainState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BASELINE = "weno-js"
+RIVALS = (BASELINE, "weno-z")
+"""Who a learned scheme is shown beside."""
+LEARNED = "learned"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training ended.
+
+    - `path`: the run directory; `status`: finished, interrupted or failed; `error`: why it failed.
+    - `policy`: the best one by the metric kept, in default precision.
+    - `evaluations`: by suite; empty for a run that did not finish. `summary`: what stands in `summary.json`.
+    - `signal`: the one that interrupted it.
+    """
+
+    path: Path
+    status: str
+    policy: AbstractPolicy
+    summary: dict[str, Any]
+    evaluations: dict[str, Evaluation]
+    error: NonFiniteError | None = None
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 finished, 1 failed, 128 + the signal's number interrupted."""
+        codes = {"finished": 0, "failed": 1, "interrupted": 128 + (self.signal or signal.SIGINT)}
+        return codes[self.status]
+
+
+def train(
+    config: Config,
+    *,
+    preset: str = "custom",
+    out: Path | str | None = None,
+    root: Path | str = "runs",
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+    command: Sequence[str] | None = None,
+) -> Run:
+    """Train a policy, keep its best checkpoints, evaluate the best one and write everything into a run directory.
+
+    Everything that can be wrong with the configuration, the data or the directory is found before the long work.
+    SIGINT and SIGTERM let the running dispatch finish, write a checkpoint and end the run as interrupted.
+
+    **Arguments:**
+
+    - `config`: for example `preset("burgers").config`, changed with `dataclasses.replace`.
+    - `preset`: a name for the run, part of its default path.
+    - `out`: the run directory, which must not exist yet; None makes `<root>/<preset>/<time>`.
+    - `callbacks`: called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends the run.
+    - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
+    - `command`: the command line, to be noted in the run directory.
+
+    **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and its
+    last good state is in the checkpoint.
+
+    **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
+    """
+    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
+    experiment = build(config)
+    experiment.check()
+    directory = RunDirectory.create(out, preset=preset, config=config_to_dict(config), command=command, root=root)
+    with directory, StopRequest() as stop, Display(quiet=quiet) as display:
+        return _train(experiment, directory, stop, display, callbacks)
+
+
+def _train(
+    experiment: Experiment, directory: RunDirectory, stop: StopRequest, display: Display, callbacks: Sequence[Callback]
+) -> Run:
+    config = experiment.config
+    display.stage("preparing problems")
+    trainer = experiment.trainer(experiment.make_pool())
+    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
+    display.stage("first evaluation")
+    record = _Recorder(experiment, directory, stop, display, experiment.make_measure())
+    record.measure(state, 0)
+    display.stage("training", config.training.updates)
+    result = None
+    if not stop:
+        updates, dispatch = config.training.updates, config.training.dispatch
+        skipped = config.training.max_skipped
+        result = fit(trainer, state, updates, every=dispatch, callbacks=(record, *callbacks), max_skipped=skipped)
+        state = result.state
+    record.write_last(state)
+
+    best = record.best.ranking()
+    policy = cast(read_policy(best[0].path, experiment.policy) if best else state.policy)
+    done = int(state.step)
+    summary: dict[str, Any] = {
+        "preset": directory.preset,
+        "updates": done,
+        "training_seconds": record.seconds,
+        "skipped_updates": int(state.skipped),
+        "parameters": sum(x.size for x in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))),
+        "best": {"metric": record.best.metric, "value": best[0].value, "update": best[0].update} if best else None,
+    }
+    evaluations: dict[str, Evaluation] = {}
+    if result is not None and result.status == "finished":
+        evaluations = _judge(config, policy, stop, display)
+        summary |= summarise(evaluations)
+    status = "finished"
+    if stop:
+        name = signal.Signals(stop.signal or signal.SIGINT).name
+        status, reason = "interrupted", f"stopped by {name} after {done} of {config.training.updates} updates"
+    elif result is None or result.status == "stopped":
+        status, reason = "interrupted", f"stopped by a callback after {done} updates"
+    elif result.status == "failed":
+        status, reason = "failed", f"{result.error}, after {done} updates"
+    else:
+        reason = None
+    directory.write_summary({"status": status, "reason": reason, **summary})
+    error = None if result is None else result.error
+    run = Run(directory.path, status, policy, summary, evaluations, error, stop.signal)
+    if evaluations and not stop and _draws(config):
+        display.stage("drawing figures")
+        _draw(directory, config, policy, evaluations)
+    directory.finish(status, reason)
+    return run
+
+
+class _Recorder:
+    """After every dispatch: the bar. After every so many updates: metrics, checkpoints. It passes on a wish to stop."""
+
+    def __init__(
+        self, experiment: Experiment, directory: RunDirectory, stop: StopRequest, display: Display, measure: Measure
+    ):
+        evaluation = experiment.config.evaluation
+        self.directory, self.stop, self.display, self._measure = directory, stop, display, measure
+        self.every = evaluation.every
+        self.best = BestCheckpoints(directory.checkpoints, metric=evaluation.keep_by, keep=evaluation.keep)
+        self._measured: dict[str, float] = {}
+        self._pending: list[dict[str, np.ndarray]] = []
+        self._begun: dict[str, float] | None = None  # the row of the first measurement, until its columns are known
+        self._last = 0
+        self._start = time.perf_counter()
+        self.seconds = 0.0
+
+    def measure(self, state: TrainState, done: int) -> None:
+        """Evaluate the policy, offer it to the best checkpoints and save the state as the last one."""
+        self._measured = self._measure(cast(state.policy))
+        self.seconds = time.perf_counter() - self._start
+        self.best.offer(self._measured[self.best.metric], done, state, {"metrics": self._measured})
+        self._last = done
+        if done == 0:
+            self._begun = {"seconds": self.seconds, **self._measured}
+        else:
+            self._write_row(state, done)
+        self.write_last(state)
+
+    def _write_row(self, state: TrainState, done: int) -> None:
+        names = sorted(self._pending[0], key=lambda name: (name != "loss", name))
+        trained = {name: np.concatenate([np.atleast_1d(m[name]) for m in self._pending]) for name in names}
+        means = {
+            name: float(np.mean(v[np.isfinite(v)])) if np.isfinite(v).any() else np.nan for name, v in trained.items()
+        }
+        means["skipped"] = int(state.skipped)
+        if self._begun is not None:
+            self.directory.append_metrics({"update": 0, **dict.fromkeys(names), **self._begun})
+            self._begun = None
+        self.directory.append_metrics({"update": done, **means, "seconds": self.seconds, **self._measured})
+        self._pending = []
+
+    def write_last(self, state: TrainState) -> None:
+        """Save the state as the last checkpoint."""
+        metadata = {"update": int(state.step), "metrics": self._measured}
+        save_checkpoint(self.directory.last_checkpoint, state, metadata)
+
+    def __call__(self, progress: Progress) -> bool:
+        self._pending.append(progress.metrics)
+        ends = progress.done == progress.total or bool(self.stop)
+        if ends or progress.done // self.every > self._last // self.every:
+            self.measure(progress.state, progress.done)
+        loss = float(progress.metrics["loss"][-1])
+        self.display.advance(progress.done, {"loss": loss, self.best.metric: self._measured[self.best.metric]})
+        return bool(self.stop)
+
+
+def _mean_of_finite(values: np.ndarray) -> float:
+    """The skipped updates are counted apart; they must not hide what the others did."""
+    finite = values[np.isfinite(values)]
+    return float(np.mean(finite)) if len(finite) else float("nan")
+
+
+# --- after the training -----------------------------------------------------------------------------------------------
+
+
+def _draws(config: Config) -> bool:
+    return isinstance(config, SchemeConfig) and config.evaluation.figures
+
+
+def _judge(config: Config, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Evaluation]:
+    evaluations: dict[str, Evaluation] = {}
+    if isinstance(config, SchemeConfig):
+        display.stage("evaluating", len(config.evaluation.suites))
+        for index, name in enumerate(config.evaluation.suites):
+            if stop:
+                break
+            evaluations[name] = evaluate(_contestants(policy, config.grid.order), make_suite(config, name))
+            display.advance(index + 1)
+    return evaluations
+
+
+def _contestants(policy: AbstractPolicy, order: int) -> dict[str, AbstractPolicy]:
+    return {LEARNED: policy, **{name: classical(name, order) for name in RIVALS}}
+
+
+def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The results for `summary.json`.
+
+    `ratio_to_weno5` is the first suite's, `transfers` the others', `rivals` the same for the classical schemes.
+    """
+    if not evaluations:
+        return {}
+    tables = {name: evaluation.summary() for name, evaluation in evaluations.items()}
+    first, *others = tables
+    return {
+        "suite": first,
+        "ratio_to_weno5": tables[first][LEARNED],
+        "transfers": {name: tables[name][LEARNED] for name in others},
+        "rivals": {rival: {name: table[rival] for name, table in tables.items()} for rival in RIVALS},
+    }
+
+
+def result_table(
+    evaluations: Mapping[str, Evaluation], policies: Sequence[str] = (LEARNED, "weno-z", BASELINE)
+) -> Table:
+    """L1 error over WENO-JS's: a row per suite, and per policy geometric mean, median and worst case."""
+    from rich.table import Table  # not at the top: `import undertow` need not draw
+
+    table = Table(
+        title=f"L1 error over that of {BASELINE}: geometric mean, median, worst case",
+        title_justify="left",
+        padding=(0, 1),
+    )
+    table.add_column("suite", no_wrap=True)
+    table.add_column("cases", justify="right", no_wrap=True)
+    for policy in policies:
+        table.add_column(policy, justify="right", no_wrap=True)
+    for name, evaluation in evaluations.items():
+        rows = evaluation.summary()
+        cells = []
+        for policy in policies:
+            values = [rows[policy][key] for key in ("geometric_mean", "median", "worst")]
+            # The baseline over itself is 1, which need not be said three times.
+            same = policy == BASELINE and set(values) == {1.0}
+            cells.append("1" if same else " ".join(f"{value:.3f}" for value in values))
+        table.add_row(name, str(rows[policies[0]]["cases"]), *cells)
+    return table
+
+
+def _draw(
+    directory: RunDirectory, config: Config, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]
+) -> list[Path]:
+    from undertow.report.figures import draw_run  # not at the top: it takes long to load
+
+    assert isinstance(config, SchemeConfig)
+    first = next(iter(evaluations))
+    metrics = directory.read_metrics()
+    contestants = _contestants(policy, config.grid.order)
+    return draw_run(directory.figures, evaluations[first], contestants, make_suite(config, first), metrics)
+
+
+# --- runs that exist --------------------------------------------------------------------------------------------------
+
+
+def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Config, AbstractPolicy]:
+    """A run directory, its configuration, and the policy of one of its checkpoints in default precision.
+
+    **Arguments:** `path`: the run directory, or one of its checkpoints; `which`: `best`, `last` or a checkpoint's file.
+
+    **Raises:** `UndertowError` naming what is missing, damaged or of another shape.
+    """
+    path = Path(path)
+    if path.is_file():
+        path, which = path.parent.parent, path.name
+    directory = RunDirectory.open(path)
+    config = config_from_dict(directory.config)
+    if not isinstance(config, SchemeConfig):
+        raise UndertowError(f"{path} holds a {type(config).__name__}, which this version cannot load")
+    fresh = dataclasses.replace(config, policy=dataclasses.replace(config.policy, start=None))
+    like = eqx.filter_eval_shape(make_policy, fresh)
+    return directory, config, cast(read_policy(path, like, which))
+
+
+def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
+    """A policy by the name of a classical one (with this order), a run directory, or one of its checkpoints.
+
+    **Raises:** `UndertowError` for something that is none of them.
+    """
+    if str(where) in CLASSICAL:
+        return classical(str(where), order)
+    if Path(where).exists():
+        return load_run(where)[2]
+    raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")
+
+
+def evaluate_run(
+    path: Path | str, suites: Sequence[str] = ("held-out",), *, which: str = "best", **overrides: Any
+) -> dict[str, Evaluation]:
+    """Evaluate a run's policy, and the classical ones beside it, on suites.
+
+    **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `SUITES`; `which` checkpoint;
+    `overrides` as in [`suite`][undertow.envs.suites.suite], such as `cells=256`.
+
+    **Returns:** one `Evaluation` per suite, with the policies `learned`, `weno-js` and `weno-z`.
+    """
+    _, config, policy = load_run(path, which)
+    assert isinstance(config, SchemeConfig)
+    for name in suites:
+        lookup("suite", name, SUITES)
+    contestants = _contestants(policy, config.grid.order)
+    return {name: evaluate(contestants, make_suite(config, name, **overrides)) for name in suites}
+
+
+def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
+    """Draw a run's figures again, into its own `figures` directory. Returns their files."""
+    directory, config, policy = load_run(path, which)
+    assert isinstance(config, SchemeConfig)
+    first = config.evaluation.suites[0] if config.evaluation.suites else "held-out"
+    evaluation = evaluate(_contestants(policy, config.grid.order), make_suite(config, first))
+    return _draw(directory, config, policy, {first: evaluation})

@@ -1,0 +1,88 @@
+"""Presets: complete configurations with a name, in one dictionary. `undertow train NAME` starts from one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from undertow._checks import lookup
+from undertow.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    GridConfig,
+    LawConfig,
+    ObjectiveConfig,
+    PolicyConfig,
+    SchemeConfig,
+    TrainingConfig,
+)
+from undertow.training.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration and one line about it."""
+
+    description: str
+    config: Config
+
+
+# Small network, logarithm of the relative error against the exact solution: beats WENO5 after minutes on two cores.
+_BURGERS = SchemeConfig(
+    law=LawConfig("burgers"),
+    grid=GridConfig(num_cells=64, steps=40, end_time=0.1, integrator="ssp_rk3"),
+    data=DataConfig(pool=2048, truth="exact"),
+    policy=PolicyConfig("directional", hidden=(16, 16)),
+    objective=ObjectiveConfig("log-trajectory", penalty=3.0),
+    optimizer=OptimizerConfig(
+        "adam", learning_rate=3e-2, schedule="cosine", final_fraction=0.01, clip="norm", clip_at=1.0
+    ),
+    training=TrainingConfig(updates=1200, batch=16, precision="float64"),
+)
+
+_PAPER_CONDITIONS = ("smooth_sine", "rarefaction", "accelshock")
+
+# Way et al. (2022), arXiv 2203.08937, and the defaults of their code. One batch of three holds both boundaries; the
+# published program unrolls once per boundary and adds the gradients, which is the same sum.
+_PAPER = SchemeConfig(
+    seed=1,
+    law=LawConfig("burgers"),
+    grid=GridConfig(num_cells=128, dt=4e-4, steps=250, end_time=None, integrator="euler"),
+    data=DataConfig(conditions=_PAPER_CONDITIONS),
+    policy=PolicyConfig("paired", hidden=(128, 128), activation="relu"),
+    objective=ObjectiveConfig(
+        "reward",
+        error="one-step",
+        comparator="weno-js-original",
+        combination="adjacent",
+        squash="arctan",
+        scale=1000.0,
+    ),
+    optimizer=OptimizerConfig("adam", learning_rate=3e-4, convention="tf1"),
+    training=TrainingConfig(updates=10_000, batch=3, sampling="cycle", precision="float64"),
+    evaluation=EvaluationConfig(every=50, conditions=_PAPER_CONDITIONS, horizon=2, keep=5),
+)
+
+# One wave speed and no shocks: what remains to be learned is how to carry a profile without smearing it.
+_ADVECTION = replace(
+    _BURGERS,
+    law=LawConfig("advection", velocity=1.0),
+    grid=GridConfig(num_cells=64, steps=80, end_time=0.5, integrator="ssp_rk3"),
+    evaluation=EvaluationConfig(suites=("held-out", "held-out-2x-cells", "held-out-4x-cells", "held-out-2x-time")),
+)
+
+PRESETS: dict[str, Preset] = {
+    "burgers": Preset("a small scheme for Burgers' equation that beats WENO5 on data it never saw", _BURGERS),
+    "burgers-paper": Preset("the published set-up, exactly: one-step reward, forward Euler, 128-128 network", _PAPER),
+    "burgers-rk": Preset(
+        "the published set-up, trained through the stages of RK4",
+        replace(_PAPER, grid=replace(_PAPER.grid, integrator="rk4")),
+    ),
+    "advection": Preset("a small scheme for linear advection of smooth and broken profiles", _ADVECTION),
+}
+"""Every preset, by name."""
+
+
+def preset(name: str) -> Preset:
+    """The preset called `name`. Raises `UndertowError` for an unknown name, with the nearest match."""
+    return lookup("preset", name, PRESETS)

@@ -1,0 +1,88 @@
+"""What people see of long work, and how they stop it: a progress bar, and signals that wait for a good moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any, Self
+
+
+class Display:
+    """A progress bar on standard error. Where that is not a terminal, or with `quiet`, it shows nothing.
+
+    A context manager; `stage` says what is done now, `advance` how far it has come.
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        from rich.console import Console  # not at the top: `import undertow` need not draw
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[values]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            refresh_per_second=4,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def stage(self, description: str, total: int | None = None) -> None:
+        """Begin something new; without a total the bar only shows that something is going on."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(description, total=total, values="")
+
+    def advance(self, done: int, values: Mapping[str, Any] | None = None) -> None:
+        """So many of the stage's total are done; `values` are shown beside the bar."""
+        if self._task is not None:
+            text = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
+            self._bar.update(self._task, completed=done, values=text)
+
+
+class StopRequest:
+    """Ctrl-C (SIGINT) and SIGTERM as a request that the work itself looks at, when it can stop and leave good files.
+
+    A context manager. `signal` is None until one arrives. A second one interrupts at once (`KeyboardInterrupt`).
+    In another thread than the main one, where Python delivers no signals, it never gets any.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        if sys.stderr is not None and sys.stderr.isatty():
+            # Not `print`: a signal may arrive in the middle of one.
+            os.write(2, b"\nstopping as soon as the running updates are done; once more to stop at once\n")
