@@ -19,8 +19,9 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add one page for every public module, in a folder for every room."""
+    """Add one page for every public module, in a folder for every room, and all of them to the navigation."""
     source = Path(config.config_file_path).parent / "src"
+    sections: dict[tuple[str, ...], list] = {}  # what stands in the navigation under a folder
     for path in sorted((source / "undertow").rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
         if any(part.startswith("_") and part != "__init__" for part in parts):
@@ -31,6 +32,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         title = module.rpartition(".")[2]  # the folder names the room already; the heading names the module in full
         content = f"---\ntitle: {title}\n---\n\n# `{module}`\n\n::: {module}\n"
         files.append(File.generated(config, page, content=content))
+        folder = parts[1:] if is_package else parts[1:-1]
+        section = sections.setdefault(folder, [])
+        if is_package:
+            section.insert(0, page)  # the section's own page
+            if folder:
+                sections.setdefault(folder[:-1], []).append({folder[-1]: section})
+        else:
+            section.append(page)
+    if config.nav is not None:
+        config.nav.append({"Reference": sections[()]})
     return files
 
 

@@ -41,7 +41,12 @@ SEES: dict[str, set[str]] = {
     "report": USES,
     "config": USES | {"presets"},
     "presets": USES | {"config"},
-    "cli": USES | {"config", "presets"},
+    "build": USES | {"config"},
+    "progress": BASE,
+    "simulate": USES,
+    "catalogue": USES | {"config", "presets"},
+    "experiment": USES | {"config", "build", "progress"},
+    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment"},
     "__main__": {"cli"},
 }
 FRONT_DOOR = ""  # undertow/__init__.py: for users; it may see all but the command line, and no room imports from it

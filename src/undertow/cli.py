@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import jax
 import tyro
@@ -25,20 +25,15 @@ from rich.console import Console
 
 from undertow import experiment
 from undertow._checks import NonFiniteError, UndertowError, lookup, require
+from undertow.catalogue import catalogue
 from undertow.config import Config, LawConfig
-from undertow.core.gradient import GRADIENTS
-from undertow.envs.suites import SUITES
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.burgers_conditions import burgers_condition
 from undertow.numerics.boundary import BOUNDARIES
-from undertow.numerics.integrator import INTEGRATORS
-from undertow.policies.classical import CLASSICAL
 from undertow.presets import PRESETS, preset
-from undertow.schemes.splitting import SPEEDS
 from undertow.simulate import simulate
 from undertow.training._machine import describe_machine, git_state
-from undertow.training.optimizer import Name as OptimizerName
 
 A = TypeVar("A")
 C = TypeVar("C", bound=Config)
@@ -348,34 +343,16 @@ def _parameters(given: Sequence[str]) -> dict[str, float]:
 # --- list, info -------------------------------------------------------------------------------------------------------
 
 
-def _catalogue() -> dict[str, dict[str, str]]:
-    """What there is to choose from, with a word about each where there is one."""
-    return {
-        "presets": {name: each.description for name, each in PRESETS.items()},
-        "conditions": {
-            name: f"{family.formula} ({family.boundary}{', random parameters' if family.draw else ''})"
-            for name, family in BURGERS_CONDITIONS.items()
-        },
-        "policies": dict.fromkeys(CLASSICAL, "") | {"directional": "learned", "paired": "learned, as published"},
-        "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()},
-        "integrators": {name: f"order {each.order}, {each.num_stages} stages" for name, each in INTEGRATORS.items()},
-        "boundaries": dict.fromkeys(BOUNDARIES, ""),
-        "speeds": dict.fromkeys(SPEEDS, ""),
-        "gradients": dict.fromkeys(GRADIENTS, ""),
-        "optimizers": dict.fromkeys(get_args(OptimizerName), ""),
-    }
-
-
 def _list(arguments: list[str]) -> int:
-    catalogue = _catalogue()
+    kinds = catalogue()
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: undertow list [{'|'.join(catalogue)}]\n\nList what there is to choose from.")
+        print(f"usage: undertow list [{'|'.join(kinds)}]\n\nList what there is to choose from.")
         return 0
     for word in arguments:
-        lookup("list", word, catalogue)
-    for title in arguments or catalogue:
+        lookup("list", word, kinds)
+    for title in arguments or kinds:
         print(f"{title}:")
-        for name, about in catalogue[title].items():
+        for name, about in kinds[title].items():
             print(f"  {name:22}{about}".rstrip())
     return 0
 

@@ -89,8 +89,8 @@ def train(
     - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
     - `command`: the command line, to be noted in the run directory.
 
-    **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and its
-    last good state is in the checkpoint.
+    **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and
+    its last good state is in the checkpoint.
 
     **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
     """
@@ -117,7 +117,7 @@ def _train(
     if not stop:
         updates, dispatch = config.training.updates, config.training.dispatch
         skipped = config.training.max_skipped
-        result = fit(trainer, state, updates, every=dispatch, callbacks=(record, *callbacks), max_skipped=skipped)
+        result = fit(trainer, state, updates, every=dispatch, callbacks=(*callbacks, record), max_skipped=skipped)
         state = result.state
     record.write_last(state)
 

@@ -40,7 +40,7 @@ from undertow.training._files import atomic_write_text
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came out: `x: "cells"`, `times: "saved"`, `values: "saved cells"`, and the exact solution where there is one.
+    """What came out: `x: "cells"`, `times: "saved"`, `values: "saved cells"`; `exact`, the same, where there is one.
 
     The first saved state is the initial one. `steps`: time steps taken; `seconds`: without compiling.
     """
@@ -104,8 +104,10 @@ def simulate(
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
 
-    **Returns:** `Simulation`. **Raises:** `UndertowError` for anything that cannot work, a Courant number far above 1 or
-    a non-finite initial state among it; `NonFiniteError` with step and cell if the solution does not stay finite.
+    **Returns:** `Simulation`.
+
+    **Raises:** `UndertowError` for anything that cannot work, a Courant number far above 1 or a non-finite initial state
+    among it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
     policy, law = classical("weno-js", order) if policy is None else policy, Burgers() if law is None else law
     theirs = getattr(policy, "order", order)

@@ -158,6 +158,8 @@ def test_cosines():
     np.testing.assert_allclose(cosine(a, b), 4 / 5 / np.sqrt(2), rtol=1e-14)
     np.testing.assert_allclose(cosine(a, jax.tree.map(lambda x: -3 * x, a)), -1, rtol=1e-14)
     assert cosine(a, jax.tree.map(jnp.zeros_like, a)) == 0
+    small = jax.tree.map(lambda x: jnp.asarray(1e-15 * x, jnp.float32), a)
+    np.testing.assert_allclose(cosine(small, small), 1, rtol=1e-6)
 
 
 def test_the_named_estimators():

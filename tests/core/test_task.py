@@ -109,6 +109,12 @@ def test_stacking_and_taking_are_inverse():
     np.testing.assert_array_equal(some.state, jnp.stack([each[2].state, each[0].state]))
 
 
+def test_numbers_of_any_kind_may_differ_in_a_batch():
+    a, b, _, x, _ = (jnp.asarray(v) for v in linear_problem())
+    batch = stack_problems([Problem(Heun(a, b, h), x) for h in (1, 0.5, np.float64(0.25), 0)])
+    np.testing.assert_array_equal(batch.environment.h, [1.0, 0.5, 0.25, 0.0])
+
+
 def test_what_is_no_batch_is_refused():
     with pytest.raises(UndertowError, match="cannot stack an empty list of problems"):
         stack_problems([])
@@ -126,7 +132,7 @@ def test_what_is_no_batch_is_refused():
 
 def test_states_of_different_size_are_no_batch():
     one, other = problems()[:2]
-    with pytest.raises(UndertowError):
+    with pytest.raises(UndertowError, match=r"arrays of the same shapes, got \(3,\) and \(4,\)"):
         stack_problems([one, eqx.tree_at(lambda p: p.state, other, jnp.ones(4))])
 
 

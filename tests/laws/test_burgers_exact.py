@@ -19,6 +19,11 @@ X = (np.arange(128) + 0.5) / 128
 
 
 @jax.jit
+def evaluate(condition, x):
+    return condition(x), condition.primitive(x)
+
+
+@jax.jit
 def solve(condition, t, x=X):
     """The solution and its primitive."""
     return burgers_exact(condition, x, t), burgers_potential(condition, x, t)
@@ -63,9 +68,7 @@ def constants(positions, values):
         ("smooth_rare", (0.05, 0.2)),
         ("smooth_rare2", (0.1,)),
         ("shock_formation", (0.05, 0.099)),
-        ("gaussian", (0.05, 0.1)),
         ("para", (0.2,)),
-        ("sine", (0.1,)),
     ],
 )
 def test_values_travel_on_characteristics_before_they_cross(name, times):
@@ -123,7 +126,7 @@ def test_a_rarefaction_is_a_fan(left, right):
 def test_shocks_are_placed_to_rounding():
     condition = named("shock", offset=0.4, u_L=1.0, u_R=-0.5)
     position = 0.4 + 0.25 * 0.3
-    u = exact(condition, 0.3, position + np.asarray([-1e-13, 1e-13]))
+    u = exact(condition, 0.3, position + np.resize([-1e-13, 1e-13], 128))[:2]
     np.testing.assert_array_equal(u, [1.0, -0.5])
 
 
@@ -205,28 +208,26 @@ def sample(batch, index):
     return jax.tree.map(lambda leaf: leaf[index], batch)
 
 
-def brute_force(condition, t, x, num=40_001):
+def brute_force(condition, t, x, step):
     """W = min_y U0(y) + (x - y)^2 / 2t by trying many y, with the continuation of u0 written out."""
-    y = np.linspace(-4.0, 5.0, num)
-    inner = jnp.asarray(np.clip(y, 0.0, 1.0))
-    if float(condition.periodic):
-        turns = np.floor(y)
-        primitive = condition.primitive(jnp.asarray(y - turns)) + turns * condition.primitive(jnp.ones(1))
-    else:
-        edges = np.asarray(condition(jnp.asarray([0.0, 1.0])))
-        primitive = condition.primitive(inner) + np.where(y < 0, edges[0], edges[1]) * (y - inner)
-    return np.min(np.asarray(primitive) + (x[:, None] - y) ** 2 / (2 * t), axis=1)
+    jumps = np.asarray(condition.positions)[:, None] + np.arange(-4, 5)
+    y = np.concatenate([np.arange(-4.0, 5.0, step), jumps.ravel()])
+    turns = np.floor(y) if float(condition.periodic) else 0.0
+    inner = np.clip(y - turns, 0.0, 1.0)
+    u0, primitive = evaluate(condition, jnp.asarray(inner))
+    w = primitive + turns * condition.primitive(jnp.ones(1)) + u0 * (y - turns - inner)
+    return np.min(np.asarray(w) + (x[:, None] - y) ** 2 / (2 * t), axis=1)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.3, 0.9])
 def test_the_minimum_is_found(batch, t):
-    step = 9 / 40_000
+    x, step = X[::7], 1 / 2000
     for index in range(24):
         condition = sample(batch, index)
-        found, tried = potential(condition, t), brute_force(condition, t, X)
+        found, tried = potential(condition, t)[::7], brute_force(condition, t, x, step)
         assert np.all(found <= tried + 1e-13)
-        # A minimum is missed by at most curvature * step^2 / 8, with curvature 1/t + max u0'.
-        np.testing.assert_allclose(found, tried, rtol=0, atol=(1 / t + 100) * step**2 / 8)
+        # Smooth minima are missed by at most step / 2, jumps not at all: curvature * step^2 / 8.
+        np.testing.assert_allclose(found, tried, rtol=0, atol=(1 / t + 60) * step**2 / 8)
 
 
 def test_the_search_grid_does_not_show():
@@ -239,22 +240,20 @@ def test_the_search_grid_does_not_show():
 
 
 def test_vmap_is_a_loop(batch):
-    times = jnp.asarray([0.0, 0.1, 0.5])
-    together = jax.jit(jax.vmap(lambda c: jax.vmap(lambda t: burgers_exact(c, X, t))(times)))(batch)
-    assert together.shape == (24, 3, 128)
-    for index in range(0, 24, 5):
-        for column, t in enumerate(times):
+    few, instants = jax.tree.map(lambda leaf: leaf[:8], batch), jnp.asarray([0.0, 0.1, 0.5])
+    together = jax.jit(jax.vmap(lambda c: jax.vmap(lambda t: burgers_exact(c, X, t))(instants)))(few)
+    for index in range(8):
+        for column, t in enumerate(instants):
             np.testing.assert_allclose(together[index, column], exact(sample(batch, index), t), rtol=0, atol=1e-13)
 
 
 def test_periodic_is_a_wide_line_of_copies():
     """A jump where the circle is cut, several periods, a mean that drifts through them: against copies side by side."""
     ring = named("accelshock_periodic")
-    jumps = np.concatenate([np.arange(-6, 8), np.arange(-6, 7) + 0.25])
-    line = CallableCondition(lambda x: ring(jnp.mod(x, 1.0)), "outflow", jumps, domain=(-6.0, 7.0), num_panels=26)
-    for t in (0.1, 0.5, 1.5):
-        copies = jax.jit(lambda time: burgers_exact(line, X, time, num_candidates=2048))(t)
-        np.testing.assert_allclose(exact(ring, t), copies, rtol=0, atol=1e-10)
+    jumps = np.concatenate([np.arange(-4, 6), np.arange(-4, 5) + 0.25])
+    line = CallableCondition(lambda x: ring(jnp.mod(x, 1.0)), "outflow", jumps, domain=(-4.0, 5.0), num_panels=18)
+    for t in (0.1, 0.5, 1.2):
+        np.testing.assert_allclose(exact(ring, t), exact(line, t), rtol=0, atol=1e-10)
 
 
 def test_recorded_solutions_before_shocks(reference_dir):
@@ -364,15 +363,15 @@ def test_derivatives():
     np.testing.assert_allclose(in_t, -(u**2) / 2, rtol=1e-10)
 
     @jax.jit
-    def total(amplitude, x, t):
+    def total(x, amplitude, t):
         return jnp.sum(burgers_exact(eqx.tree_at(lambda c: c.amplitude, condition, amplitude), x, t))
 
     step = 1e-5
-    found = jax.jit(jax.grad(total, (0, 1, 2)))(jnp.asarray(1.3), at, t)
-    by_amplitude = (total(1.3 + step, at, t) - total(1.3 - step, at, t)) / (2 * step)
-    by_time = (total(1.3, at, t + step) - total(1.3, at, t - step)) / (2 * step)
-    by_place = (total(1.3, at + step, t) - total(1.3, at - step, t)) / (2 * step)
-    np.testing.assert_allclose([found[0], found[1].sum(), found[2]], [by_amplitude, by_place, by_time], rtol=1e-7)
+    found = jax.jit(jax.grad(total, (0, 1, 2)))(at, 1.3, t)
+    for index in range(3):
+        move = step * np.eye(3)[index]
+        rise = total(at + move[0], 1.3 + move[1], t + move[2]) - total(at - move[0], 1.3 - move[1], t - move[2])
+        np.testing.assert_allclose(jnp.sum(found[index]), rise / (2 * step), rtol=1e-7)
 
 
 def test_single_precision_stays_single():

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.build.experiment import Experiment, Measure, cast
@@ -37,6 +38,7 @@ from undertow.laws.source import random_source
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import classical
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
+from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
 from undertow.training.checkpoint import load_checkpoint
@@ -215,8 +217,8 @@ def make_problems(config: SchemeConfig, discretised: Discretised, members: Membe
     names = config.data.conditions or config.evaluation.conditions
     require(
         not (collection.left_out and len(cases) == len(names)),
-        f"the exact solution of some of {', '.join(names)} does not hold until t = {discretised.end_time:g} (waves come "
-        "back through an open end); shorten the time or take --data.truth fine",
+        f"the exact solution of some of {', '.join(names)} does not hold until t = {discretised.end_time:g}: waves "
+        "come back through an open end; shorten the time or take --data.truth fine",
     )
     problems = collection.problems
     every = discretised.every
@@ -299,13 +301,23 @@ def _check_scheme(config: SchemeConfig) -> None:
 def _check_states(discretised: Discretised, members: Members, dt: float) -> None:
     """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
     for batch, _ in members:
-        scheme = discretised.environment(rows_of(batch, 0)).scheme
-        x = jnp.asarray(scheme.grid.centers())
-        states = np.asarray(eqx.filter_vmap(lambda c, x=x: c(x)[None])(batch))
+        scheme, states = _initial_states(discretised, batch)
         for state in states[~np.isfinite(states).all(axis=(1, 2))]:
             check_finite(state)
         check_courant(scheme, jnp.asarray(states[np.argmax(np.abs(states).max(axis=(1, 2)))]), dt)
         check_diffusion(discretised.law, dt, scheme.grid.dx)
+
+
+def _initial_states(discretised: Discretised, batch: AbstractCondition) -> tuple[SemiDiscrete, np.ndarray]:
+    """The scheme of a batch's first condition, and the values of all, `"cases chan cells"`, from one program."""
+
+    def make(batch: AbstractCondition) -> tuple[SemiDiscrete, Array]:
+        scheme = discretised.environment(rows_of(batch, 0)).scheme
+        x = jnp.asarray(scheme.grid.centers())
+        return scheme, eqx.filter_vmap(lambda condition: condition(x)[None])(batch)
+
+    scheme, states = eqx.filter_jit(make)(batch)
+    return scheme, np.asarray(states)
 
 
 def _check_scales(pool: Problem, names: tuple[str, ...]) -> None:

@@ -94,8 +94,9 @@ def cosine(a: Any, b: Any) -> Float[Array, ""]:
     """Cosine of the angle between two gradients of the same structure; 0 where one of them is zero."""
     pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
     dot = sum(jnp.vdot(x, y) for x, y in pairs)
-    square = sum(jnp.vdot(x, x) for x, _ in pairs) * sum(jnp.vdot(y, y) for _, y in pairs)
-    return jnp.where(square > 0, dot / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    # Two roots: the product of the squares underflows in single precision. A NaN is not 0 and stays.
+    sizes = jnp.sqrt(sum(jnp.vdot(x, x) for x, _ in pairs)) * jnp.sqrt(sum(jnp.vdot(y, y) for _, y in pairs))
+    return jnp.where(sizes == 0, 0, dot / jnp.where(sizes == 0, 1, sizes))
 
 
 GRADIENTS: dict[str, AbstractGradient] = {

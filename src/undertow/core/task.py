@@ -80,13 +80,19 @@ def batch_size(problems: Problem) -> int:
 def stack_problems(problems: list[Problem]) -> Problem:
     """One batch from single problems of the same structure (every array leaf gains a leading axis).
 
-    Plain numbers (floats) in the problems are turned into arrays, so that they may differ. **Raises:** `UndertowError` for
-    an empty list or problems whose structure differs (other grids, orders, flags).
+    Plain numbers in the problems are turned into arrays, so that they may differ. **Raises:** `UndertowError` for an empty
+    list or problems whose structure differs (other grids, orders, flags, shapes).
     """
     require(len(problems) > 0, "cannot stack an empty list of problems")
-    arrays = [jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float) else x, p) for p in problems]
+    arrays = [jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, (int, float)) else x, p) for p in problems]
     structures = {jax.tree.structure(p) for p in arrays}
     require(len(structures) == 1, "problems of one batch must share grid, order and flags; these differ")
+    for first, *others in zip(*(jax.tree.leaves(eqx.filter(p, eqx.is_array)) for p in arrays), strict=True):
+        for other in others:
+            require(
+                first.shape == other.shape,
+                f"problems of one batch must hold arrays of the same shapes, got {first.shape} and {other.shape}",
+            )
     return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *arrays)
 
 

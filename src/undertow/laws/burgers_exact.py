@@ -163,7 +163,11 @@ def _solve(condition: AbstractCondition, x: Array, t: ArrayLike, num_candidates:
     if not isinstance(t, jax.core.Tracer):
         require(bool(np.asarray(t) >= 0), f"time must be at least 0, got {t}")
     x = x.astype(jnp.result_type(x, jax.eval_shape(condition, x)))
-    t = jnp.asarray(t, x.dtype)
+    return _search(condition, x, jnp.asarray(t, x.dtype), num_candidates)
+
+
+@eqx.filter_jit
+def _search(condition: AbstractCondition, x: Array, t: Array, num_candidates: int) -> tuple[Array, Array]:
     # Before this time nothing has moved by as much as a rounding of the domain (and 1/t could overflow).
     started = t > 1e-3 * jnp.finfo(x.dtype).eps * (condition.domain[1] - condition.domain[0])
     later = jnp.where(started, t, 1.0)

@@ -92,7 +92,7 @@ class Trainer(eqx.Module):
             return self.task.loss(policy, flow, problems, key=noise_key)
 
         value, gradient, metrics = self.gradient(loss, state.policy)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         good = jnp.isfinite(value) & jnp.isfinite(norm)
         params, static = eqx.partition(state.policy, eqx.is_inexact_array)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, params)

@@ -1,0 +1,179 @@
+"""Figures of errors over many cases: policy against baseline, their ratios, other settings, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+from undertow._checks import require
+from undertow.evaluation.results import Evaluation
+from undertow.report import style
+
+Norm = Literal["l1", "l2", "linf"]
+
+
+def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | None = None, norm: Norm = "l1") -> Path:
+    """A policy's error against the baseline's, a dot per case, on logarithmic axes; below the diagonal it is better.
+
+    **Arguments:** `evaluation`; `path` of the figure; `policy`: default the first that is not the baseline; `norm`.
+    """
+    base = evaluation.baseline
+    policy = style.lead(list(evaluation.scores), base, policy)
+    x, y = getattr(evaluation.scores[base], norm), getattr(evaluation.scores[policy], norm)
+    shown = evaluation.scored & np.isfinite(x) & np.isfinite(y)
+    low, high = style.log_limits(np.concatenate([x[shown], y[shown]]))
+    fig, axes = style.figure(width=5.2, height=4.8)
+    axis = axes[0, 0]
+    line = np.array([low, high])
+    axis.fill_between(line, low, line, color="#F4F4F4", linewidth=0)
+    axis.plot(line, line, color=style.GUIDE, linewidth=1)
+    axis.plot(line, line / 2, color=style.GUIDE, linewidth=0.8, linestyle=":", label="half the error")
+    groups = list(dict.fromkeys(evaluation.suite.groups))
+    if len(groups) > len(style.OTHERS):  # one group per case: colours would say nothing
+        axis.scatter(x[shown], y[shown], s=22, color=style.LEARNED, alpha=0.8, linewidth=0)
+        _name_outliers(axis, evaluation, x, y, shown)
+    else:
+        for group, colour in zip(groups, (style.LEARNED, style.BASELINE, *style.OTHERS), strict=False):
+            own = shown & (np.asarray(evaluation.suite.groups) == group)
+            axis.scatter(x[own], y[own], s=16, color=colour, alpha=0.65, linewidth=0, label=group)
+    better = int((y[shown] < x[shown]).sum())
+    mean = evaluation.summary()[policy]["geometric_mean"] if norm == "l1" else _geometric_mean(y[shown] / x[shown])
+    lost = int(evaluation.scored.sum() - shown.sum())
+    text = f"geometric mean of ratios {mean:.3f}\nbetter in {better} of {int(shown.sum())} cases"
+    text += f"\nnot finite in {lost}" if lost else ""
+    axis.text(0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=9)
+    axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    axis.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{_name(norm)} error of {policy}")
+    axis.set_title(evaluation.suite.describe.split(" of ")[0], fontsize=9)
+    style.legend(axis, loc="lower right")
+    return style.save(fig, path)
+
+
+def _name_outliers(axis, evaluation: Evaluation, x: np.ndarray, y: np.ndarray, shown: np.ndarray) -> None:
+    ratio = np.where(shown, y / np.where(shown, x, 1), np.nan)
+    for place in dict.fromkeys([*np.argsort(np.where(shown, ratio, np.inf))[:2], int(np.nanargmax(ratio))]):
+        where = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 7, "color": "#444444"}
+        axis.annotate(evaluation.cases[place], (x[place], y[place]), **where)
+
+
+def ratio_distribution(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:
+    """How the ratios to the baseline are distributed: a histogram of one policy, the cumulative share of all.
+
+    A policy that is not finite in some cases does not reach 1.
+    """
+    base = evaluation.baseline
+    names = [name for name in evaluation.scores if name != base] or [base]
+    policy = style.lead(names, base, policy)
+    colour = style.colours(names, policy, base)
+    fig, axes = style.figure(1, 2, width=4.4, height=3.4)
+    left, right = axes[0]
+    ratios = {name: evaluation.scores[name].ratio[evaluation.scored] for name in names}
+    finite = {name: values[np.isfinite(values)] for name, values in ratios.items()}
+    own = finite[policy]
+    if own.size:
+        low, high = min(own.min(), 0.95), max(own.max(), 1.05)
+        bins = np.linspace(np.log(low), np.log(high), max(12, min(40, own.size // 6)))
+        left.hist(own, np.exp(bins), color=colour[policy], alpha=0.85)
+        mean = _geometric_mean(own)
+        left.axvline(mean, color=style.EXACT, linewidth=1, linestyle="--", label=f"geometric mean {mean:.3f}")
+    left.axvline(1, color=style.GUIDE, linewidth=1)
+    left.set(xscale="log", xlabel=f"L1 error of {policy} / {base}", ylabel="cases", title=policy)
+    _plain_log_ticks(left.xaxis, left.get_xlim())
+    style.legend(left, loc="upper left")
+    for name, values in ratios.items():
+        ordered = np.sort(finite[name])
+        if ordered.size:
+            share = np.arange(1, ordered.size + 1) / len(values)
+            right.step(ordered, share, where="post", color=colour[name], label=name, linewidth=1.6)
+    right.axvline(1, color=style.GUIDE, linewidth=1)
+    right.set(xscale="log", ylim=(0, 1.02), xlabel=f"L1 error / {base}", ylabel="share of cases below")
+    _plain_log_ticks(right.xaxis, right.get_xlim())
+    style.legend(right, loc="upper left")
+    return style.save(fig, path)
+
+
+def transfer_bars(evaluations: Mapping[str, Evaluation], path: Path | str, *, policy: str | None = None) -> Path:
+    """Every suite as a bar: a policy's geometric mean of ratios and worst case, beside other policies' means."""
+    require(len(evaluations) > 0, "a figure of transfers needs at least one evaluation, got none")
+    first = next(iter(evaluations.values()))
+    names = list(first.scores)
+    policy = style.lead(names, first.baseline, policy)
+    rivals = [name for name in names if name not in (policy, first.baseline)]
+    colour = style.colours(names, policy, first.baseline)
+    fig, axes = style.figure(width=7.2, height=1.3 + 0.36 * len(evaluations))
+    axis = axes[0, 0]
+    largest, lost = 1.0, False
+    for row, evaluation in enumerate(evaluations.values()):
+        numbers = evaluation.summary()
+        own = numbers[policy]
+        if not np.isfinite(own["geometric_mean"]):
+            axis.text(
+                0.02, row, f"not finite in {own['non_finite']} cases", va="center", fontsize=8, color=style.LEARNED
+            )
+            lost = True
+            continue
+        axis.barh(row, own["geometric_mean"], height=0.62, color=colour[policy], alpha=0.9)
+        axis.plot(own["worst"], row, "|", color=colour[policy], markersize=13, markeredgewidth=2)
+        axis.text(own["geometric_mean"] - 0.01, row, f"{own['geometric_mean']:.2f}", **_INSIDE)
+        largest = max(largest, own["worst"])
+        for name in rivals:
+            axis.plot(numbers[name]["geometric_mean"], row, "o", color=colour[name], markersize=5)
+    axis.axvline(1, color=colour[first.baseline], linewidth=1.4)
+    axis.barh(np.nan, np.nan, color=colour[policy], label=f"{policy}, geometric mean")
+    axis.plot([], [], "|", color=colour[policy], markersize=11, markeredgewidth=2, label=f"{policy}, worst case")
+    for name in rivals:
+        axis.plot([], [], "o", color=colour[name], markersize=5, label=f"{name}, geometric mean")
+    axis.plot([], [], color=colour[first.baseline], label=first.baseline)
+    axis.set_yticks(range(len(evaluations)), list(evaluations), fontsize=9)
+    axis.set(xlim=(0, 1.05 * largest if not lost else max(1.3, 1.05 * largest)), xlabel=f"L1 error / {first.baseline}")
+    axis.invert_yaxis()
+    axis.grid(False, axis="y")
+    style.legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.2 * 3 / len(evaluations) - 0.12), ncols=2)
+    return style.save(fig, path)
+
+
+_INSIDE = {"va": "center", "ha": "right", "fontsize": 8, "color": "white"}
+
+
+def cost_figure(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:
+    """Error against cost: the mean L1 error of every policy over its time per cell and Runge-Kutta stage."""
+    base = evaluation.baseline
+    names = list(evaluation.scores)
+    colour = style.colours(names, style.lead(names, base, policy), base)
+    fig, axes = style.figure(width=5.2, height=3.6)
+    axis = axes[0, 0]
+    for name, numbers in evaluation.summary().items():
+        axis.plot(numbers["nanoseconds"], numbers["geometric_mean"], "o", color=colour[name], markersize=9)
+        where = {"xytext": (8, 5), "textcoords": "offset points", "fontsize": 9}
+        axis.annotate(name, (numbers["nanoseconds"], numbers["geometric_mean"]), **where)
+    axis.axhline(1, color=style.GUIDE, linewidth=1)
+    axis.set(xlabel="nanoseconds per cell and stage", ylabel=f"L1 error / {base}, geometric mean")
+    axis.margins(0.25)
+    axis.set_xlim(left=0)
+    return style.save(fig, path)
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.mean(np.log(values)))) if values.size else float("nan")
+
+
+def _name(norm: str) -> str:
+    return {"l1": "L1", "l2": "L2", "linf": "Linf"}[norm]
+
+
+def _plain_log_ticks(axis, limits: tuple[float, float]) -> None:
+    """Ticks as plain numbers: within a decade the powers of ten say nothing."""
+    steps = np.array([1, 2, 3, 5, 7]) if limits[1] / limits[0] < 100 else np.array([1.0])
+    if limits[1] / limits[0] < 4:
+        steps = np.arange(1, 10)
+    ticks = (steps * 10.0 ** np.arange(-8, 8)[:, None]).ravel()
+    if limits[1] / limits[0] < 1.6:
+        ticks = np.arange(0.05, 3, 0.05)
+    axis.set_major_locator(FixedLocator(ticks[(ticks >= limits[0]) & (ticks <= limits[1])]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,181 @@
+"""Figures of solutions: at the end, on the way there, and their errors in space and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+from undertow._checks import lookup, require
+from undertow.evaluation.convergence import Convergence
+from undertow.evaluation.series import Series
+from undertow.report import style
+
+_LABELS = {"l1": "L1 error", "l2": "L2 error", "linf": "Linf error", "total_variation": "total variation"}
+
+
+def solution_panels(
+    series: Series,
+    path: Path | str,
+    *,
+    policies: Sequence[str] | None = None,
+    baseline: str | None = "weno-js",
+    columns: int = 3,
+) -> Path:
+    """The last state of every case, a panel each: the truth as a line, the policies at the cells.
+
+    **Arguments:** `series` of a few cases; `path`; `policies` to show (default: all), of which one may be the
+    `baseline`; panels in so many `columns`.
+    """
+    names = _chosen(series, policies)
+    colour = style.colours(names, style.lead(names, baseline), baseline)
+    cases = series.suite.cases
+    columns = min(columns, len(cases))
+    fig, axes = style.figure(-(-len(cases) // columns), columns, width=4.0, height=2.9)
+    x, fine, exact = _truth(series)
+    for place, case in enumerate(cases):
+        axis = axes.flat[place]
+        axis.plot(fine, exact[place], color=style.EXACT, linewidth=1.0, label="exact")
+        for name in reversed(names):  # the learned one on top
+            first = name == style.lead(names, baseline)
+            look = {"marker": "o" if first else "x", "markersize": 3.4 if first else 4.2, "linestyle": "none"}
+            axis.plot(x, series.values[name][place, -1, 0], color=colour[name], label=name, alpha=0.9, **look)
+        axis.set_title(case)
+        axis.set_xlabel("x")
+        axis.set_ylabel("u")
+    for axis in axes.flat[len(cases) :]:
+        axis.set_visible(False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    title = f"t = {series.times[-1]:g}, {len(x)} cells"
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9, title=title)
+    return style.save(fig, path)
+
+
+def _truth(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cell centres, the points of the truth's line and its values at the end; finer than the cells if it is exact."""
+    x = series.suite.x
+    if series.suite.discretised.truth != "exact":
+        return x, x, series.truth[:, -1, 0]
+    grid = series.suite.problems.environment.scheme.grid
+    fine = np.linspace(grid.lower[0], grid.upper[0], 1024)
+    return x, fine, series.suite.exact(fine, float(series.times[-1]))
+
+
+def _chosen(series: Series, policies: Sequence[str] | None) -> list[str]:
+    names = list(series.values) if policies is None else list(policies)
+    for name in names:
+        lookup("policy", name, series.values)
+    return names
+
+
+def time_series(
+    series: Series,
+    path: Path | str,
+    *,
+    quantities: Sequence[str] = ("l2", "total_variation"),
+    baseline: str | None = "weno-js",
+) -> Path:
+    """Quantities over time, a row each, a column per case: every policy, and the truth's total variation."""
+    names = list(series.values)
+    colour = style.colours(names, style.lead(names, baseline), baseline)
+    cases = series.suite.cases
+    fig, axes = style.figure(len(quantities), len(cases), width=2.7, height=2.4, sharex=True)
+    for row, quantity in enumerate(quantities):
+        is_error = quantity in ("l1", "l2", "linf")
+        start = 1 if is_error else 0  # the initial state has no error
+        truth = series.quantity(quantity)
+        for name in reversed(names):
+            values = series.quantity(quantity, name)
+            for column in range(len(cases)):
+                shown = {"color": colour[name], "label": name, "linewidth": 1.4}
+                axes[row, column].plot(series.times[start:], values[column, start:], **shown)
+        for column, case in enumerate(cases):
+            axis = axes[row, column]
+            if is_error:
+                axis.set_yscale("log")
+            else:
+                axis.plot(series.times, truth[column], color=style.EXACT, linewidth=1, linestyle="--", label="exact")
+            if row == 0:
+                axis.set_title(case, fontsize=9)
+            if row == len(quantities) - 1:
+                axis.set_xlabel("t")
+        axes[row, 0].set_ylabel(_LABELS.get(quantity, quantity.replace("_", " ")))
+    handles, labels = axes[-1, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    return style.save(fig, path)
+
+
+def mean_series(series: Series, path: Path | str, *, baseline: str | None = "weno-js") -> Path:
+    """L2 error and total variation over time, averaged over all cases of the series."""
+    names = list(series.values)
+    colour = style.colours(names, style.lead(names, baseline), baseline)
+    fig, axes = style.figure(1, 2, width=4.2, height=3.2)
+    left, right = axes[0]
+    for name in reversed(names):
+        left.plot(series.times[1:], series.mean("l2", name, geometric=True)[1:], color=colour[name], label=name)
+        right.plot(series.times, series.mean("total_variation", name), color=colour[name], label=name)
+    right.plot(series.times, series.mean("total_variation"), "--", color=style.EXACT, linewidth=1, label="exact")
+    left.set(xlabel="t", ylabel="L2 error, geometric mean", yscale="log")
+    right.set(xlabel="t", ylabel="total variation, mean")
+    left.set_title(f"{len(series.suite)} cases of {series.suite.name}", fontsize=9)
+    style.legend(left)
+    style.legend(right)
+    return style.save(fig, path)
+
+
+def evolution(
+    series: Series, case: str | int, path: Path | str, *, baseline: str | None = "weno-js", lines: int = 11
+) -> Path:
+    """One case in time: its states as lines from light to dark, and the error of every policy over space and time."""
+    place = series.suite.find([case])[0]
+    names = list(series.values)
+    fig, axes = style.figure(2, max(1, len(names)), width=4.0, height=2.7, sharex=True)
+    x, times = series.suite.x, series.times
+    steps = np.unique(np.linspace(0, len(times) - 1, min(lines, len(times))).round().astype(int))
+    shades = LinearSegmentedColormap.from_list("shades", ["#DDDDDD", style.EXACT])
+    errors = {name: np.abs(series.values[name][place, :, 0] - series.truth[place, :, 0]) for name in names}
+    top = max(float(np.nanmax(error)) for error in errors.values())
+    scale = LogNorm(max(top, 1e-12) * 1e-4, max(top, 1e-12), clip=True)
+    image = None
+    for column, name in enumerate(names):
+        for step in steps:
+            shade = shades(step / max(1, len(times) - 1))
+            axes[0, column].plot(x, series.values[name][place, step, 0], color=shade, linewidth=1.1)
+        axes[0, column].set_title(name)
+        shown = np.maximum(errors[name], scale.vmin)
+        image = axes[1, column].pcolormesh(
+            x, times, shown, norm=scale, cmap="magma_r", shading="nearest", rasterized=True
+        )
+        axes[1, column].grid(False)
+        axes[1, column].set_xlabel("x")
+    axes[0, 0].set_ylabel(f"u, t = 0 to {times[-1]:g}")
+    axes[1, 0].set_ylabel("t")
+    if image is not None:
+        bar = fig.colorbar(image, ax=list(axes[1]), pad=0.01)
+        bar.set_label("|error|", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+    fig.suptitle(f"{series.suite.cases[place]}, {len(x)} cells", fontsize=10)
+    return style.save(fig, path)
+
+
+def error_over_x(study: Convergence, path: Path | str, *, baseline: str | None = "weno-js") -> Path:
+    """Where the error is, on every grid of a convergence study: a panel per policy, finer grids darker."""
+    require(len(study.grids) > 0, "a convergence study without grids has no errors")
+    fig, axes = style.figure(1, len(study.policies), width=4.4, height=3.2, sharey=True)
+    shades = LinearSegmentedColormap.from_list("shades", ["#F2C14E", style.LEARNED, "#4A1942"])
+    top = 0.0
+    for column, policy in enumerate(study.policies):
+        axis = axes[0, column]
+        for index, (cells, grid) in enumerate(zip(study.cells, study.grids, strict=True)):
+            error = np.abs(grid.values[policy] - grid.exact)
+            top = max(top, float(np.nanmax(error, initial=0.0)))
+            shade = shades(index / max(1, len(study.grids) - 1))
+            axis.plot(grid.x, np.maximum(error, 1e-17), color=shade, linewidth=1, label=f"{cells}")
+        axis.set(title=policy, xlabel="x", yscale="log")
+    axes[0, 0].set_ylabel("|error|")
+    axes[0, 0].set_ylim(max(1e-13, top * 1e-9), top * 3 if top > 0 else 1.0)
+    axes[0, -1].legend(title="cells", fontsize=7, title_fontsize=8, frameon=False, ncols=2)
+    fig.suptitle(f"{study.case}, t = {study.end_time:g}", fontsize=10)
+    return style.save(fig, path)

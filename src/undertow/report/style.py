@@ -1,0 +1,92 @@
+"""How figures look: one place for colours, sizes and saving. Nothing here touches matplotlib's global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from undertow._checks import UndertowError, require
+from undertow.training._files import atomic_write_bytes
+
+# Okabe and Ito (2008): told apart by everyone, also in the order they come in here.
+EXACT = "#222222"
+LEARNED = "#D55E00"
+BASELINE = "#0072B2"
+OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+GUIDE = "#9A9A9A"
+FORMATS = (".png", ".pdf", ".svg")
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 4.2, height: float = 3.2, **keywords: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes, always a 2D array. `width` and `height` are those of one panel, in inches."""
+    fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = fig.subplots(rows, columns, squeeze=False, **keywords)
+    for axis in axes.flat:
+        tidy(axis)
+    return fig, axes
+
+
+def tidy(axis: Axes) -> None:
+    """Light grid, no box."""
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color("#555555")
+    axis.grid(True, which="major", color="#E4E4E4", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.tick_params(labelsize=8, color="#555555")
+    axis.title.set_fontsize(10)
+    axis.xaxis.label.set_fontsize(9)
+    axis.yaxis.label.set_fontsize(9)
+
+
+def legend(axis: Axes, **keywords: Any) -> None:
+    """A small legend without a frame, if there is anything to list."""
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(**{"fontsize": 8, "frameon": False, **keywords})
+
+
+def colours(names: Iterable[str], learned: str | None, baseline: str | None) -> dict[str, str]:
+    """A colour for every policy: the learned one and the baseline keep theirs in every figure."""
+    own = {learned: LEARNED, baseline: BASELINE}
+    others = iter(OTHERS * 20)
+    return {name: own[name] if name in own else next(others) for name in names}
+
+
+def lead(names: Sequence[str], baseline: str | None, policy: str | None = None) -> str:
+    """The policy that a figure is about: the one asked for, or the first that is not the baseline.
+
+    **Raises:** `UndertowError` for a name that is not there.
+    """
+    if policy is not None:
+        require(policy in names, f"there is no policy {policy!r}; there are {', '.join(names)}")
+        return policy
+    return next((name for name in names if name != baseline), names[0])
+
+
+def log_limits(values: np.ndarray, margin: float = 1.5) -> tuple[float, float]:
+    """Limits of a logarithmic axis around the positive finite values."""
+    good = values[np.isfinite(values) & (values > 0)]
+    return (1e-16, 1.0) if good.size == 0 else (float(good.min()) / margin, float(good.max()) * margin)
+
+
+def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
+    """Write a figure, atomically, as PNG, PDF or SVG by its ending.
+
+    **Raises:** `UndertowError` for another ending, or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
+    data = io.BytesIO()
+    fig.savefig(data, format=path.suffix[1:], dpi=dpi, facecolor="white")
+    atomic_write_bytes(path, data.getvalue())
+    return path

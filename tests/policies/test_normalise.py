@@ -1,0 +1,69 @@
+"""Scaling of what an agent sees: invariances, and derivatives at constant stencils."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from undertow.numerics.stencil import unstack
+from undertow.policies.normalise import safe_standard_deviation, smooth_z_score, z_score
+
+
+def smooth(x, epsilon=1e-2):
+    return jnp.stack(smooth_z_score(unstack(x), epsilon=epsilon), axis=-1)
+
+
+def test_the_standard_deviation_is_the_population_one(rng):
+    x = rng.normal(size=(3, 4, 5))
+    np.testing.assert_allclose(safe_standard_deviation(jnp.asarray(x))[..., 0], x.std(axis=-1), rtol=1e-14)
+    np.testing.assert_allclose(safe_standard_deviation(jnp.asarray(x), axis=0)[0], x.std(axis=0), rtol=1e-14)
+
+
+def test_its_derivative_is_zero_where_it_is_zero_and_the_known_one_elsewhere(rng):
+    gradient = jax.grad(lambda x: safe_standard_deviation(x)[0])
+    for height in (0.0, 1 / 3, -7.5):
+        np.testing.assert_array_equal(gradient(jnp.full(5, height)), 0)
+    x = rng.normal(size=5)
+    np.testing.assert_allclose(gradient(jnp.asarray(x)), (x - x.mean()) / (5 * x.std()), rtol=1e-13)
+    second = jax.hessian(lambda v: safe_standard_deviation(v)[0])(jnp.ones(5))
+    assert np.all(np.isfinite(second))
+
+
+def test_z_scores_have_mean_zero_and_variance_one(rng):
+    z = np.asarray(z_score(jnp.asarray(rng.normal(size=(2, 6, 5)))))
+    np.testing.assert_allclose(z.mean(axis=-1), 0, atol=1e-15)
+    np.testing.assert_allclose(z.std(axis=-1), 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [3.7, -0.2, 1e4])
+def test_z_scores_do_not_see_scale_and_offset(factor, rng):
+    x = jnp.asarray(rng.normal(size=(6, 5)))
+    np.testing.assert_allclose(z_score(factor * x + 2.5), np.sign(factor) * z_score(x), atol=1e-8)
+    # The smooth one sees neither an offset nor, well above its epsilon, the scale.
+    np.testing.assert_allclose(smooth(x + 2.5), smooth(x), atol=1e-13)
+    np.testing.assert_allclose(smooth(1e6 * factor * x), np.sign(factor) * z_score(x), atol=1e-5)
+
+
+def test_the_published_formula(rng):
+    x = rng.normal(size=5)
+    np.testing.assert_allclose(z_score(jnp.asarray(x)), (x - x.mean()) / (x.std() + 1e-10), rtol=1e-14)
+    np.testing.assert_allclose(smooth(jnp.asarray(x), 0.3), (x - x.mean()) / np.sqrt(x.var() + 0.09), rtol=1e-14)
+
+
+def test_the_clip_is_active_for_long_stencils_alone():
+    spike = jnp.zeros(26).at[3].set(1.0)
+    assert float(z_score(spike[:25]).max()) < 5.0
+    np.testing.assert_allclose(z_score(spike).max(), 5.0, rtol=1e-8)
+    assert float(z_score(jnp.zeros(60).at[0].set(1.0)).max()) == 5.0
+
+
+def test_constant_stencils_score_zero_with_the_derivative_of_the_formula():
+    """Near a constant z is (x - mean) / epsilon, for it is there that the deviation is far below epsilon."""
+    projection = np.eye(5) - 1 / 5
+    x = jnp.full(5, 0.7)
+    for score, epsilon in ((z_score, 1e-10), (smooth, 1e-2)):
+        np.testing.assert_allclose(score(x), 0, atol=1e-5)
+        np.testing.assert_allclose(jax.jacfwd(score)(x), projection / epsilon, atol=1e-5 / epsilon)
+        np.testing.assert_allclose(jax.jacrev(score)(x), projection / epsilon, atol=1e-5 / epsilon)

@@ -1,0 +1,92 @@
+"""The documentation says what is there: its code runs, its commands are read, its tables are complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
+
+import pytest
+
+from undertow import cli, experiment
+from undertow.config import ObjectiveConfig, _hints
+from undertow.core.flow import FLOWS
+from undertow.core.gradient import GRADIENTS
+from undertow.envs.suites import SUITES
+from undertow.numerics.boundary import BOUNDARIES
+from undertow.policies.classical import CLASSICAL, classical
+from undertow.presets import PRESETS
+from undertow.report import simulation
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in (
+    REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")),
+)}  # fmt: skip
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_code_runs(page, tmp_path, monkeypatch):
+    """The blocks of a page, one after the other, as one program."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "__main__"}
+    for number, block in enumerate(blocks(page, "python"), start=1):
+        exec(compile(block, f"{page}, block {number}", "exec"), names)
+
+
+COMMANDS = [
+    (page, line)
+    for page in PAGES
+    for block in blocks(page, "sh")
+    for line in block.splitlines()
+    if line.startswith("undertow ")
+]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
+    """Every option is there and takes what it is given. The work behind the command is not done."""
+    monkeypatch.chdir(tmp_path)
+    done = SimpleNamespace(evaluations={}, path="run", status="finished", exit_code=0)
+    result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
+    monkeypatch.setattr(experiment, "train", lambda config, **options: done)
+    monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
+    monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
+    monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
+    monkeypatch.setattr(cli, "simulate", lambda condition, policy, **options: result)
+    monkeypatch.setattr(simulation, "draw_simulation", lambda *arguments, **options: None)
+    assert cli.main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page]):
+        if not target.startswith("reference/"):  # made by the build, which checks them
+            assert (REPOSITORY / page).parent.joinpath(target).exists(), target
+
+
+def choices(field: str) -> tuple[str, ...]:
+    return get_args(_hints(ObjectiveConfig)[field])
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("docs/command_line.md", cli.COMMANDS),
+        ("docs/configuration.md", PRESETS),
+        ("docs/evaluation.md", SUITES),
+        ("docs/gradients.md", GRADIENTS),
+        ("docs/gradients.md", [name.upper() for name in FLOWS]),
+        ("docs/objectives.md", [*choices("name"), *choices("error"), *choices("combination"), *choices("squash")]),
+        ("docs/policies.md", CLASSICAL),
+        ("docs/solver.md", BOUNDARIES),
+    ],
+)
+def test_tables_are_complete(page, names):
+    missing = [name for name in names if not re.search(rf"`{re.escape(name)}[` ]", PAGES[page])]
+    assert not missing, f"{page} does not mention {', '.join(missing)}"
