@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 import time
@@ -20,7 +21,7 @@ ORIGINAL_SECONDS, ORIGINAL_MEMORY_MB, ORIGINAL_FIRST_RESULT = 1.29, 1100, 18.0
 
 def network_operations(rows: int, sizes: tuple[int, ...]) -> int:
     """Multiplications and additions of forward and backward pass of the network alone: 3 matrix products per layer."""
-    return 3 * 2 * rows * sum(m * n for m, n in zip(sizes[:-1], sizes[1:], strict=True))
+    return 3 * 2 * rows * sum(m * n for m, n in itertools.pairwise(sizes))
 
 
 def measure(precision: str) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import logging
 import re
@@ -31,8 +32,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = "/".join(["reference", *parts[1:-1], "index.md" if is_package else f"{parts[-1]}.md"])
         title = module.rpartition(".")[2]  # the folder names the room already; the heading names the module in full
         content = f"---\ntitle: {title}\n---\n\n# `{module}`\n\n::: {module}\n"
+        if module == "undertow":
+            content += front_door(path)
         files.append(File.generated(config, page, content=content))
-        folder = parts[1:] if is_package else parts[1:-1]
+        folder = parts[1:-1]
         section = sections.setdefault(folder, [])
         if is_package:
             section.insert(0, page)  # the section's own page
@@ -43,6 +46,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     if config.nav is not None:
         config.nav.append({"Reference": sections[()]})
     return files
+
+
+def front_door(path: Path) -> str:
+    """Where the names of the package are described: those of private modules here, the others in their rooms."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    homes = {a.name: n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module for a in n.names}
+    private = [name for name, home in homes.items() if home.rpartition(".")[2].startswith("_")]
+    rows = [f"| `{name}` | [`{home}`][{home}] |" for name, home in homes.items() if name not in private]
+    options = f"    options:\n      members: {private}\n"
+    return "\n".join([options, "| name | described in |", "|---|---|", *sorted(rows, key=str.lower)]) + "\n"
 
 
 def on_page_content(text: str, page: Page, **_: object) -> str:

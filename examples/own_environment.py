@@ -3,7 +3,7 @@
 An environment is `observe` and `step`, a policy maps an observation to an action, an objective maps a trajectory to a
 number. Everything else (the unroll, the gradient flows, the trainer) is what numerical schemes are learned with.
 
-    python examples/own_environment.py
+Run it with: python examples/own_environment.py
 """
 
 import jax

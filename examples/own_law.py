@@ -3,7 +3,7 @@
 The density of cars satisfies rho_t + (rho (1 - rho))_x = 0. The law is one class. There is no exact solution in the
 package, so the learned scheme is compared with WENO on a grid nine times finer.
 
-    python examples/own_law.py
+Run it with: python examples/own_law.py
 """
 
 from typing import ClassVar

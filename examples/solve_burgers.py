@@ -1,6 +1,6 @@
 """The solver alone: Burgers' equation through the birth of a shock, classical schemes against the exact solution.
 
-    python examples/solve_burgers.py
+Run it with: python examples/solve_burgers.py
 """
 
 import jax

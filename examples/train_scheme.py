@@ -1,6 +1,6 @@
 """The flagship's training from Python, with a configuration changed in code and a callback.
 
-    python examples/train_scheme.py
+Run it with: python examples/train_scheme.py
 """
 
 from dataclasses import replace

@@ -88,5 +88,5 @@ def choices(field: str) -> tuple[str, ...]:
     ],
 )
 def test_tables_are_complete(page, names):
-    missing = [name for name in names if not re.search(rf"`{re.escape(name)}[` ]", PAGES[page])]
+    missing = [name for name in names if not re.search(rf"[` ]{re.escape(name)}[` ]", PAGES[page])]
     assert not missing, f"{page} does not mention {', '.join(missing)}"

@@ -41,9 +41,7 @@ def test_first_loss_and_gradient(setup, recorded, group, tolerance):
     # the branch: the outflow group's gradient is only defined to percents.
     experiment, policy, pool = setup
     problems = take(pool, jnp.asarray(GROUPS[group]))
-    loss = eqx.filter_jit(
-        lambda p: Backprop(FULL)(lambda q, flow: experiment.task.loss(q, flow, problems), p)
-    )
+    loss = eqx.filter_jit(lambda p: Backprop(FULL)(lambda q, flow: experiment.task.loss(q, flow, problems), p))
     value, gradient, _ = loss(policy)
     np.testing.assert_allclose(value, recorded[f"{group}/loss"], rtol=1e-9)
     parts = [x for pair in zip(gradient.network.kernels, gradient.network.biases, strict=True) for x in pair]

@@ -116,17 +116,21 @@ def _parse(kind: Callable[..., A], arguments: list[str], prog: str, description:
 
 
 def _one_line(box: str) -> str:
-    """The first section of one of tyro's boxes, and the first option it suggests."""
+    """The first paragraph of one of tyro's boxes, and the first option it suggests.
+
+    A box is a title and sections between rules, drawn with lines, or on a terminal without them with dashes.
+    """
     sections: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│ ")
-        if text.startswith(("╭", "╰")):
-            continue
-        if text and not text.strip("─"):
+        if text and not text.strip("─-"):
             sections.append([])
-        else:
+        elif not text.startswith(("╭", "╰")):
             sections[-1].append(text)
-    said = " ".join(" ".join(sections[0]).split()).rstrip(".")
+    if "╭" not in box:
+        sections = sections[1:]  # the title stands above the first rule
+    paragraph = "\n".join(sections[0] if sections else []).strip().split("\n\n")[0]
+    said = " ".join(paragraph.split()).rstrip(".")
     for section in sections[1:]:
         options = [word for line in section for word in line.split() if word.startswith("--")]
         if section and section[0].startswith("Perhaps you meant") and options:

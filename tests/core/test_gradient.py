@@ -154,7 +154,10 @@ def test_two_flows_share_one_forward_pass(rematerialise):
 
 
 def test_cosines():
-    a, b = {"x": jnp.asarray([3.0, 0.0]), "y": jnp.asarray([[4.0]])}, {"x": jnp.asarray([0.0, 1.0]), "y": jnp.asarray([[1.0]])}
+    a, b = (
+        {"x": jnp.asarray([3.0, 0.0]), "y": jnp.asarray([[4.0]])},
+        {"x": jnp.asarray([0.0, 1.0]), "y": jnp.asarray([[1.0]])},
+    )
     np.testing.assert_allclose(cosine(a, b), 4 / 5 / np.sqrt(2), rtol=1e-14)
     np.testing.assert_allclose(cosine(a, jax.tree.map(lambda x: -3 * x, a)), -1, rtol=1e-14)
     assert cosine(a, jax.tree.map(jnp.zeros_like, a)) == 0

@@ -95,9 +95,7 @@ def test_gates_and_keys_travel_with_the_segments():
     flow = GradientFlow(jnp.linspace(0, 1, 7), jnp.linspace(1, 0, 7))
 
     def loss(gain, segment):
-        out = rollout(
-            Heun(a, b), Gain(gain, noise=0.1), x, 7, flow=flow, key=jax.random.key(0), segment=segment
-        )
+        out = rollout(Heun(a, b), Gain(gain, noise=0.1), x, 7, flow=flow, key=jax.random.key(0), segment=segment)
         return jnp.dot(w, out.final)
 
     run = jax.jit(jax.value_and_grad(loss), static_argnums=1)

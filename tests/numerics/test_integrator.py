@@ -89,4 +89,6 @@ def test_ssp_rk3_is_a_convex_combination_of_euler_steps(rng):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_of_length_zero_changes_nothing(name):
     u = jnp.asarray([1.0, -2.0, 3e-7])
-    np.testing.assert_array_equal(INTEGRATORS[name].step(lambda v, t: v**2 + 1, u, jnp.asarray(1.0), jnp.asarray(0.0)), u)
+    np.testing.assert_array_equal(
+        INTEGRATORS[name].step(lambda v, t: v**2 + 1, u, jnp.asarray(1.0), jnp.asarray(0.0)), u
+    )

@@ -19,7 +19,7 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import ForwardEuler
 from undertow.numerics.timestep import FixedStep
 from undertow.policies.classical import CLASSICAL, ClassicalPolicy, classical
-from undertow.schemes.coefficients import ORDERS, weno_coefficients
+from undertow.schemes.coefficients import weno_coefficients
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.weights import WenoJS, WenoZ
 
@@ -56,15 +56,15 @@ def test_every_name_runs_and_conserves(name):
         assert np.abs(out.final.u - u).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
-@pytest.mark.parametrize("order", ORDERS)
-def test_every_name_gives_convex_weights_at_every_order(name, order):
-    policy = classical(name, order)
-    assert policy.order == order
-    (weights,) = act(policy, stencils(order))
-    assert weights.shape == (2, 1, 25, (order + 1) // 2)
-    assert np.all(weights >= 0)
-    np.testing.assert_allclose(jnp.sum(weights, axis=-1), 0.0 if name == "stationary" else 1.0, rtol=1e-13)
+@pytest.mark.parametrize("order", [3, 7])
+def test_every_name_gives_convex_weights_at_every_order(order):
+    policies = {name: classical(name, order) for name in CLASSICAL}
+    assert {policy.order for policy in policies.values()} == {order}
+    together = eqx.filter_jit(lambda seen: {name: policy(seen) for name, policy in policies.items()})(stencils(order))
+    for name, (weights,) in together.items():
+        assert weights.shape == (2, 1, 25, (order + 1) // 2)
+        assert np.all(weights >= 0)
+        np.testing.assert_allclose(jnp.sum(weights, axis=-1), 0.0 if name == "stationary" else 1.0, rtol=1e-13)
 
 
 def test_the_names_stand_for_what_they_say():
@@ -82,7 +82,9 @@ def test_the_names_stand_for_what_they_say():
     }
     assert set(expected) | {"random"} == set(CLASSICAL)
     for name, weights in expected.items():
-        np.testing.assert_allclose(act(classical(name), (seen,))[0], np.broadcast_to(weights, (2, 1, 25, 3)), rtol=1e-14)
+        np.testing.assert_allclose(
+            act(classical(name), (seen,))[0], np.broadcast_to(weights, (2, 1, 25, 3)), rtol=1e-14
+        )
 
 
 def test_one_policy_serves_every_axis():

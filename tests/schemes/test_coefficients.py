@@ -111,7 +111,9 @@ def test_sums_of_squares_are_the_quadratic_form(order, rng):
         for q in rng.normal(size=(5, r)):
             squares = table.smoothness_scales[k] @ (rows @ np.diff(q)) ** 2
             form = q @ table.smoothness[k] @ q
-            np.testing.assert_allclose(squares, form, atol=1e-13 * (np.abs(q) @ np.abs(table.smoothness[k]) @ np.abs(q)))
+            np.testing.assert_allclose(
+                squares, form, atol=1e-13 * (np.abs(q) @ np.abs(table.smoothness[k]) @ np.abs(q))
+            )
 
 
 @BY_ORDER

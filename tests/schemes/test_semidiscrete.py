@@ -98,9 +98,7 @@ def test_burgers_is_symmetric_under_reflection(name, speed, rng):
     u = jnp.asarray(rng.normal(size=(1, 32)))
     for kind in ("periodic", "outflow", ("reflective", "quadratic")):
         kinds = kind if isinstance(kind, tuple) else (kind, kind)
-        scheme = SemiDiscrete(
-            Burgers(), UniformGrid(32), (kinds,), order=SCHEMES[name].order, speed=SPEEDS[speed]
-        )
+        scheme = SemiDiscrete(Burgers(), UniformGrid(32), (kinds,), order=SCHEMES[name].order, speed=SPEEDS[speed])
         mirrored = SemiDiscrete(
             Burgers(), UniformGrid(32), (kinds[::-1],), order=SCHEMES[name].order, speed=SPEEDS[speed]
         )
@@ -186,7 +184,9 @@ def test_viscosity_is_a_leaf_and_absent_forcing_costs_nothing():
     scheme = SemiDiscrete(Burgers(), UniformGrid(16))
     u = jnp.sin(jnp.arange(16.0))[None]
     assert scheme.forcing(u, TIME) is None
-    with_viscosity = jax.vmap(lambda nu: SemiDiscrete(Burgers(nu), UniformGrid(16)).forcing(u, TIME))(jnp.asarray([0.0, 2.0]))
+    with_viscosity = jax.vmap(lambda nu: SemiDiscrete(Burgers(nu), UniformGrid(16)).forcing(u, TIME))(
+        jnp.asarray([0.0, 2.0])
+    )
     np.testing.assert_array_equal(with_viscosity[0], 0)
     expected = 2 * 16**2 * (jnp.roll(u, 1, 1) - 2 * u + jnp.roll(u, -1, 1))
     np.testing.assert_allclose(with_viscosity[1], expected, rtol=1e-11, atol=1e-11)
@@ -234,7 +234,10 @@ def test_mixed_boundaries_are_one_program_and_equal_separate_runs(rng):
         (lambda: SemiDiscrete(Burgers(), UniformGrid(16), order=4), "order must be one of"),
         (lambda: SemiDiscrete(Burgers(), UniformGrid(3)), "order 5 needs at least 4 cells, axis 0 has 3"),
         (lambda: SemiDiscrete(Burgers(), UniformGrid((16, 7)), order=13), "needs at least 8 cells, axis 1 has 7"),
-        (lambda: SemiDiscrete(Burgers(), UniformGrid(16), ("outflow",) * 2), "2 boundaries given for a grid with 1 axes"),
+        (
+            lambda: SemiDiscrete(Burgers(), UniformGrid(16), ("outflow",) * 2),
+            "2 boundaries given for a grid with 1 axes",
+        ),
         (lambda: SemiDiscrete(Burgers(), UniformGrid(16), (boundary("outflow", ghost=3),)), "needs 4 ghost cells"),
         (lambda: SemiDiscrete(Burgers(), UniformGrid(16), (("outflow", "periodic"),)), "make both periodic"),
     ],

@@ -138,7 +138,12 @@ def test_a_constant_state_under_a_source_is_its_integral():
     scheme = periodic(16, source=source)
     for integrator, tolerance in ((RK4(), 1e-9), (SSPRK3(), 1e-6)):
         out = march(
-            scheme, WenoJS(), jnp.full((1, 16), 0.5), steps=50, time_step=FixedStep(jnp.asarray(0.01)), integrator=integrator
+            scheme,
+            WenoJS(),
+            jnp.full((1, 16), 0.5),
+            steps=50,
+            time_step=FixedStep(jnp.asarray(0.01)),
+            integrator=integrator,
         )
         expected = 0.5 + a / w * (np.cos(p) - np.cos(w * 0.5 + p))
         np.testing.assert_allclose(out.values[-1], expected, atol=tolerance)

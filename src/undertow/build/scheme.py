@@ -35,6 +35,7 @@ from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import random_source
+from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import classical
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
@@ -161,6 +162,8 @@ def compared_every(config: SchemeConfig, steps: int) -> int:
 
 def named_conditions(names: tuple[str, ...], boundary: str | None, seed: int, draws: int) -> list[AbstractCondition]:
     """The named conditions, in one structure where possible; of each random family `draws` samples."""
+    if boundary is not None:
+        lookup("boundary", boundary, dict.fromkeys(BOUNDARIES))
     conditions = []
     for index, name in enumerate(names):
         burgers_condition(name, boundary=boundary)  # an unknown name or a forced boundary is told from here
@@ -246,6 +249,7 @@ def build_scheme(config: SchemeConfig) -> Experiment:
         segment=config.training.segment,
         rematerialise=config.training.rematerialise,
     )
+    policy = make_policy(config)
     members = training_data(config)
     size = count_members(members)
     require(
@@ -263,7 +267,7 @@ def build_scheme(config: SchemeConfig) -> Experiment:
     return Experiment(
         config,
         task,
-        make_policy(config),
+        policy,
         config.policy.noise > 0,
         make_training_pool,
         lambda: _make_measure(config, task, every),

@@ -45,7 +45,10 @@ class GradientFlow(eqx.Module):
         """
         for name, gate in (("physics", self.physics), ("policy", self.policy)):
             shape = jnp.shape(gate)
-            require(shape in ((), (length,)), f"the {name} gate has shape {shape}; give a number or one per step ({length},)")
+            require(
+                shape in ((), (length,)),
+                f"the {name} gate has shape {shape}; give a number or one per step ({length},)",
+            )
         return GradientFlow(
             jnp.broadcast_to(jnp.asarray(self.physics, float), (length,)),
             jnp.broadcast_to(jnp.asarray(self.policy, float), (length,)),
@@ -90,7 +93,7 @@ def _attach(x: Array, origin: Array, gate: Array) -> Array:
 
 @_attach.defjvp
 def _attach_jvp(primals, tangents):
-    x, origin, gate = primals
+    x, _, gate = primals
     return x, tangents[0] + jnp.where(gate == 0, 0, gate.astype(x.dtype) * tangents[1])
 
 

@@ -79,7 +79,11 @@ def two_flows(
     loss: Loss, policy: AbstractPolicy, first: GradientFlow, second: GradientFlow
 ) -> tuple[Float[Array, ""], Any, Any, Metrics]:
     """Value, the gradients under both flows, and metrics, from one forward pass."""
-    gates = jax.tree.map(lambda a, b: jnp.stack(jnp.broadcast_arrays(jnp.asarray(a, float), jnp.asarray(b, float))), first, second)
+
+    def pair(a, b):
+        return jnp.stack(jnp.broadcast_arrays(jnp.asarray(a, float), jnp.asarray(b, float)))
+
+    gates = jax.tree.map(pair, first, second)
 
     def one(flow):
         (value, metrics), gradient = eqx.filter_value_and_grad(lambda p: loss(p, flow), has_aux=True)(policy)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import require
-from undertow.core.environment import AbstractEnvironment
 from undertow.core.unroll import Trajectory
 
 Cost = Callable[[Any], Float[Array, ""]]
@@ -24,7 +23,8 @@ class Problem(eqx.Module):
     any pytree the objective knows what to do with, or None.
     """
 
-    environment: AbstractEnvironment
+    # Objectives that need to know which environment it is say so in their own annotations.
+    environment: Any
     state: Any
     reference: Any = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -74,7 +75,9 @@ def batch_size(problems: Problem) -> int:
         len(sizes) == 1 and None not in sizes,
         f"a batch needs one common leading axis on every array, got leading sizes {sorted(map(str, sizes))}",
     )
-    return sizes.pop()
+    (size,) = sizes
+    assert size is not None
+    return size
 
 
 def stack_problems(problems: list[Problem]) -> Problem:
@@ -96,6 +99,6 @@ def stack_problems(problems: list[Problem]) -> Problem:
     return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *arrays)
 
 
-def take(problems: Problem, index: Array) -> Problem:
+def take(problems: Problem, index: Any) -> Problem:
     """The problems at `index` (an integer or an array of them) of a stacked batch."""
     return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, problems)

@@ -11,33 +11,51 @@ from jaxtyping import Array, Float, Int
 from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import batch_size, take
+from undertow.core.task import take
 from undertow.envs.conservation import Conservation, FieldState
 
+CHUNK = 32
+"""Problems that are advanced at a time."""
+
+
+def advance_all(
+    policy: AbstractPolicy, problems: Problem, states: FieldState, steps: int, *, chunk: int = CHUNK
+) -> FieldState:
+    """The states of a batch of problems after `steps` more steps, `chunk` problems at a time.
+
+    One compiled program serves every number of problems and steps: the last chunk is filled up with copies of the last
+    problem, and the number of steps is data. With 0 steps this compiles and does nothing else.
+    """
+    size = len(states.u)
+    index = np.minimum(np.arange(-(-size // chunk) * chunk), size - 1).reshape(-1, chunk)
+    bare = Problem(problems.environment, states)
+    parts = [_advance(policy, take(bare, rows), jnp.asarray(steps)) for rows in index]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:size], *parts)
+
 
 @eqx.filter_jit
-def final_values(
-    policy: AbstractPolicy, problems: Problem, steps: int, chunk: int = 32
-) -> Float[Array, "cases chan *cells"]:
-    """The values after `steps` steps, of every problem of a batch, `chunk` of them at a time."""
-    return _map(lambda problem: _steps(policy, problem.environment, problem.state, steps).u, problems, chunk)
-
-
-@eqx.filter_jit
-def saved_values(
-    policy: AbstractPolicy, problems: Problem, steps: int, every: int, chunk: int = 32
-) -> Float[Array, "cases saved chan *cells"]:
-    """The initial values and those after every `every` steps, of every problem of a batch."""
-
+def _advance(policy: AbstractPolicy, problems: Problem, steps: Array) -> FieldState:
     def one(problem):
-        def body(state, _):
-            state = _steps(policy, problem.environment, state, every)
-            return state, state.u
+        step = closed_loop(problem.environment, policy)
+        return jax.lax.fori_loop(0, steps, lambda _, state: step(state)[0], problem.state)
 
-        _, later = jax.lax.scan(body, problem.state, length=steps // every)
-        return jnp.concatenate([problem.state.u[None], later])
+    return eqx.filter_vmap(one, in_axes=(eqx.if_array(0),))(problems)
 
-    return _map(one, problems, chunk)
+
+def final_values(policy: AbstractPolicy, problems: Problem, steps: int) -> Float[Array, "cases chan *cells"]:
+    """The values after `steps` steps, of every problem of a batch."""
+    return advance_all(policy, problems, problems.state, steps).u
+
+
+def saved_values(
+    policy: AbstractPolicy, problems: Problem, steps: int, every: int
+) -> Float[np.ndarray, "cases saved chan *cells"]:
+    """The initial values and those after every `every` steps, of every problem of a batch."""
+    states, saved = problems.state, [np.asarray(problems.state.u)]
+    for _ in range(steps // every):
+        states = advance_all(policy, problems, states, every)
+        saved.append(np.asarray(states.u))
+    return np.stack(saved, axis=1)
 
 
 @eqx.filter_jit
@@ -58,21 +76,3 @@ def march(
         return (state.time < near) & (count < max_steps) & jnp.all(jnp.isfinite(state.u))
 
     return jax.lax.while_loop(goes_on, lambda carry: (step(carry[0])[0], carry[1] + 1), (state, jnp.zeros((), int)))
-
-
-def _steps(policy: AbstractPolicy, environment: Conservation, state: FieldState, steps: int) -> FieldState:
-    step = closed_loop(environment, policy)
-    return jax.lax.scan(lambda carry, _: (step(carry)[0], None), state, length=steps)[0]
-
-
-def _map(function, problems: Problem, chunk: int) -> Array:
-    """`function` of every problem.
-
-    The batch is filled up with copies of the last one, because a remainder would be compiled as a program of its own.
-    """
-    size = batch_size(problems)
-    chunk = min(chunk, size)
-    index = np.minimum(np.arange(-(-size // chunk) * chunk), size - 1)
-    bare = Problem(problems.environment, problems.state)
-    arrays, static = eqx.partition(take(bare, index), eqx.is_array)
-    return jax.lax.map(lambda row: function(eqx.combine(row, static)), arrays, batch_size=chunk)[:size]

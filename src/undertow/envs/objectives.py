@@ -35,8 +35,8 @@ class TrajectoryError(AbstractObjective):
 
 
 class LogTrajectoryError(AbstractObjective):
-    r"""$\rho + \lambda \max(\rho, 0)$ with $\rho = \log\dfrac{e + \epsilon}{\text{scale} + \epsilon}$ and $e$ the mean L1 error of
-    `TrajectoryError` before division by the scale.
+    r"""$\rho + \lambda \max(\rho, 0)$ with $\rho = \log\dfrac{e + \epsilon}{\text{scale} + \epsilon}$ and $e$ the mean L1
+    error of `TrajectoryError` before division by the scale.
 
     Its batch mean is the logarithm of the *geometric* mean of the ratio to the baseline, which is how schemes are compared
     over many conditions: halving the error of an easy condition counts as much as halving that of a hard one, and one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -125,7 +124,8 @@ def make_pool(
 ) -> Problem:
     """Problems for a batch of conditions and, if given, as many sources (a leading axis on every array leaf), `chunk` of
     them at a time."""
-    build: Callable = eqx.filter_jit(
-        lambda pairs: jax.lax.map(lambda pair: discretised.problem(*pair), pairs, batch_size=chunk)
-    )
-    return build((conditions, sources))
+
+    def build(pairs: tuple[AbstractCondition, SineSource | None]) -> Problem:
+        return jax.lax.map(lambda pair: discretised.problem(*pair), pairs, batch_size=chunk)
+
+    return eqx.filter_jit(build)((conditions, sources))

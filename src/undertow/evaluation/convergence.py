@@ -153,8 +153,8 @@ def convergence(
     r"""Solve one case on several grids and compare with the exact solution.
 
     The time step follows the grid, $\Delta t = C\,\Delta x/\max|\lambda|$. The defaults are the published study's. With
-    a method of order $q$ in time the error is at best of the order $\min(2r-1, q)$ for ever finer grids; a small Courant
-    number keeps the error in time out of sight for longer.
+    a method of order $q$ in time the error is at best of the order $\min(2r-1, q)$ for ever finer grids; a small
+    Courant number keeps the error in time out of sight for longer.
 
     **Arguments:** `policies` by name; `case`: a named Burgers condition, or a condition; `cells`: at least two, rising;
     `end_time`; `cfl` $C$; `integrator`: a name out of `INTEGRATORS`, or an integrator; `order` of the scheme; `law`

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from undertow._checks import require
 from undertow.core.policy import AbstractPolicy
+from undertow.core.task import take
 from undertow.envs.collection import Suite
 from undertow.envs.march import final_values
 from undertow.evaluation.results import Evaluation, Scores
@@ -21,9 +22,7 @@ from undertow.policies.classical import classical
 __all__ = ["Evaluation", "Scores", "evaluate"]
 
 
-def evaluate(
-    policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: str = "weno-js", chunk: int = 32
-) -> Evaluation:
+def evaluate(policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: str = "weno-js") -> Evaluation:
     r"""Run every policy on every case of a suite and compare the results with the truth and with a baseline.
 
     A case in which a policy's result is not finite is kept, as NaN, and counted.
@@ -34,7 +33,6 @@ def evaluate(
     - `suite`: see [`suite`][undertow.envs.suites.suite].
     - `baseline`: whose errors the ratios divide by: a key of `policies`, or a name out of
         `undertow.policies.classical.CLASSICAL`, which is then run too and stands last.
-    - `chunk`: cases that are run at a time, default 32.
 
     **Returns:** [`Evaluation`][undertow.evaluation.results.Evaluation].
 
@@ -46,7 +44,7 @@ def evaluate(
     if baseline not in contestants:
         contestants[baseline] = classical(baseline, order)
     check_orders(contestants, order)
-    runs = {name: _run(policy, suite, chunk) for name, policy in contestants.items()}
+    runs = {name: _run(policy, suite) for name, policy in contestants.items()}
     truth, reference = suite.truth, runs[baseline][0]
     volume = suite.problems.environment.scheme.grid.cell_volume
     scored = suite.scored & ~(_norms(reference - truth, volume)["l1"] <= suite.rounding_level)
@@ -69,15 +67,12 @@ def check_orders(policies: Mapping[str, AbstractPolicy], order: int) -> None:
         require(own == order, f"policy {name!r} is of order {own}, the scheme of order {order}; make them agree")
 
 
-def _run(
-    policy: AbstractPolicy, suite: Suite, chunk: int
-) -> tuple[Float[np.ndarray, "cases chan cells"], float, float]:
+def _run(policy: AbstractPolicy, suite: Suite) -> tuple[Float[np.ndarray, "cases chan cells"], float, float]:
     """The results, the seconds they took, and those that compiling took."""
-    arguments = (policy, suite.problems, suite.discretised.steps, chunk)
     start = time.perf_counter()
-    program = final_values.lower(*arguments).compile()
+    jax.block_until_ready(final_values(policy, take(suite.problems, np.arange(1)), 0))
     compiled = time.perf_counter()
-    values = jax.block_until_ready(program(*arguments))
+    values = jax.block_until_ready(final_values(policy, suite.problems, suite.discretised.steps))
     return np.asarray(values), time.perf_counter() - compiled, compiled - start
 
 

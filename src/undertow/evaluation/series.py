@@ -103,7 +103,7 @@ def series(
         every = min((d for d in range(1, steps + 1) if steps % d == 0), key=lambda d: abs(steps / d - 40))
     require(every >= 1 and steps % every == 0, f"every must divide the {steps} steps, got {every}")
     suite = suite if cases is None else suite.subset(cases)
-    values = {name: np.asarray(saved_values(policy, suite.problems, steps, every)) for name, policy in policies.items()}
+    values = {name: saved_values(policy, suite.problems, steps, every) for name, policy in policies.items()}
     start = np.asarray(suite.problems.state.u)[:, None]
     times = np.arange(0, steps + 1, every) * (suite.discretised.end_time / steps)
     return Series(suite, times, values, np.concatenate([start, suite.truth_every(every)], axis=1))

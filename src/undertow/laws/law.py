@@ -17,7 +17,7 @@ class AbstractConservationLaw(eqx.Module):
         raise NotImplementedError
 
     def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
-        """The largest characteristic speed $|\\lambda|$ along `axis`, cell by cell."""
+        r"""The largest characteristic speed $|\lambda|$ along `axis`, cell by cell."""
         raise NotImplementedError
 
     def parity(self, axis: int) -> tuple[float, ...]:

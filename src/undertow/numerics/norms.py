@@ -23,6 +23,4 @@ def linf(error: Float[Array, "chan *cells"]) -> Float[Array, ""]:
 
 def total_variation(u: Float[Array, "chan *cells"]) -> Float[Array, ""]:
     r"""$\sum_i |u_{i+1} - u_i|$ over the cells of the domain, every component and axis added; no wrap-around."""
-    return sum(
-        (jnp.sum(jnp.abs(jnp.diff(u, axis=axis))) for axis in range(1, u.ndim)), start=jnp.zeros((), u.dtype)
-    )
+    return sum((jnp.sum(jnp.abs(jnp.diff(u, axis=axis))) for axis in range(1, u.ndim)), start=jnp.zeros((), u.dtype))

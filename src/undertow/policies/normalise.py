@@ -16,7 +16,9 @@ def safe_standard_deviation(x: Float[Array, "*batch stencil"], axis: int = -1) -
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
-def z_score(x: Float[Array, "*batch stencil"], *, epsilon: float = 1e-10, clip: float = 5.0) -> Float[Array, "*batch stencil"]:
+def z_score(
+    x: Float[Array, "*batch stencil"], *, epsilon: float = 1e-10, clip: float = 5.0
+) -> Float[Array, "*batch stencil"]:
     r"""$z = (x - \bar x) / (\sigma + \epsilon)$ over the last axis, clipped to $\pm$`clip`.
 
     The published scaling (arXiv 2203.08937, code): invariant to the scale and offset of the split flux. A constant stencil

@@ -124,14 +124,14 @@ class DirectionalPolicy(AbstractPolicy):
     def weights(self, stencil: Float[Array, "*sites stencil"], noise: Array | None = None) -> Float[Array, "*sites r"]:
         """The weights of one direction; `noise` (`"*sites r"`) is added to the network's output."""
         logits = self.network(jnp.stack(smooth_z_score(unstack(stencil), epsilon=self.epsilon), axis=-1))
-        logits = unstack(logits if noise is None else logits + noise)
+        learned = unstack(logits if noise is None else logits + noise)
         if self.prior is None:
-            return jnp.stack(softmax_last(logits), axis=-1)
+            return jnp.stack(softmax_last(learned), axis=-1)
         betas = smoothness(stencil, self.order)
         ratio = global_smoothness(betas) / (sum(betas[1:], betas[0]) + self.epsilon**2)
         gate = ratio**2 / (ratio**2 + self.threshold**2)
         classical = normalised(self.prior.unnormalised(betas))
-        powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, logits, strict=True)]
+        powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, learned, strict=True)]
         return jnp.stack(normalised(powers), axis=-1)
 
     def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,47 +17,57 @@ Norm = Literal["l1", "l2", "linf"]
 
 
 def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | None = None, norm: Norm = "l1") -> Path:
-    """A policy's error against the baseline's, a dot per case, on logarithmic axes; below the diagonal it is better.
+    """A policy's error against the baseline's, a dot per case: on the left itself, on the right its ratio.
 
     **Arguments:** `evaluation`; `path` of the figure; `policy`: default the first that is not the baseline; `norm`.
     """
     base = evaluation.baseline
     policy = style.lead(list(evaluation.scores), base, policy)
     x, y = getattr(evaluation.scores[base], norm), getattr(evaluation.scores[policy], norm)
-    shown = evaluation.scored & np.isfinite(x) & np.isfinite(y)
+    shown = evaluation.scored & np.isfinite(x) & np.isfinite(y) & (x > 0)
+    ratio = np.where(shown, y / np.where(shown, x, 1), np.nan)
     low, high = style.log_limits(np.concatenate([x[shown], y[shown]]))
-    fig, axes = style.figure(width=5.2, height=4.8)
-    axis = axes[0, 0]
+    fig, axes = style.figure(1, 2, width=4.8, height=4.3)
+    left, right = axes[0]
     line = np.array([low, high])
-    axis.fill_between(line, low, line, color="#F4F4F4", linewidth=0)
-    axis.plot(line, line, color=style.GUIDE, linewidth=1)
-    axis.plot(line, line / 2, color=style.GUIDE, linewidth=0.8, linestyle=":", label="half the error")
+    left.fill_between(line, low, line, color="#F4F4F4", linewidth=0)
+    left.plot(line, line, color=style.GUIDE, linewidth=1)
+    left.plot(line, line / 2, color=style.GUIDE, linewidth=0.8, linestyle=":", label="half the error")
+    right.axhspan(0, 1, color="#F4F4F4", linewidth=0)
+    right.axhline(1, color=style.GUIDE, linewidth=1)
+    right.axhline(0.5, color=style.GUIDE, linewidth=0.8, linestyle=":")
+    kinds = np.asarray(evaluation.suite.groups)
     groups = list(dict.fromkeys(evaluation.suite.groups))
     if len(groups) > len(style.OTHERS):  # one group per case: colours would say nothing
-        axis.scatter(x[shown], y[shown], s=22, color=style.LEARNED, alpha=0.8, linewidth=0)
-        _name_outliers(axis, evaluation, x, y, shown)
-    else:
-        for group, colour in zip(groups, (style.LEARNED, style.BASELINE, *style.OTHERS), strict=False):
-            own = shown & (np.asarray(evaluation.suite.groups) == group)
-            axis.scatter(x[own], y[own], s=16, color=colour, alpha=0.65, linewidth=0, label=group)
-    better = int((y[shown] < x[shown]).sum())
-    mean = evaluation.summary()[policy]["geometric_mean"] if norm == "l1" else _geometric_mean(y[shown] / x[shown])
-    lost = int(evaluation.scored.sum() - shown.sum())
-    text = f"geometric mean of ratios {mean:.3f}\nbetter in {better} of {int(shown.sum())} cases"
-    text += f"\nnot finite in {lost}" if lost else ""
-    axis.text(0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=9)
-    axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-    axis.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{_name(norm)} error of {policy}")
-    axis.set_title(evaluation.suite.describe.split(" of ")[0], fontsize=9)
-    style.legend(axis, loc="lower right")
+        groups, kinds = ["cases"], np.full(len(kinds), "cases")
+    for group, colour in zip(groups, style.OTHERS, strict=False):
+        own = shown & (kinds == group)
+        look = {"s": 16, "color": colour, "alpha": 0.65, "linewidth": 0}
+        left.scatter(x[own], y[own], label=group if len(groups) > 1 else None, **look)
+        right.scatter(x[own], ratio[own], **look)
+    mean, total = _geometric_mean(ratio[shown]), int(shown.sum())
+    text = f"geometric mean of ratios {mean:.3f}\nbetter in {int((y < x)[shown].sum())} of {total} cases"
+    lost = int(evaluation.scored.sum()) - total
+    text += f"\nnot finite in {lost} more" if lost else ""
+    left.text(0.03, 0.97, text, transform=left.transAxes, va="top", fontsize=8.5)
+    right.axhline(mean, color=style.EXACT, linewidth=1, linestyle="--", label="geometric mean")
+    if total:
+        _name_worst(right, evaluation.cases, x, ratio)
+    left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    left.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{_name(norm)} error of {policy}")
+    top = float(np.max(ratio[shown], initial=1.0))
+    right.set(xscale="log", xlim=(low, high), ylim=(0, 1.12 * top))
+    right.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{policy} / {base}")
+    left.set_title(evaluation.suite.describe.split(" of ")[0], fontsize=9)
+    style.legend(left, loc="lower right")
+    style.legend(right, loc="lower left")
     return style.save(fig, path)
 
 
-def _name_outliers(axis, evaluation: Evaluation, x: np.ndarray, y: np.ndarray, shown: np.ndarray) -> None:
-    ratio = np.where(shown, y / np.where(shown, x, 1), np.nan)
-    for place in dict.fromkeys([*np.argsort(np.where(shown, ratio, np.inf))[:2], int(np.nanargmax(ratio))]):
-        where = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 7, "color": "#444444"}
-        axis.annotate(evaluation.cases[place], (x[place], y[place]), **where)
+def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray) -> None:
+    place = int(np.nanargmax(ratio))
+    where = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 7, "color": "#444444"}
+    axis.annotate(cases[place], (x[place], ratio[place]), ha="center", **where)
 
 
 def ratio_distribution(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:
@@ -118,12 +128,13 @@ def transfer_bars(evaluations: Mapping[str, Evaluation], path: Path | str, *, po
             continue
         axis.barh(row, own["geometric_mean"], height=0.62, color=colour[policy], alpha=0.9)
         axis.plot(own["worst"], row, "|", color=colour[policy], markersize=13, markeredgewidth=2)
-        axis.text(own["geometric_mean"] - 0.01, row, f"{own['geometric_mean']:.2f}", **_INSIDE)
+        inside = {"va": "center", "fontsize": 8, "color": "white", "fontweight": "bold"}
+        axis.text(0.012 * max(1.0, own["worst"]), row, f"{own['geometric_mean']:.3f}", **inside)
         largest = max(largest, own["worst"])
         for name in rivals:
             axis.plot(numbers[name]["geometric_mean"], row, "o", color=colour[name], markersize=5)
     axis.axvline(1, color=colour[first.baseline], linewidth=1.4)
-    axis.barh(np.nan, np.nan, color=colour[policy], label=f"{policy}, geometric mean")
+    axis.plot([], [], "s", color=colour[policy], markersize=9, label=f"{policy}, geometric mean")
     axis.plot([], [], "|", color=colour[policy], markersize=11, markeredgewidth=2, label=f"{policy}, worst case")
     for name in rivals:
         axis.plot([], [], "o", color=colour[name], markersize=5, label=f"{name}, geometric mean")
@@ -134,9 +145,6 @@ def transfer_bars(evaluations: Mapping[str, Evaluation], path: Path | str, *, po
     axis.grid(False, axis="y")
     style.legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.2 * 3 / len(evaluations) - 0.12), ncols=2)
     return style.save(fig, path)
-
-
-_INSIDE = {"va": "center", "ha": "right", "fontsize": 8, "color": "white"}
 
 
 def cost_figure(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:

@@ -40,8 +40,11 @@ def solution_panels(
         axis.plot(fine, exact[place], color=style.EXACT, linewidth=1.0, label="exact")
         for name in reversed(names):  # the learned one on top
             first = name == style.lead(names, baseline)
-            look = {"marker": "o" if first else "x", "markersize": 3.4 if first else 4.2, "linestyle": "none"}
-            axis.plot(x, series.values[name][place, -1, 0], color=colour[name], label=name, alpha=0.9, **look)
+            look = (
+                {"marker": "o", "markersize": 2.8} if first else {"marker": "s", "markersize": 4.6, "fillstyle": "none"}
+            )
+            look |= {"markeredgewidth": 0.8, "linestyle": "none", "color": colour[name], "label": name}
+            axis.plot(x, series.values[name][place, -1, 0], **look)
         axis.set_title(case)
         axis.set_xlabel("x")
         axis.set_ylabel("u")
@@ -97,6 +100,7 @@ def time_series(
                 axis.set_yscale("log")
             else:
                 axis.plot(series.times, truth[column], color=style.EXACT, linewidth=1, linestyle="--", label="exact")
+                _at_least(axis, 0.02)
             if row == 0:
                 axis.set_title(case, fontsize=9)
             if row == len(quantities) - 1:
@@ -105,6 +109,14 @@ def time_series(
     handles, labels = axes[-1, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
     return style.save(fig, path)
+
+
+def _at_least(axis, share: float) -> None:
+    """No less than this share of the values on the vertical axis: a change far below it is none to look at."""
+    low, high = axis.get_ylim()
+    middle, half = (low + high) / 2, max((high - low) / 2, share / 2 * max(abs(low), abs(high), 1e-12))
+    axis.set_ylim(middle - half, middle + half)
+    axis.ticklabel_format(axis="y", useOffset=False)
 
 
 def mean_series(series: Series, path: Path | str, *, baseline: str | None = "weno-js") -> Path:
@@ -175,7 +187,11 @@ def error_over_x(study: Convergence, path: Path | str, *, baseline: str | None =
             axis.plot(grid.x, np.maximum(error, 1e-17), color=shade, linewidth=1, label=f"{cells}")
         axis.set(title=policy, xlabel="x", yscale="log")
     axes[0, 0].set_ylabel("|error|")
-    axes[0, 0].set_ylim(max(1e-13, top * 1e-9), top * 3 if top > 0 else 1.0)
+    finest = np.concatenate(
+        [np.abs(study.grids[-1].values[policy] - study.grids[-1].exact) for policy in study.policies]
+    )
+    low = float(np.nanpercentile(finest, 3)) if np.isfinite(finest).any() else 1e-13
+    axes[0, 0].set_ylim(max(1e-14, low / 3), top * 3 if top > 0 else 1.0)
     axes[0, -1].legend(title="cells", fontsize=7, title_fontsize=8, frameon=False, ncols=2)
     fig.suptitle(f"{study.case}, t = {study.end_time:g}", fontsize=10)
     return style.save(fig, path)

@@ -42,10 +42,7 @@ def tidy(axis: Axes) -> None:
         axis.spines[side].set_color("#555555")
     axis.grid(True, which="major", color="#E4E4E4", linewidth=0.6)
     axis.set_axisbelow(True)
-    axis.tick_params(labelsize=8, color="#555555")
-    axis.title.set_fontsize(10)
-    axis.xaxis.label.set_fontsize(9)
-    axis.yaxis.label.set_fontsize(9)
+    axis.tick_params(which="both", labelsize=8, color="#555555")
 
 
 def legend(axis: Axes, **keywords: Any) -> None:
@@ -86,6 +83,9 @@ def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
+    for axis in fig.axes:
+        for text, size in ((axis.title, 10), (axis.xaxis.label, 9), (axis.yaxis.label, 9)):
+            text.set_fontsize(min(size, text.get_fontsize()))
     data = io.BytesIO()
     fig.savefig(data, format=path.suffix[1:], dpi=dpi, facecolor="white")
     atomic_write_bytes(path, data.getvalue())

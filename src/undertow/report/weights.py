@@ -47,9 +47,8 @@ def weight_profile(
         axes[-1, column].set_xlabel("x")
     axes[0, 0].set_ylabel("u")
     for k in range(r):
-        place = " (most upwind)" if k == 0 else " (most downwind)" if k == r - 1 else ""
-        axes[k + 1, 0].set_ylabel(f"w{k}{place}", fontsize=8)
-    handles, labels = axes[1, 0].get_legend_handles_labels()
+        place = ", upwind" if k == 0 else ", downwind" if k == r - 1 else ""
+        axes[k + 1, 0].set_ylabel(f"w{k}{place}")
     axes[1, 0].plot([], [], color=style.GUIDE, linewidth=0.9, linestyle=":", label="linear weight")
     handles, labels = axes[1, 0].get_legend_handles_labels()
     title = f"{profile.title}, t = {profile.times[saved]:g}"
@@ -63,11 +62,10 @@ def weight_scatter(
     *,
     policy: str | None = None,
     baseline: str = "weno-js",
-    most: int = 20_000,
 ) -> Path:
     """One policy's weights against the baseline's, over all states, faces and directions of some profiles.
 
-    Brighter dots are more of them. At most `most` are drawn, evenly chosen.
+    Darker places hold more of them.
     """
     require(len(profiles) > 0, "a figure of weights needs at least one profile, got none")
     policy = style.lead(list(profiles[0].weights), baseline, policy)
@@ -79,7 +77,7 @@ def weight_scatter(
     keep = np.isfinite(mine).all(axis=1) & np.isfinite(theirs).all(axis=1)
     mine, theirs = mine[keep], theirs[keep]
     linear = _linear(r)
-    fig, axes = style.figure(1, r, width=3.4, height=3.5)
+    fig, axes = style.figure(1, r, width=3.4, height=3.8)
     image = None
     for k in range(r):
         axis = axes[0, k]
@@ -95,14 +93,14 @@ def weight_scatter(
         )
         axis.plot([0, 1], [0, 1], color=style.GUIDE, linewidth=0.9)
         axis.plot(linear[k], linear[k], "+", color=style.BASELINE, markersize=11, markeredgewidth=1.6)
-        place = "most upwind" if k == 0 else "most downwind" if k == r - 1 else "middle"
+        place = "upwind" if k == 0 else "downwind" if k == r - 1 else "middle"
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", title=f"w{k} ({place})", xlabel=baseline)
     axes[0, 0].set_ylabel(policy)
     if image is not None:
         bar = fig.colorbar(image, ax=list(axes[0]), pad=0.01, shrink=0.8)
         bar.set_label("faces", fontsize=9)
         bar.ax.tick_params(labelsize=8)
-    fig.suptitle(f"{len(mine):,} stencils; + the linear weight", fontsize=9)
+    fig.suptitle(f"{len(mine):,} stencils; cross: the linear weight", fontsize=9)
     return style.save(fig, path)
 
 

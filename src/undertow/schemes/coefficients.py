@@ -9,7 +9,7 @@ flux function is exactly that (Shu and Osher 1989, Lemma 2.1).
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ def _sum_of_squares(form: list[list[Fraction]]) -> tuple[list[list[Fraction]], l
     return rows, scales
 
 
-@lru_cache(maxsize=None)
+@cache
 def weno_coefficients(order: int) -> WenoCoefficients:
     """The tables of formal order `order` = 2r-1, derived from first principles.
 

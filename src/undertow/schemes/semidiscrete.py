@@ -70,7 +70,9 @@ class SemiDiscrete(eqx.Module):
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
         for axis, (each, cells) in enumerate(zip(self.boundary, grid.num_cells, strict=True)):
             require(each.ghost == ghost, f"order {order} needs {ghost} ghost cells, the boundary has {each.ghost}")
-            require(cells >= max(ghost, 3), f"order {order} needs at least {max(ghost, 3)} cells, axis {axis} has {cells}")
+            require(
+                cells >= max(ghost, 3), f"order {order} needs at least {max(ghost, 3)} cells, axis {axis} has {cells}"
+            )
 
     @property
     def ghost(self) -> int:
@@ -140,7 +142,9 @@ class SemiDiscrete(eqx.Module):
                 total = part if total is None else total + part
         if self.source is not None:
             x = jnp.asarray(self.grid.centers(0), u.dtype).reshape((-1,) + (1,) * (self.grid.num_axes - 1))
-            part = jnp.broadcast_to(self.source(jnp.broadcast_to(x, self.grid.num_cells), time), u.shape).astype(u.dtype)
+            part = jnp.broadcast_to(self.source(jnp.broadcast_to(x, self.grid.num_cells), time), u.shape).astype(
+                u.dtype
+            )
             total = part if total is None else total + part
         return total
 

@@ -145,7 +145,9 @@ class WenoJS(AbstractWeights):
         r"""$\alpha_0 .. \alpha_{r-1}$."""
         d = weno_coefficients(self.order).linear_weights
         if self.form == "textbook":
-            return [float(dk) / (self.epsilon + b) ** 2 for dk, b in zip(d, smoothness(stencil, self.order), strict=True)]
+            return [
+                float(dk) / (self.epsilon + b) ** 2 for dk, b in zip(d, smoothness(stencil, self.order), strict=True)
+            ]
         return [float(dk) / (self.epsilon + b * b) for dk, b in zip(d, smoothness(stencil, self.order), strict=True)]
 
     def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
@@ -185,13 +187,8 @@ class WenoZ(AbstractWeights):
         return jnp.stack(normalised(self.unnormalised(smoothness(stencil, self.order))), axis=-1)
 
 
-def reconstruct(
-    stencil: Float[Array, "*batch stencil"], weights: Float[Array, "*batch r"]
-) -> Float[Array, "*batch"]:
-    r"""The face value $\sum_k w_k\,\hat q_k$ with the substencil reconstructions $\hat q_k = \sum_l a_{kl}\,q_{k+l}$.
-
-
-    """
+def reconstruct(stencil: Float[Array, "*batch stencil"], weights: Float[Array, "*batch r"]) -> Float[Array, "*batch"]:
+    r"""The face value $\sum_k w_k\,\hat q_k$ with the substencil reconstructions $\hat q_k = \sum_l a_{kl}\,q_{k+l}$."""
     r = weights.shape[-1]
     table = weno_coefficients(2 * r - 1).reconstruction
     q, w = unstack(stencil), unstack(weights)

@@ -31,9 +31,9 @@ def locate(task: Task, policy: AbstractPolicy, problems: Problem) -> NonFiniteEr
         times = bad.reshape(*bad.shape[:2], -1).any(axis=2)
         step = int(np.argmax(times.any(axis=0)))
         sample = int(np.argmax(times[:, step]))
-        cell = np.unravel_index(int(np.argmax(bad[sample, step])), values.shape[2:])
+        cell = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad[sample, step])), values.shape[2:]))
         if found is None or step < found[0]:
-            found = (step, sample, tuple(int(i) for i in cell), float(values[(sample, step, *cell)]))
+            found = (step, sample, cell, float(values[(sample, step, *cell)]))
     if found is not None:
         step, sample, cell, value = found
         # The leading entry of a field's index is its component; what users call the cell is the rest.

@@ -1,0 +1,231 @@
+"""The command line: help, one-line errors, and every command once."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import FLAGS, tiny
+from undertow import cli
+from undertow._checks import NonFiniteError
+from undertow.config import FAMILIES
+from undertow.experiment import Run
+from undertow.presets import PRESETS
+from undertow.training.rundir import RunDirectory
+
+TINY = FLAGS.split()
+
+
+def flags(kind: type, prefix: str = "") -> list[str]:
+    """Every field of a configuration class as its flag."""
+    hints = typing.get_type_hints(kind)
+    found = []
+    for field in dataclasses.fields(kind):
+        name = prefix + field.name.replace("_", "-")
+        inner = hints[field.name]
+        found += flags(inner, f"{name}.") if dataclasses.is_dataclass(inner) else [f"--{name}"]
+    return found
+
+
+def test_every_field_is_a_flag_with_its_default(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["train", "burgers", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [flag for flag in flags(FAMILIES["scheme"]) if f" {flag} " not in shown and f" {flag}," not in shown] == []
+    assert shown.count("(default:") >= len(flags(FAMILIES["scheme"]))
+    assert PRESETS["burgers"].description in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "train --help",
+        "evaluate --help",
+        "simulate --help",
+        "plot --help",
+        "list --help",
+        "info --help",
+        "",
+        "train",
+    ],
+)
+def test_help(words: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(words.split()) == 0
+    shown, said = capsys.readouterr()
+    assert shown.startswith("usage: undertow") and not said
+    if words in ("", "--help"):
+        assert all(f"  {name} " in shown for name in cli.COMMANDS)
+    if words == "train":
+        assert all(f"  {name} " in shown for name in PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("train burger", "unknown preset 'burger'; did you mean 'burgers'?"),
+        ("train --seed 1", "the preset comes first"),
+        ("train burgers --polcy.name x", "did you mean --policy.name?"),
+        ("train burgers --policy.name directonal", "invalid choice 'directonal'"),
+        ("train burgers --seed", "Missing value for argument '--seed'"),
+        ("train burgers --seed one", "invalid literal for int"),
+        ("train burgers --grid.num-cells -64", "num_cells must be a positive integer, got -64"),
+        ("train burgers --grid.dt 0.5", "contradict each other: steps * dt = 20; set one of them to None"),
+        ("train burgers --data.conditions shok", "unknown Burgers condition 'shok'; did you mean 'shock'?"),
+        ("train burgers --evaluation.suites held", "unknown suite 'held'"),
+        ("train burgers --out .", ". exists already and is left as it is"),
+        ("train burgers --policy.start nowhere", "there is no checkpoint nowhere"),
+        ("evaluate nowhere", "there is no run directory nowhere"),
+        ("evaluate", "Missing"),
+        ("plot nowhere", "there is no run directory nowhere"),
+        ("simulate shok", "unknown Burgers condition 'shok'; did you mean 'shock'?"),
+        ("simulate shock --policy wenoz", "neither a run directory nor a policy; did you mean 'weno-z'?"),
+        ("simulate shock --dt 1", "far above 1: take dt <= "),
+        ("simulate shock --cfl 9", "cfl must lie above 0 and not far above 1, got 9.0"),
+        ("simulate shock --cfl 0.5 --dt 0.1", "cfl=0.5 and dt=0.1 contradict each other"),
+        ("simulate shock --cells -8", "num_cells must be a finite number above 0, got -8"),
+        ("simulate shock --end-time 0", "end_time must be a finite number above 0"),
+        ("simulate shock --boundary perodic", "unknown boundary 'perodic'; did you mean 'periodic'?"),
+        ("simulate smooth_rare_periodic --boundary outflow", "is periodic by its name"),
+        ("simulate shock --params ofset=1", "has no parameter 'ofset'; did you mean 'offset'?"),
+        ("simulate shock --params offset", "--params takes name=number, such as A=1.5, got 'offset'"),
+        ("simulate flat --params a=nan", "the initial state is nan in cell 0"),
+        ("simulate shock --order 4", "order must be one of 3, 5, 7"),
+        ("simulate shock --law.viscosity 1", "nu dt / dx^2"),
+        ("simulate shock --out nowhere/u.csv", "there is no directory nowhere"),
+        ("simulate shock --out u.pdf", "--out takes .csv and .png files"),
+        ("list presents", "unknown list 'presents'; did you mean 'presets'?"),
+        ("info all", "info takes no arguments"),
+    ],
+)
+def test_errors_are_one_line(
+    words: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words.split()) == 2
+    shown, said = capsys.readouterr()
+    assert not shown and said.startswith("undertow: ") and said.count("\n") == 1
+    assert message in said and "Traceback" not in said
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_boxes_become_lines():
+    """Drawn with lines or with dashes."""
+    inside = ["Said here,", "and there.", "", "More", "────", "Perhaps you meant:", "  --flag INT"]
+    drawn = "\n".join(["╭─ Title ─╮", *(f"│ {line} │" for line in inside), "╰──╯"])
+    dashes = "\n".join(["Title", "-----", *(line.replace("─", "-") for line in inside)])
+    for box in (drawn, dashes):
+        assert cli._one_line(box) == "Said here, and there; did you mean --flag?"
+    assert cli._one_line("") == "the arguments could not be read"
+
+
+def test_other_errors(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """What happens when it is nobody's argument: exit codes that scripts can use."""
+
+    def failing(error: BaseException):
+        def run(arguments):
+            raise error
+
+        monkeypatch.setitem(cli.COMMANDS, "info", cli.Command("info", "", run))
+        return cli.main(["info"]), capsys.readouterr().err
+
+    assert failing(NonFiniteError("the state is nan", step=3)) == (1, "undertow: the state is nan\n")
+    assert failing(NonFiniteError("the initial state is nan", step=0))[0] == 2
+    assert failing(OSError(28, "No space left on device", "a.png")) == (2, "undertow: a.png: No space left on device\n")
+    assert failing(KeyboardInterrupt()) == (130, "undertow: stopped\n")
+    with pytest.raises(ZeroDivisionError):
+        failing(ZeroDivisionError())
+
+
+def test_list_and_info(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(
+        f"  {name} " in shown or f"  {name}\n" in shown for name in (*PRESETS, "smooth_sine", "weno-z", "ssp_rk3")
+    )
+    assert cli.main(["list", "presets"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1 + len(PRESETS)
+    assert cli.main(["info"]) == 0
+    assert "jax " in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+
+
+def test_simulate_carries_a_wave_around(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Advection over one period: the exact solution is the initial state, and linear weights are of fifth order."""
+    table, picture = tmp_path / "u.csv", tmp_path / "u.png"
+    words = (
+        "simulate smooth_sine --law.name advection --policy linear --cells 32 --end-time 1 --cfl 0.2 --saves 2 --out"
+    )
+    assert cli.main([*words.split(), str(table), str(picture)]) == 0
+    shown = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines() if str(tmp_path) not in line)
+    assert float(shown["l1 error"]) < 1e-3 and abs(float(shown["mass change"])) < 1e-12
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 3 * 32 and {row["time"] for row in rows} == {"0.0", "0.5", "1.0"}
+    first, last = (np.array([float(row["u"]) for row in rows if row["time"] == time]) for time in ("0.0", "1.0"))
+    np.testing.assert_allclose(last, first, atol=1e-3)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert cli.main([*words.split(), str(table)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_simulation_that_blows_up(capsys: pytest.CaptureFixture[str]):
+    """Downwind weights and forward Euler: unstable, and the error says when and where it showed."""
+    words = "simulate smooth_sine --policy right --integrator euler --cells 32 --cfl 1.5 --end-time 20"
+    assert cli.main(words.split()) == 1
+    assert "the state after step" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.main(["train", "burgers", "--out", str(out), "--seed", "3", "--optimizer.clip", "none", *TINY]) == 0
+    return out
+
+
+def test_train_does_what_the_flags_say(run: Path):
+    config = RunDirectory.open(run).config
+    assert config["seed"] == 3 and config["optimizer"]["clip"] == "none"
+    for part in ("grid", "data", "evaluation"):
+        changed = dataclasses.asdict(getattr(tiny(), part))
+        assert {key: config[part][key] for key in changed} == {
+            key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()
+        }
+    assert RunDirectory.open(run).info["command"][:3] == ["undertow", "train", "burgers"]
+
+
+def test_evaluate_prints_and_writes(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out = tmp_path / "results"
+    words = ["evaluate", str(run), "--cells", "16", "--end-time", "0.02", "--cases", "3", "--out", str(out)]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("learned", "weno-js", "weno-z"))
+    assert sorted(path.name for path in out.iterdir()) == ["held-out.csv", "held-out.json"]
+    assert cli.main(words) == 2 and "exists already" in capsys.readouterr().err
+
+
+def test_a_run_that_did_not_finish_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    stopped = Run(Path("runs/x"), "interrupted", None, {"updates": 7}, {}, signal=15)  # type: ignore[arg-type]
+    monkeypatch.setattr(cli.experiment, "train", lambda *_, **__: stopped)
+    assert cli.main(["train", "burgers"]) == 143
+    shown, said = capsys.readouterr()
+    assert "run directory: runs/x" in shown
+    assert said.count("\n") == 1 and "interrupted: after 7 updates" in said and "undertow evaluate runs/x" in said
+
+
+def test_help_needs_no_pictures():
+    """In a process of its own: help loads neither matplotlib nor anything on a device, and precision is set by then."""
+    script = (
+        "import sys; from undertow.cli import main; main(['train', 'burgers', '--help'])\n"
+        "import jax, jax._src.xla_bridge as bridge\n"
+        "print('loaded:', 'matplotlib' in sys.modules, bool(bridge._backends), jax.config.jax_enable_x64)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: False False True"

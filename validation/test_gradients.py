@@ -1,0 +1,82 @@
+"""Gradients through long unrolls, and derivatives in more combinations than the tests can afford."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import assert_derivatives_agree, derivative_mismatches, random_like
+from tests.states import STATES
+from undertow.core.unroll import rollout
+from undertow.envs.conservation import Conservation
+from undertow.laws.burgers import Burgers
+from undertow.numerics.grid import UniformGrid
+from undertow.numerics.integrator import INTEGRATORS, SSPRK3
+from undertow.numerics.timestep import FixedStep
+from undertow.policies.classical import ClassicalPolicy
+from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.splitting import FixedSpeed, GlobalSpeed, LocalSpeed, SmoothSpeed
+from undertow.schemes.weights import WenoJS, WenoZ, linear
+
+CELLS = 48
+KEY = jax.random.key(0)
+
+
+def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002):
+    """The last state as a function of (initial state, parameters), and parameters as training might leave them."""
+    arrays, rest = eqx.partition(policy, eqx.is_inexact_array)
+    scheme = SemiDiscrete(Burgers(), UniformGrid(CELLS), boundary, order=policy.order, speed=speed)
+    env = Conservation(scheme, FixedStep(dt), integrator)
+
+    def function(point):
+        u, parameters = point
+        return rollout(env, eqx.combine(parameters, rest), env.initial(u), steps).final.u
+
+    return function, jax.tree.map(lambda x: 0.3 * x, random_like(arrays, jax.random.key(1)))
+
+
+POLICIES = {
+    "linear-5": ClassicalPolicy(linear(5)),
+    "js-3": ClassicalPolicy(WenoJS(3)),
+    "js-5": ClassicalPolicy(WenoJS(5)),
+    "js-7": ClassicalPolicy(WenoJS(7)),
+    "z-5": ClassicalPolicy(WenoZ(5)),
+    "z-7": ClassicalPolicy(WenoZ(7)),
+    "directional-5": DirectionalPolicy(key=KEY),
+    "directional-7": DirectionalPolicy(key=KEY, order=7, activation="tanh"),
+    "paired-5": PairedPolicy(key=KEY, hidden=(16, 16)),
+}
+
+
+@pytest.mark.parametrize("speed", [GlobalSpeed(), LocalSpeed(), SmoothSpeed()], ids=["global", "local", "smooth"])
+@pytest.mark.parametrize("name", POLICIES)
+def test_gradients_are_finite_over_a_thousand_steps(name, speed):
+    function, parameters = loop(POLICIES[name], speed, 1000, SSPRK3())
+    gradient = jax.jit(jax.grad(lambda point: jnp.sum(function(point) ** 2)))
+    for label, state in STATES.items():
+        leaves = jax.tree.leaves(gradient((jnp.asarray(state(CELLS))[None], parameters)))
+        assert all(np.all(np.isfinite(leaf)) for leaf in leaves), label
+
+
+@pytest.mark.parametrize("integrator", ["ssp_rk3", "rk4"])
+@pytest.mark.parametrize("speed", [FixedSpeed(3.0), SmoothSpeed()], ids=["fixed", "smooth"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        *(ClassicalPolicy(make(order)) for order in (3, 5, 7, 9, 11, 13) for make in (linear, WenoJS, WenoZ)),
+        *(DirectionalPolicy(key=KEY, order=order, hidden=(8,)) for order in (3, 5, 7)),
+    ],
+    ids=[
+        *(f"{name}-{order}" for order in (3, 5, 7, 9, 11, 13) for name in ("linear", "js", "z")),
+        *(f"directional-{order}" for order in (3, 5, 7)),
+    ],
+)
+def test_derivatives_agree(policy, speed, integrator):
+    function, parameters = loop(policy, speed, 3, INTEGRATORS[integrator])
+    mismatches = derivative_mismatches(function)
+    for name, state in STATES.items():
+        assert_derivatives_agree(mismatches, (jnp.asarray(state(CELLS))[None], parameters), directions=3, label=name)

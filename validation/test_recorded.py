@@ -1,0 +1,35 @@
+"""Every recorded trajectory to its end, in one and two dimensions."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.recorded import ORIGINAL, compare_lines, planes
+from undertow.numerics.integrator import ForwardEuler
+from undertow.numerics.timestep import FixedStep
+from undertow.schemes.solve import solve
+
+# Those whose difference is the recording's own round-off, see tests.recorded.
+SENSITIVE = {"rarefaction", "accelshock_periodic", "other_sine"}
+
+
+@pytest.mark.parametrize("integrator", ["euler", "rk4"])
+def test_lines(integrator, reference_dir):
+    compared = compare_lines(reference_dir, integrator, 500)
+    for name, deviation, round_off in zip(*compared, strict=True):
+        allowed = max(1e-11, 5 * round_off) if name in SENSITIVE else 1e-11
+        assert deviation < allowed, (name, deviation, round_off)
+
+
+def test_planes(reference_dir):
+    for name, scheme, recorded in planes(reference_dir):
+        march = eqx.filter_jit(
+            lambda u, dt, scheme=scheme: solve(
+                scheme, ORIGINAL, u, steps=250, time_step=FixedStep(dt), integrator=ForwardEuler(), save_every=1
+            ).values[:, 0]
+        )
+        out = march(jnp.asarray(recorded["u"][:1]), jnp.asarray(float(recorded["dt"])))
+        np.testing.assert_allclose(out[recorded["steps"]], recorded["u"], atol=1e-11, err_msg=name)
