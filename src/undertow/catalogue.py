@@ -13,7 +13,7 @@ from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
 from undertow.schemes.splitting import SPEEDS
-from undertow.training.optimizer import Name, Schedule
+from undertow.training.optimizer import Name
 
 
 def catalogue() -> dict[str, dict[str, str]]:

@@ -52,6 +52,36 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    """What is measured during the training and after it. Training data is never used for it."""
+
+    every: int = 100
+    """evaluate after so many updates (rounded up to whole dispatches)"""
+    conditions: tuple[str, ...] = ()
+    """named initial conditions to evaluate on during the training; none: random ones"""
+    cases: int = 64
+    """random conditions to evaluate on during the training; they are not those of the suites"""
+    horizon: int = 1
+    """evaluate over so many times the training's end time"""
+    keep_by: Literal["ratio", "worst", "l1", "objective"] = "ratio"
+    """the metric of the best checkpoints, less is better: geometric mean or largest of the L1 errors over WENO-JS's,
+    mean L1 error, or the training's objective"""
+    keep: int = 3
+    """best checkpoints to keep"""
+    suites: tuple[str, ...] = (
+        "held-out",
+        "held-out-2x-cells",
+        "held-out-4x-cells",
+        "held-out-2x-time",
+        "named",
+        "named-2x-time",
+    )
+    """suites to evaluate the best checkpoint on at the end (`undertow list suites`)"""
+    figures: bool = True
+    """draw the figures at the end"""
+
+
+@dataclass(frozen=True)
 class Config:
     """What every family of tasks has."""
 
@@ -66,6 +96,7 @@ class Config:
     """damp the two paths, physics and policy, instead: 1 lets a gradient through, 0 stops it"""
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationConfig = EvaluationConfig()
 
 
 # --- learned schemes for conservation laws ----------------------------------------------------------------------------
@@ -193,36 +224,6 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
-    """What is measured during the training and after it. Training data is never used for it."""
-
-    every: int = 100
-    """evaluate after so many updates (rounded up to whole dispatches)"""
-    conditions: tuple[str, ...] = ()
-    """named initial conditions to evaluate on during the training; none: random ones"""
-    cases: int = 64
-    """random conditions to evaluate on during the training; they are not those of the suites"""
-    horizon: int = 1
-    """evaluate over so many times the training's end time"""
-    keep_by: Literal["ratio", "worst", "l1", "objective"] = "ratio"
-    """the metric of the best checkpoints, less is better: geometric mean or largest of the L1 errors over WENO-JS's,
-    mean L1 error, or the training's objective"""
-    keep: int = 3
-    """best checkpoints to keep"""
-    suites: tuple[str, ...] = (
-        "held-out",
-        "held-out-2x-cells",
-        "held-out-4x-cells",
-        "held-out-2x-time",
-        "named",
-        "named-2x-time",
-    )
-    """suites to evaluate the best checkpoint on at the end (`undertow list suites`)"""
-    figures: bool = True
-    """draw the figures at the end"""
-
-
-@dataclass(frozen=True)
 class SchemeConfig(Config):
     """A numerical scheme for a conservation law, learned: an agent at every face chooses the stencil weights."""
 
@@ -233,7 +234,6 @@ class SchemeConfig(Config):
     data: DataConfig = DataConfig()
     policy: PolicyConfig = PolicyConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
 
 
 FAMILIES: dict[str, type[Config]] = {SchemeConfig.family: SchemeConfig}

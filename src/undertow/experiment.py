@@ -28,7 +28,7 @@ from undertow.policies.classical import CLASSICAL, classical
 from undertow.progress import Display, StopRequest
 from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
 from undertow.training.fit import Callback, Progress, fit
-from undertow.training.rundir import RunDirectory
+from undertow.training.rundir import RunDirectory, Status
 from undertow.training.trainer import TrainState
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def _train(
     if result is not None and result.status == "finished":
         evaluations = _judge(config, policy, stop, display)
         summary |= summarise(evaluations)
-    status = "finished"
+    status: Status = "finished"
+    reason: str | None = None
     if stop:
         name = signal.Signals(stop.signal or signal.SIGINT).name
         status, reason = "interrupted", f"stopped by {name} after {done} of {config.training.updates} updates"
@@ -144,8 +145,6 @@ def _train(
         status, reason = "interrupted", f"stopped by a callback after {done} updates"
     elif result.status == "failed":
         status, reason = "failed", f"{result.error}, after {done} updates"
-    else:
-        reason = None
     directory.write_summary({"status": status, "reason": reason, **summary})
     error = None if result is None else result.error
     run = Run(directory.path, status, policy, summary, evaluations, error, stop.signal)

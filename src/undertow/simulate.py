@@ -142,6 +142,7 @@ def simulate(
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
         goal = jnp.asarray(end, x.dtype)
+        own: FixedStep | CFLStep
         if isinstance(rule, CFLStep):
             own = dataclasses.replace(rule, end_time=goal)
         else:  # whole steps: the last one ends where it ends, whatever the roundings of the time

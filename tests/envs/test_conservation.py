@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -70,7 +72,7 @@ def test_the_policy_is_asked_at_every_stage_and_the_last_answer_is_recorded(inte
     _, action = env.step(env.initial(U0), feedback)
     assert len(asked) == stages
     np.testing.assert_array_equal(asked[0][0].u, U0)
-    assert all(np.any(one.u != other.u) for (one, _), (other, _) in zip(asked[:-1], asked[1:], strict=True))
+    assert all(np.any(one.u != other.u) for (one, _), (other, _) in itertools.pairwise(asked))
     np.testing.assert_array_equal(action[0], asked[-1][1][0])
 
 

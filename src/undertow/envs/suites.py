@@ -98,7 +98,11 @@ def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> Rando
 
 
 def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
-    return conditions if end_time is None else rows_of(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
+    if end_time is None:
+        return conditions
+    kept = rows_of(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
+    assert isinstance(kept, RandomCondition)
+    return kept
 
 
 # --- the suites by name -----------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Convergence:
                 "policy": policy,
                 "cells": cells,
                 "steps": grid.steps[policy],
-                **{norm: grid.error(policy, norm) for norm in ("l1", "l2", "linf")},  # type: ignore[arg-type]
+                **{norm: grid.error(policy, norm) for norm in ("l1", "l2", "linf")},
             }
             for policy in self.policies
             for cells, grid in zip(self.cells, self.grids, strict=True)

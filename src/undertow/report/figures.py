@@ -129,7 +129,7 @@ def study_convergence(policies: Mapping[str, AbstractPolicy], cells: Sequence[in
 def telling_cases(evaluation: Evaluation, policy: str, most: int = 6) -> list[str]:
     """Cases to look at: those that are not finite, the worst, the best, and what lies evenly between them."""
     scores = evaluation.scores[policy]
-    order = np.argsort(np.where(scores.finite, np.nan_to_num(scores.ratio, nan=0.0), np.inf))[::-1]
-    order = [int(place) for place in order if evaluation.scored[place]] or list(range(len(evaluation.cases)))
+    ranked = np.argsort(np.where(scores.finite, np.nan_to_num(scores.ratio, nan=0.0), np.inf))[::-1]
+    order = [int(place) for place in ranked if evaluation.scored[place]] or list(range(len(evaluation.cases)))
     picked = np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
     return [evaluation.cases[order[place]] for place in picked]

@@ -22,7 +22,7 @@ def draw_simulation(
     """
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    shades = np.linspace(0.75, 0.35, len(times) - 1) if len(times) > 1 else []
+    shades = np.linspace(0.75, 0.35, max(0, len(times) - 1))
     for time, u, shade in zip(times[:-1], values[:-1], shades, strict=True):
         axes.plot(x, u, color=str(shade), linewidth=1.0, label=f"t = {time:.3g}")
     if exact is not None:

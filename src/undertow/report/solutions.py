@@ -156,7 +156,7 @@ def evolution(
             shade = shades(step / max(1, len(times) - 1))
             axes[0, column].plot(x, series.values[name][place, step, 0], color=shade, linewidth=1.1)
         axes[0, column].set_title(name)
-        shown = np.maximum(errors[name], scale.vmin)
+        shown = np.maximum(errors[name], scale.vmin or 0.0)
         image = axes[1, column].pcolormesh(
             x, times, shown, norm=scale, cmap="magma_r", shading="nearest", rasterized=True
         )
