@@ -73,7 +73,9 @@ def derivative_mismatches(function: Callable[[Any], jax.Array], step: float = 2e
     return quick_jit(mismatches)
 
 
-def assert_derivatives_agree(mismatches: Callable[..., tuple], point: Any, *, directions: int = 2, label: str = "") -> None:
+def assert_derivatives_agree(
+    mismatches: Callable[..., tuple], point: Any, *, directions: int = 2, label: str = ""
+) -> None:
     """Reverse and forward mode to 1e-11, and both and finite differences to 1e-6, in a few random directions."""
     for seed in range(directions):
         adjoint, difference, size = (float(x) for x in mismatches(point, jax.random.key(seed)))

@@ -80,9 +80,7 @@ def compare_lines(reference_dir: Path, integrator: str, last: int) -> Comparison
     out = np.asarray(march(batch, u0, ORIGINAL))
     one, other = (np.asarray(march(batch, u0, AsWritten(backwards=b))) for b in (False, True))
     expected = np.stack([recorded[f"{name}/u"][: len(steps)] for name in kinds])
-    return Comparison(
-        list(kinds), np.abs(out - expected).max(axis=(1, 2)), np.abs(one - other).max(axis=(1, 2))
-    )
+    return Comparison(list(kinds), np.abs(out - expected).max(axis=(1, 2)), np.abs(one - other).max(axis=(1, 2)))
 
 
 def planes(reference_dir: Path):

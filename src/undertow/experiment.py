@@ -148,7 +148,7 @@ def _train(
     directory.write_summary({"status": status, "reason": reason, **summary})
     error = None if result is None else result.error
     run = Run(directory.path, status, policy, summary, evaluations, error, stop.signal)
-    if evaluations and not stop and _draws(config):
+    if evaluations and not stop and isinstance(config, SchemeConfig) and config.evaluation.figures:
         display.stage("drawing figures")
         _draw(directory, config, policy, evaluations)
     directory.finish(status, reason)
@@ -221,10 +221,6 @@ def _mean_of_finite(values: np.ndarray) -> float:
 # --- after the training -----------------------------------------------------------------------------------------------
 
 
-def _draws(config: Config) -> bool:
-    return isinstance(config, SchemeConfig) and config.evaluation.figures
-
-
 def _judge(config: Config, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Evaluation]:
     evaluations: dict[str, Evaluation] = {}
     if isinstance(config, SchemeConfig):
@@ -286,15 +282,19 @@ def result_table(
 
 
 def _draw(
-    directory: RunDirectory, config: Config, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]
+    directory: RunDirectory, config: SchemeConfig, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]
 ) -> list[Path]:
     from undertow.report.figures import draw_run  # not at the top: it takes long to load
 
-    assert isinstance(config, SchemeConfig)
-    first = next(iter(evaluations))
-    metrics = directory.read_metrics()
-    contestants = _contestants(policy, config.grid.order)
-    return draw_run(directory.figures, evaluations[first], contestants, make_suite(config, first), metrics)
+    first, *others = evaluations
+    return draw_run(
+        directory.figures,
+        evaluations[first],
+        _contestants(policy, config.grid.order),
+        evaluations[first].suite,
+        directory.read_metrics(),
+        transfers={name: evaluations[name] for name in others},
+    )
 
 
 # --- runs that exist --------------------------------------------------------------------------------------------------
@@ -350,9 +350,8 @@ def evaluate_run(
 
 
 def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
-    """Draw a run's figures again, into its own `figures` directory. Returns their files."""
+    """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
     directory, config, policy = load_run(path, which)
     assert isinstance(config, SchemeConfig)
-    first = config.evaluation.suites[0] if config.evaluation.suites else "held-out"
-    evaluation = evaluate(_contestants(policy, config.grid.order), make_suite(config, first))
-    return _draw(directory, config, policy, {first: evaluation})
+    suites = config.evaluation.suites or ("held-out",)
+    return _draw(directory, config, policy, evaluate_run(path, suites, which=which))

@@ -146,8 +146,8 @@ def test_one_program_for_every_suite_of_a_resolution():
     evaluate({"a": Traced(jnp.zeros(()), count), "b": Traced(jnp.ones(()), count)}, carried(6))
     first = len(count)
     assert 0 < first <= 12
-    evaluate({"c": Traced(jnp.full((), 2.0), count)}, carried(40))
-    evaluate({"c": Traced(jnp.full((), 3.0), count)}, carried(2, steps=27))
+    evaluate({"c": Traced(jnp.asarray(np.float64(2)), count)}, carried(40))
+    evaluate({"c": Traced(jnp.asarray(np.float64(3)), count)}, carried(2, steps=27))
     assert len(count) == first
 
 

@@ -97,7 +97,7 @@ def time_series(
         for column, case in enumerate(cases):
             axis = axes[row, column]
             if is_error:
-                axis.set_yscale("log")
+                style.log_scale(axis, np.stack([series.quantity(quantity, name)[column] for name in names]))
             else:
                 axis.plot(series.times, truth[column], color=style.EXACT, linewidth=1, linestyle="--", label="exact")
                 _at_least(axis, 0.02)
@@ -125,11 +125,14 @@ def mean_series(series: Series, path: Path | str, *, baseline: str | None = "wen
     colour = style.colours(names, style.lead(names, baseline), baseline)
     fig, axes = style.figure(1, 2, width=4.2, height=3.2)
     left, right = axes[0]
+    # A case without error, a constant say, would make every geometric mean 0.
+    geometric = all((series.quantity("l2", name)[:, 1:] > 0).all() for name in names)
     for name in reversed(names):
-        left.plot(series.times[1:], series.mean("l2", name, geometric=True)[1:], color=colour[name], label=name)
+        left.plot(series.times[1:], series.mean("l2", name, geometric=geometric)[1:], color=colour[name], label=name)
         right.plot(series.times, series.mean("total_variation", name), color=colour[name], label=name)
     right.plot(series.times, series.mean("total_variation"), "--", color=style.EXACT, linewidth=1, label="exact")
-    left.set(xlabel="t", ylabel="L2 error, geometric mean", yscale="log")
+    style.log_scale(left, np.concatenate([series.quantity("l2", name)[:, 1:] for name in names]))
+    left.set(xlabel="t", ylabel=f"L2 error, {'geometric' if geometric else 'arithmetic'} mean")
     right.set(xlabel="t", ylabel="total variation, mean")
     left.set_title(f"{len(series.suite)} cases of {series.suite.name}", fontsize=9)
     style.legend(left)

@@ -75,6 +75,12 @@ def log_limits(values: np.ndarray, margin: float = 1.5) -> tuple[float, float]:
     return (1e-16, 1.0) if good.size == 0 else (float(good.min()) / margin, float(good.max()) * margin)
 
 
+def log_scale(axis: Axes, values: np.ndarray) -> None:
+    """A logarithmic vertical axis, where any of the values can be shown on one."""
+    if (np.isfinite(values) & (values > 0)).any():
+        axis.set_yscale("log")
+
+
 def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
     """Write a figure, atomically, as PNG, PDF or SVG by its ending.
 

@@ -81,16 +81,9 @@ def weight_scatter(
     image = None
     for k in range(r):
         axis = axes[0, k]
-        image = axis.hexbin(
-            theirs[:, k],
-            mine[:, k],
-            gridsize=45,
-            extent=(0, 1, 0, 1),
-            bins="log",
-            cmap="inferno_r",
-            mincnt=1,
-            linewidths=0.1,
-        )
+        if len(mine):
+            look = {"gridsize": 45, "extent": (0, 1, 0, 1), "cmap": "inferno_r", "linewidths": 0.1}
+            image = axis.hexbin(theirs[:, k], mine[:, k], bins="log", mincnt=1, **look)
         axis.plot([0, 1], [0, 1], color=style.GUIDE, linewidth=0.9)
         axis.plot(linear[k], linear[k], "+", color=style.BASELINE, markersize=11, markeredgewidth=1.6)
         place = "upwind" if k == 0 else "downwind" if k == r - 1 else "middle"
@@ -100,7 +93,8 @@ def weight_scatter(
         bar = fig.colorbar(image, ax=list(axes[0]), pad=0.01, shrink=0.8)
         bar.set_label("faces", fontsize=9)
         bar.ax.tick_params(labelsize=8)
-    fig.suptitle(f"{len(mine):,} stencils; cross: the linear weight", fontsize=9)
+    lost = f", {len(keep) - len(mine):,} more without finite weights" if not keep.all() else ""
+    fig.suptitle(f"{len(mine):,} stencils{lost}; cross: the linear weight", fontsize=9)
     return style.save(fig, path)
 
 
