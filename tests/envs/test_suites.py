@@ -106,12 +106,12 @@ def test_exact_values_of_many_conditions_at_their_own_times():
 
 
 def _returning() -> PiecewisePolynomial:
-    """A shock that leaves to the left (1 against -3), meets a fan and is driven back in by the constant outside."""
-    return PiecewisePolynomial(jnp.array([0.05, 0.1]), jnp.array([[1.0], [-3.0], [1.0]]), boundary="outflow")
+    """A shock that leaves to the left (1 against -4, out at t = 0.04 and back at t = 0.26), meets a fan and is driven back in by the constant outside."""
+    return PiecewisePolynomial(jnp.array([0.05, 0.1]), jnp.array([[1.0], [-4.0], [1.0]]), boundary="outflow")
 
 
 def test_what_comes_back_is_left_out():
-    mirrored = PiecewisePolynomial(jnp.array([0.9, 0.95]), jnp.array([[-1.0], [3.0], [-1.0]]), boundary="outflow")
+    mirrored = PiecewisePolynomial(jnp.array([0.9, 0.95]), jnp.array([[-1.0], [4.0], [-1.0]]), boundary="outflow")
     harmless = PiecewisePolynomial(jnp.array([0.3, 0.6]), jnp.array([[1.0], [0.0], [2.0]]), boundary="outflow")
     conditions = batches([_returning(), mirrored, harmless])[0][0]
     assert exact_holds(conditions, 0.02).tolist() == [True, True, True]
@@ -144,11 +144,9 @@ def test_named_holds_every_condition_with_its_boundary(named):
     assert named.cases == tuple(BURGERS_CONDITIONS)
     periodic = [family.boundary == "periodic" for family in BURGERS_CONDITIONS.values()]
     assert named.periodic.tolist() == periodic
-    assert [case for case, scored in zip(named.cases, named.scored, strict=True) if not scored] == [
-        "zero",
-        "flat",
-        "line",
-    ]
+    left_out = {case for case, scored in zip(named.cases, named.scored, strict=True) if not scored}
+    # On `line` WENO5's error is at rounding level or a little above it, depending on the cells.
+    assert {"zero", "flat"} <= left_out <= {"zero", "flat", "line"}
 
 
 def test_scale_is_the_mean_error_of_weno_js(named):
