@@ -16,6 +16,7 @@ import optax
 
 import undertow as ut
 from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.integrator import INTEGRATORS
 
 
 class Traffic(AbstractConservationLaw):
@@ -49,7 +50,7 @@ class Road(eqx.Module):
         return 0.5 + self.base(x) / 6
 
 
-def main(updates=200, pool=64, batch=8, cells=64, steps=40, end_time=0.3):
+def main(updates=200, pool=64, batch=8, cells=64, steps=40, end_time=0.3, integrator="ssp_rk3"):
     """The geometric mean of the learned scheme's error over WENO5's, before and after the training."""
     # When the light turns green the queue spreads as a fan, which is known on paper.
     queue = ut.CallableCondition(lambda x: jnp.where(x < 0.5, 1.0, 0.0), "outflow", jumps=(0.5,))
@@ -58,7 +59,7 @@ def main(updates=200, pool=64, batch=8, cells=64, steps=40, end_time=0.3):
     error = float(np.mean(np.abs(road.values[-1] - fan)))
     print(f"green light: WENO5's mean error is {error:.5f}")
 
-    how = ut.Discretised(Traffic(), cells, steps, end_time, truth="fine")
+    how = ut.Discretised(Traffic(), cells, steps, end_time, integrator=INTEGRATORS[integrator], truth="fine")
     roads = jax.vmap(Road)(ut.training_conditions(seed=0, n=pool + batch))
     problems = ut.make_pool(how, roads)
     train, test = (jax.tree.map(lambda x, part=part: x[part], problems) for part in (slice(batch, None), slice(batch)))

@@ -10,12 +10,12 @@ import jax
 import undertow as ut
 
 
-def main(updates=200, cells=64, steps=40, pool=512, cases=32, out=None):
+def main(updates=200, cells=64, steps=40, pool=512, cases=32, integrator="ssp_rk3", out=None):
     """The run."""
     preset = ut.preset("burgers").config
     config = replace(
         preset,
-        grid=replace(preset.grid, num_cells=cells, steps=steps),
+        grid=replace(preset.grid, num_cells=cells, steps=steps, integrator=integrator),
         data=replace(preset.data, pool=pool),
         policy=replace(preset.policy, hidden=(8, 8)),
         training=replace(preset.training, updates=updates, batch=min(16, pool), dispatch=max(1, updates // 4)),

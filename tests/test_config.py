@@ -15,7 +15,7 @@ import pytest
 
 from undertow import config as configs
 from undertow._checks import UndertowError
-from undertow.build import make_policy
+from undertow.build.scheme import make_policy
 from undertow.config import (
     Config,
     GridConfig,

@@ -30,7 +30,8 @@ def test_solve_burgers():
 
 
 def test_own_law():
-    found = load("own_law").main(updates=3, pool=4, batch=2, cells=16, steps=5, end_time=0.1)
+    small = {"pool": 4, "batch": 2, "cells": 16, "steps": 5, "end_time": 0.1, "integrator": "euler"}
+    found = load("own_law").main(updates=3, **small)
     assert found["error"] < 0.03  # a fan on sixteen cells
     assert found["status"] == "finished"
     assert np.isfinite(found["after"])
@@ -45,6 +46,7 @@ def test_own_environment():
 
 
 def test_train_scheme(tmp_path):
-    run = load("train_scheme").main(updates=4, cells=16, steps=10, pool=8, cases=4, out=tmp_path / "run")
+    small = {"cells": 16, "steps": 10, "pool": 8, "cases": 4, "integrator": "euler"}
+    run = load("train_scheme").main(updates=4, **small, out=tmp_path / "run")
     assert run.status == "finished"
     assert (run.path / "summary.json").is_file()

@@ -19,8 +19,8 @@ import pytest
 
 from tests.tiny import tiny
 from undertow._checks import UndertowError
-from undertow.build import build, make_policy, read_policy
-from undertow.build.scheme import training_data, watched_data
+from undertow.build import build, read_policy
+from undertow.build.scheme import make_policy, training_data, watched_data
 from undertow.config import (
     DataConfig,
     EvaluationConfig,
@@ -74,8 +74,8 @@ def test_a_run_leaves_a_whole_directory(run: Run):
 
 
 def test_the_best_policy_comes_back(run: Run):
-    directory, config, policy = load_run(run.path)
-    assert config == tiny() and same(policy, run.policy)
+    directory, experiment, policy = load_run(run.path)
+    assert experiment.config == tiny() and same(policy, run.policy)
     assert same(load_policy(run.path), policy)
     assert same(load_policy(directory.checkpoint("best")), policy)
     last = load_run(run.path, "last")[2]

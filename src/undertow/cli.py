@@ -179,8 +179,8 @@ def _train(arguments: list[str]) -> int:
     run = experiment.train(
         parsed.config, preset=name, out=parsed.out, quiet=parsed.quiet, command=["undertow", "train", *arguments]
     )
-    if run.evaluations:
-        _print(experiment.result_table(run.evaluations))
+    if run.table is not None:
+        _print(run.table)
     _print(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
@@ -228,8 +228,6 @@ def _evaluate(arguments: list[str]) -> int:
         if parsed.out is not None:
             evaluation.to_csv(parsed.out / f"{name}.csv")
             evaluation.to_json(parsed.out / f"{name}.json")
-    if len(evaluations) > 1:
-        _print(experiment.result_table(evaluations))
     return 0
 
 

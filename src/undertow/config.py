@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from undertow._checks import UndertowError, lookup, nearest, require
 from undertow.numerics.timestep import Discretisation, complete
@@ -97,6 +97,10 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    def untrained(self) -> Self:
+        """The same, without a checkpoint to start from: what describes a policy of the same shape."""
+        return self
 
 
 # --- learned schemes for conservation laws ----------------------------------------------------------------------------
@@ -234,6 +238,9 @@ class SchemeConfig(Config):
     data: DataConfig = DataConfig()
     policy: PolicyConfig = PolicyConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+
+    def untrained(self) -> Self:
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, start=None))
 
 
 FAMILIES: dict[str, type[Config]] = {SchemeConfig.family: SchemeConfig}

@@ -6,10 +6,9 @@ Nothing here sets JAX's precision. What is measured has the default precision of
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,10 @@ import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError, UndertowError, lookup, nearest, require
-from undertow.build import Experiment, Measure, build, cast, make_policy, make_suite, read_policy
-from undertow.config import Config, SchemeConfig, config_from_dict, config_to_dict
+from undertow.build import AbstractJudge, Experiment, Measure, build, cast, read_policy
+from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.suites import SUITES
-from undertow.evaluation.evaluate import Evaluation, evaluate
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.progress import Display, StopRequest
 from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
@@ -34,11 +32,6 @@ from undertow.training.trainer import TrainState
 if TYPE_CHECKING:
     from rich.table import Table
 
-BASELINE = "weno-js"
-RIVALS = (BASELINE, "weno-z")
-"""Who a learned scheme is shown beside."""
-LEARNED = "learned"
-
 
 @dataclass(frozen=True)
 class Run:
@@ -46,7 +39,8 @@ class Run:
 
     - `path`: the run directory; `status`: finished, interrupted or failed; `error`: why it failed.
     - `policy`: the best one by the metric kept, in default precision.
-    - `evaluations`: by suite; empty for a run that did not finish. `summary`: what stands in `summary.json`.
+    - `summary`: what stands in `summary.json`.
+    - `evaluations`: by suite; empty for a run that did not finish. `table`: all of them, for the terminal.
     - `signal`: the one that interrupted it.
     """
 
@@ -54,7 +48,8 @@ class Run:
     status: str
     policy: AbstractPolicy
     summary: dict[str, Any]
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[str, Any]
+    table: Table | None = None
     error: NonFiniteError | None = None
     signal: int | None = None
 
@@ -132,10 +127,10 @@ def _train(
         "parameters": sum(x.size for x in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))),
         "best": {"metric": record.best.metric, "value": best[0].value, "update": best[0].update} if best else None,
     }
-    evaluations: dict[str, Evaluation] = {}
+    evaluations: dict[str, Any] = {}
     if result is not None and result.status == "finished":
-        evaluations = _judge(config, policy, stop, display)
-        summary |= summarise(evaluations)
+        evaluations = _judge(experiment.judge, policy, stop, display)
+        summary |= experiment.judge.summarise(evaluations)
     status: Status = "finished"
     reason: str | None = None
     if stop:
@@ -147,12 +142,12 @@ def _train(
         status, reason = "failed", f"{result.error}, after {done} updates"
     directory.write_summary({"status": status, "reason": reason, **summary})
     error = None if result is None else result.error
-    run = Run(directory.path, status, policy, summary, evaluations, error, stop.signal)
-    if evaluations and not stop and isinstance(config, SchemeConfig) and config.evaluation.figures:
+    if evaluations and not stop and config.evaluation.figures:
         display.stage("drawing figures")
-        _draw(directory, config, policy, evaluations)
+        experiment.judge.draw(directory.figures, policy, evaluations, directory.read_metrics())
     directory.finish(status, reason)
-    return run
+    table = experiment.judge.table(evaluations) if evaluations else None
+    return Run(directory.path, status, policy, summary, evaluations, table, error, stop.signal)
 
 
 class _Recorder:
@@ -221,87 +216,22 @@ def _mean_of_finite(values: np.ndarray) -> float:
 # --- after the training -----------------------------------------------------------------------------------------------
 
 
-def _judge(config: Config, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Evaluation]:
-    evaluations: dict[str, Evaluation] = {}
-    if isinstance(config, SchemeConfig):
-        display.stage("evaluating", len(config.evaluation.suites))
-        for index, name in enumerate(config.evaluation.suites):
-            if stop:
-                break
-            evaluations[name] = evaluate(_contestants(policy, config.grid.order), make_suite(config, name))
-            display.advance(index + 1)
+def _judge(judge: AbstractJudge, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Any]:
+    evaluations = {}
+    display.stage("evaluating", len(judge.suites))
+    for index, name in enumerate(judge.suites):
+        if stop:
+            break
+        evaluations[name] = judge.evaluate(policy, name)
+        display.advance(index + 1)
     return evaluations
-
-
-def _contestants(policy: AbstractPolicy, order: int) -> dict[str, AbstractPolicy]:
-    return {LEARNED: policy, **{name: classical(name, order) for name in RIVALS}}
-
-
-def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """The results for `summary.json`.
-
-    `ratio_to_weno5` is the first suite's, `transfers` the others', `rivals` the same for the classical schemes.
-    """
-    if not evaluations:
-        return {}
-    tables = {name: evaluation.summary() for name, evaluation in evaluations.items()}
-    first, *others = tables
-    return {
-        "suite": first,
-        "ratio_to_weno5": tables[first][LEARNED],
-        "transfers": {name: tables[name][LEARNED] for name in others},
-        "rivals": {rival: {name: table[rival] for name, table in tables.items()} for rival in RIVALS},
-    }
-
-
-def result_table(
-    evaluations: Mapping[str, Evaluation], policies: Sequence[str] = (LEARNED, "weno-z", BASELINE)
-) -> Table:
-    """L1 error over WENO-JS's: a row per suite, and per policy geometric mean, median and worst case."""
-    from rich.table import Table  # not at the top: `import undertow` need not draw
-
-    table = Table(
-        title=f"L1 error over that of {BASELINE}: geometric mean, median, worst case",
-        title_justify="left",
-        padding=(0, 1),
-    )
-    table.add_column("suite", no_wrap=True)
-    table.add_column("cases", justify="right", no_wrap=True)
-    for policy in policies:
-        table.add_column(policy, justify="right", no_wrap=True)
-    for name, evaluation in evaluations.items():
-        rows = evaluation.summary()
-        cells = []
-        for policy in policies:
-            values = [rows[policy][key] for key in ("geometric_mean", "median", "worst")]
-            # The baseline over itself is 1, which need not be said three times.
-            same = policy == BASELINE and set(values) == {1.0}
-            cells.append("1" if same else " ".join(f"{value:.3f}" for value in values))
-        table.add_row(name, str(rows[policies[0]]["cases"]), *cells)
-    return table
-
-
-def _draw(
-    directory: RunDirectory, config: SchemeConfig, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]
-) -> list[Path]:
-    from undertow.report.figures import draw_run  # not at the top: it takes long to load
-
-    first, *others = evaluations
-    return draw_run(
-        directory.figures,
-        evaluations[first],
-        _contestants(policy, config.grid.order),
-        evaluations[first].suite,
-        directory.read_metrics(),
-        transfers={name: evaluations[name] for name in others},
-    )
 
 
 # --- runs that exist --------------------------------------------------------------------------------------------------
 
 
-def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Config, AbstractPolicy]:
-    """A run directory, its configuration, and the policy of one of its checkpoints in default precision.
+def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Experiment, AbstractPolicy]:
+    """A run directory, its experiment as it was before training, and a checkpoint's policy in default precision.
 
     **Arguments:** `path`: the run directory, or one of its checkpoints; `which`: `best`, `last` or a checkpoint's file.
 
@@ -311,12 +241,8 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Confi
     if path.is_file():
         path, which = path.parent.parent, path.name
     directory = RunDirectory.open(path)
-    config = config_from_dict(directory.config)
-    if not isinstance(config, SchemeConfig):
-        raise UndertowError(f"{path} holds a {type(config).__name__}, which this version cannot load")
-    fresh = dataclasses.replace(config, policy=dataclasses.replace(config.policy, start=None))
-    like = eqx.filter_eval_shape(make_policy, fresh)
-    return directory, config, cast(read_policy(path, like, which))
+    experiment = build(config_from_dict(directory.config).untrained())
+    return directory, experiment, cast(read_policy(path, experiment.policy, which))
 
 
 def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
@@ -333,25 +259,24 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
 
 def evaluate_run(
     path: Path | str, suites: Sequence[str] = ("held-out",), *, which: str = "best", **overrides: Any
-) -> dict[str, Evaluation]:
-    """Evaluate a run's policy, and the classical ones beside it, on suites.
+) -> dict[str, Any]:
+    """Evaluate a run's policy, and its rivals beside it, on suites.
 
     **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `SUITES`; `which` checkpoint;
     `overrides` as in [`suite`][undertow.envs.suites.suite], such as `cells=256`.
 
-    **Returns:** one `Evaluation` per suite, with the policies `learned`, `weno-js` and `weno-z`.
+    **Returns:** one [`Evaluation`][undertow.evaluation.results.Evaluation] per suite; for a learned scheme of the
+    policies `learned`, `weno-js` and `weno-z`.
     """
-    _, config, policy = load_run(path, which)
-    assert isinstance(config, SchemeConfig)
     for name in suites:
         lookup("suite", name, SUITES)
-    contestants = _contestants(policy, config.grid.order)
-    return {name: evaluate(contestants, make_suite(config, name, **overrides)) for name in suites}
+    _, experiment, policy = load_run(path, which)
+    return {name: experiment.judge.evaluate(policy, name, **overrides) for name in suites}
 
 
 def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
-    directory, config, policy = load_run(path, which)
-    assert isinstance(config, SchemeConfig)
-    suites = config.evaluation.suites or ("held-out",)
-    return _draw(directory, config, policy, evaluate_run(path, suites, which=which))
+    directory, experiment, policy = load_run(path, which)
+    judge = experiment.judge
+    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or ("held-out",)}
+    return judge.draw(directory.figures, policy, evaluations, directory.read_metrics())

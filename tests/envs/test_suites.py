@@ -106,7 +106,7 @@ def test_exact_values_of_many_conditions_at_their_own_times():
 
 
 def _returning() -> PiecewisePolynomial:
-    """A shock that leaves to the left (1 against -4, out at t = 0.04 and back at t = 0.26), meets a fan and is driven back in by the constant outside."""
+    """A shock that leaves to the left (1 against -4, at t = 0.04), meets a fan and is driven back in at t = 0.26."""
     return PiecewisePolynomial(jnp.array([0.05, 0.1]), jnp.array([[1.0], [-4.0], [1.0]]), boundary="outflow")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from undertow._checks import UndertowError
 from undertow.build.experiment import Experiment, Measure, cast, check_training, make_gradient
-from undertow.build.scheme import build_scheme, make_policy, make_suite, read_policy
+from undertow.build.judge import AbstractJudge
+from undertow.build.scheme import build_scheme, read_policy
 from undertow.config import Config, SchemeConfig, validate_config
 from undertow.training.optimizer import build_optimizer
 
-__all__ = ["Experiment", "Measure", "build", "cast", "make_policy", "make_suite", "read_policy"]
+__all__ = ["AbstractJudge", "Experiment", "Measure", "build", "cast", "read_policy"]
 
 
 def build(config: Config) -> Experiment:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from undertow._checks import require, require_positive
+from undertow.build.judge import AbstractJudge
 from undertow.config import Config, TrainingConfig
 from undertow.core.flow import GradientFlow
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
@@ -32,6 +33,7 @@ class Experiment:
     - `make_pool`: the training's problems, in the training's precision; may take a while.
     - `make_measure`: the function that maps a policy (default precision) to the metrics recorded while training.
     - `check`: looks at what can only be known from the data (Courant number, non-finite values) before the long work.
+    - `judge`: what the trained policy is measured by.
     - `noisy`: whether the policy explores with noise in training.
     """
 
@@ -42,6 +44,7 @@ class Experiment:
     make_pool: Callable[[], Problem]
     make_measure: Callable[[], Measure]
     check: Callable[[], None]
+    judge: AbstractJudge
 
     def trainer(self, pool: Problem) -> Trainer:
         """The trainer on this pool."""

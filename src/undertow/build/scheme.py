@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.build.experiment import Experiment, Measure, cast
+from undertow.build.judge import SchemeJudge
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, Problem
@@ -26,7 +27,7 @@ from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.pools import Discretised, make_pool
-from undertow.envs.suites import SUITES, Suite, random_conditions, suite, training_numbers
+from undertow.envs.suites import SUITES, random_conditions, training_numbers
 from undertow.envs.truth import batches, common_form, rows_of
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
@@ -231,13 +232,6 @@ def make_problems(config: SchemeConfig, discretised: Discretised, members: Membe
     return eqx.tree_at(lambda p: p.reference.values, problems, truth)
 
 
-def make_suite(config: SchemeConfig, name: str, **overrides: Any) -> Suite:
-    """The suite called `name` under the law and with the order and splitting of `config`; `overrides` come last."""
-    law = make_law(config)
-    own = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
-    return suite(name, **{**own, **overrides})
-
-
 def build_scheme(config: SchemeConfig) -> Experiment:
     """The experiment of a learned scheme. Raises `UndertowError` for what cannot work."""
     _check_scheme(config)
@@ -249,29 +243,32 @@ def build_scheme(config: SchemeConfig) -> Experiment:
         segment=config.training.segment,
         rematerialise=config.training.rematerialise,
     )
-    policy = make_policy(config)
-    members = training_data(config)
-    size = count_members(members)
-    require(
-        config.training.batch <= size,
-        f"training.batch={config.training.batch} is larger than the pool of {size} problems",
-    )
     discretised = make_discretised(config, every=every)
+    members = cache(lambda: training_data(config))
+
+    def check() -> None:
+        size = count_members(members())
+        require(
+            config.training.batch <= size,
+            f"training.batch={config.training.batch} is larger than the pool of {size} problems",
+        )
+        _check_states(discretised, members(), whole.dt)
 
     def make_training_pool() -> Problem:
-        pool = make_problems(config, discretised, members)
+        pool = make_problems(config, discretised, members())
         if config.objective.name != "reward":
             _check_scales(pool, config.data.conditions)
         return cast(pool, config.training.precision)
 
     return Experiment(
-        config,
-        task,
-        policy,
-        config.policy.noise > 0,
-        make_training_pool,
-        lambda: _make_measure(config, task, every),
-        lambda: _check_states(discretised, members, whole.dt),
+        config=config,
+        task=task,
+        policy=make_policy(config),
+        noisy=config.policy.noise > 0,
+        make_pool=make_training_pool,
+        make_measure=lambda: _make_measure(config, task, every),
+        check=check,
+        judge=SchemeJudge(config, make_law(config)),
     )
 
 

@@ -22,8 +22,8 @@ def z_score(
     r"""$z = (x - \bar x) / (\sigma + \epsilon)$ over the last axis, clipped to $\pm$`clip`.
 
     The published scaling (arXiv 2203.08937, code): invariant to the scale and offset of the split flux. A constant stencil
-    gives 0; its derivative there is set to 0 times 1/epsilon, that is, finite but up to 1/`epsilon` for nearly constant
-    stencils. The clip is never active for a stencil of 25 values or fewer.
+    gives 0, with the derivative 1/`epsilon` of $(x - \bar x)/\epsilon$: finite, but true only for changes well below `epsilon`.
+    The clip is never active for a stencil of 25 values or fewer.
     """
     scaled = (x - jnp.mean(x, axis=-1, keepdims=True)) / (safe_standard_deviation(x) + epsilon)
     return jnp.clip(scaled, -clip, clip) if x.shape[-1] > clip**2 else scaled

@@ -31,8 +31,8 @@ class PairedPolicy(AbstractPolicy):
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 128, 128: 18,694 parameters at order 5); `activation`
     (default `relu`); `noise`: standard deviation of normal noise on the logits, added only when a key is passed at the call.
 
-    The published z-score divides by $\sigma + 10^{-10}$: it has no useful derivative where a stencil is constant (0 is taken),
-    and derivatives of up to $10^{10}$ nearby. `DirectionalPolicy` is differentiable there.
+    The published z-score divides by $\sigma + 10^{-10}$: where a stencil is constant its derivative is $10^{10}$ and true for
+    changes below $10^{-10}$ alone, which is of no use. `DirectionalPolicy` is differentiable there.
 
     **Reference:** Way et al. (2022), arXiv 2203.08937, section 4.
     """
