@@ -52,7 +52,7 @@ COMMANDS = [
 def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     """Every option is there and takes what it is given. The work behind the command is not done."""
     monkeypatch.chdir(tmp_path)
-    done = SimpleNamespace(evaluations={}, path="run", status="finished", exit_code=0)
+    done = SimpleNamespace(evaluations={}, table=None, path="run", status="finished", exit_code=0)
     result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
