@@ -73,7 +73,7 @@ class Evaluation:
     """The scores of policies on a suite.
 
     - `suite`; `baseline`: the name of the policy that ratios refer to; `scores`: by policy.
-    - `scored`: the cases that enter ratios: those where the baseline's error is more than rounding.
+    - `scored`: the cases that enter ratios: those where the baseline errs by more than rounding.
     - `true_variation`: total variation of the truth, by case.
     """
 
