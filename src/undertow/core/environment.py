@@ -26,3 +26,19 @@ class AbstractEnvironment(eqx.Module, Generic[State, Obs, Action]):
     def step(self, state: State, feedback: Callable[[State], Action]) -> tuple[State, Action]:
         """One time step. Returns the next state and the action to record (with several stages: the last one's)."""
         raise NotImplementedError
+
+
+class AbstractControlled(AbstractEnvironment[State, Obs, Action]):
+    r"""A controlled system under a zero-order hold: $x_{n+1} = S(x_n, c_n)$, with $c_n$ asked for once per step.
+
+    A subclass gives `advance`, which is also the simulator by itself, and `observe`.
+    """
+
+    def advance(self, state: State, action: Action) -> State:
+        """The state one time step later, with the action held."""
+        raise NotImplementedError
+
+    def step(self, state: State, feedback: Callable[[State], Action]) -> tuple[State, Action]:
+        """Ask once, then advance."""
+        action = feedback(state)
+        return self.advance(state, action), action

@@ -1,0 +1,110 @@
+"""Any number of poles hinged on one cart that one force pushes."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow._types import Key
+from undertow.core.environment import AbstractControlled
+
+Leaf = float | Float[Array, ""]
+
+
+class CartPole(AbstractControlled[Array, Array, Array]):
+    r"""A cart at $x$ with poles at angles $\theta_i$ (0 is upright), all moved by one force $f$ on the cart:
+
+    $$A_i = \frac{f + m l \sin\theta_i\,\omega_i^2}{M}, \quad
+      \dot\omega_i = \frac{g\sin\theta_i - \cos\theta_i\,A_i}{l\,(4/3 - m\cos^2\theta_i / M)}, \quad
+      \ddot x = \frac{f + m l \sum_i (\sin\theta_i\,\omega_i^2 - \dot\omega_i\cos\theta_i)}{M},$$
+
+    then semi-implicit Euler: velocities first, positions with the new velocities. The poles act on the cart but not on each
+    other ($A_i$ holds pole $i$'s own term only), and $M$ does not grow with their number: both as published.
+
+    - state: `(1 + poles, 2)`; row 0 is $(x, \dot x)$, the others $(\theta_i, \omega_i)$;
+    - observation: the state, flattened row by row; action: the force, `(1,)`, in N, unbounded.
+
+    **Arguments** (numbers or arrays: differentiable, may differ in a batch): `gravity` $g$ = 9.8 m/s^2; `pole_mass`
+    $m$ = 0.1 kg; `total_mass` $M$ = 1.1 kg; `half_length` $l$ = 0.5 m; `dt` = 0.01 s.
+
+    **Reference:** Barto, Sutton and Anderson (1983) for one pole; Schnell and Thuerey (2024), arXiv 2405.02041, for many.
+    """
+
+    gravity: Leaf = 9.8
+    pole_mass: Leaf = 0.1
+    total_mass: Leaf = 1.1
+    half_length: Leaf = 0.5
+    dt: Leaf = 0.01
+
+    def observe(self, state: Float[Array, "bodies 2"]) -> Float[Array, " 2*bodies"]:
+        """The state as one vector."""
+        return state.reshape(-1)
+
+    def advance(self, state: Float[Array, "bodies 2"], action: Float[Array, "1"]) -> Float[Array, "bodies 2"]:
+        """One step under the force `action`. Raises `UndertowError` for another shape of state or action."""
+        require(
+            state.ndim == 2 and state.shape[0] >= 2 and state.shape[1] == 2,
+            f"a cart-pole's state has shape (1 + poles, 2), got {state.shape}; batches come from vmap",
+        )
+        require(jnp.shape(action) == (1,), f"a cart-pole's action is one force of shape (1,), got {jnp.shape(action)}")
+        force, (angle, rate) = action[0], state[1:].T
+        sin, cos = jnp.sin(angle), jnp.cos(angle)
+        swing = self.pole_mass * self.half_length
+        pull = swing * sin * rate**2
+        leverage = self.half_length * (4 / 3 - self.pole_mass * cos**2 / self.total_mass)
+        turning = (self.gravity * sin - cos * (force + pull) / self.total_mass) / leverage
+        pushing = (force + jnp.sum(pull - swing * turning * cos)) / self.total_mass
+        speeds = state[:, 1] + self.dt * jnp.concatenate([pushing[None], turning])
+        return jnp.stack([state[:, 0] + self.dt * speeds, speeds], axis=1)
+
+    def energy(self, state: Float[Array, "bodies 2"]) -> Float[Array, ""]:
+        r"""Energy of the cart with one uniform rod of length $2l$, in J: a constant of the motion without force.
+
+        $$E = \tfrac12 M\dot x^2 + m l\,\dot x\,\omega\cos\theta + \tfrac23 m l^2\omega^2 + m g l\cos\theta$$
+
+        **Raises:** `UndertowError` for several poles, whose published dynamics conserve no energy.
+        """
+        require(state.shape == (2, 2), f"only one pole has an energy, got a state of shape {state.shape}")
+        (_, speed), (angle, rate) = state
+        swing = self.pole_mass * self.half_length
+        kinetic = self.total_mass * speed**2 / 2 + swing * speed * rate * jnp.cos(angle)
+        return kinetic + swing * (2 / 3 * self.half_length * rate**2 + self.gravity * jnp.cos(angle))
+
+
+class Upright(eqx.Module):
+    r"""The cost $1 - \frac1P\sum_i\cos\theta_i$ of a cart-pole's state: 0 with all poles upright, 2 with all hanging."""
+
+    def __call__(self, state: Float[Array, "bodies 2"]) -> Float[Array, ""]:
+        """The cost of one state."""
+        return 1 - jnp.mean(jnp.cos(state[1:, 0]))
+
+
+def hanging(unit: Float[Array, "*batch bodies 2"]) -> Float[Array, "*batch bodies 2"]:
+    r"""States near hanging at rest from uniform numbers in [0, 1): $x, \dot x, \omega_i$ in [-1, 1), $\theta_i$ within
+    $\pi/6$ of $\pi$."""
+    centred = 2 * unit - 1
+    return centred.at[..., 1:, 0].set(jnp.pi + jnp.pi / 6 * centred[..., 1:, 0])
+
+
+def random_cartpole(key: Key, poles: int = 1) -> Float[Array, "bodies 2"]:
+    """A random state near hanging at rest. Raises `UndertowError` for fewer than 1 pole."""
+    _check_poles(poles)
+    return hanging(jax.random.uniform(key, (1 + poles, 2)))
+
+
+def published_cartpoles(count: int, poles: int = 1, seed: int = 42) -> Float[Array, "count bodies 2"]:
+    """The first `count` states of the published data: from 512 on, states 0-255 are its training and 256-511 its test set.
+
+    Drawn from NumPy's legacy generator, whose stream for a seed is fixed for good.
+    """
+    _check_poles(poles)
+    require(count >= 1, f"count must be at least 1, got {count}")
+    return hanging(jnp.asarray(np.random.RandomState(seed).rand(count, poles + 1, 2)))
+
+
+def _check_poles(poles: int) -> None:
+    require(isinstance(poles, int) and poles >= 1, f"a cart-pole needs at least 1 pole, got {poles!r}")

@@ -1,0 +1,124 @@
+"""Control of a quantum particle in a box by the slope of its potential."""
+
+from __future__ import annotations
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.lax.linalg import tridiagonal_solve
+from jaxtyping import Array, Float
+
+from undertow._checks import require
+from undertow._types import Key
+from undertow.core.environment import AbstractControlled
+
+Leaf = float | Float[Array, ""]
+Wave = Float[Array, "points 2"]
+
+
+class QuantumBox(AbstractControlled[Array, Array, Array]):
+    r"""A particle in the box $[0, \ell]$ with hard walls, in the potential $c\,x$ whose slope $c$ is the action:
+
+    $$i\,\partial_t\psi = H\psi, \qquad H = -\partial_{xx} + c\,x \qquad (\hbar = 1,\ m = \tfrac12),$$
+
+    on $n$ inner points $x_j = j\,\Delta x$, $\Delta x = \ell/(n+1)$, with the three-point Laplacian, by Crank-Nicolson:
+
+    $$\left(1 + \tfrac{i\Delta t}{2}H\right)\psi_{t+1} = \left(1 - \tfrac{i\Delta t}{2}H\right)\psi_t ,$$
+
+    a unitary step, solved as a tridiagonal system.
+
+    - state: `(points, 2)`, real and imaginary part, with $\sum_j|\psi_j|^2 = 1$ (no $\Delta x$); any number of points;
+    - observation: the state; action: the slope, `(1,)`, unbounded.
+
+    **Arguments** (numbers or arrays: differentiable, may differ in a batch): `length` $\ell$ = 2; `dt` = 0.0625.
+
+    **Reference:** Schnell and Thuerey (2024), arXiv 2405.02041, section 4.
+    """
+
+    length: Leaf = 2.0
+    dt: Leaf = 0.0625
+
+    def observe(self, state: Wave) -> Wave:
+        """The wave function itself."""
+        return state
+
+    def advance(self, state: Wave, action: Float[Array, "1"]) -> Wave:
+        """One step in the potential of slope `action`. Raises `UndertowError` for another shape of state or action."""
+        require(
+            state.ndim == 2 and state.shape[0] >= 2 and state.shape[1] == 2,
+            f"a wave function has shape (points, 2), real and imaginary part, got {state.shape}; batches come from vmap",
+        )
+        require(jnp.shape(action) == (1,), f"the action is one slope of shape (1,), got {jnp.shape(action)}")
+        points = state.shape[0]
+        dx = self.length / (points + 1)
+        inside = jnp.arange(1, points + 1, dtype=state.dtype) * dx
+        half = jnp.asarray(self.dt / 2, state.dtype)
+        # i dt/2 H: its diagonal, and the entries beside it.
+        on = 1j * (half * (2 / dx**2 + action[0] * inside))
+        off = jnp.full((points,), -1j * (half / dx**2))
+        wave = jax.lax.complex(state[:, 0], state[:, 1])
+        # (1 + A)^-1 (1 - A) = 2 (1 + A)^-1 - 1 saves the product on the right.
+        below, above = off.at[0].set(0), off.at[-1].set(0)
+        moved = 2 * tridiagonal_solve(below, 1 + on, above, wave[:, None])[:, 0] - wave
+        return jnp.stack([moved.real, moved.imag], axis=1)
+
+
+@functools.cache
+def _sines(points: int, level: int) -> np.ndarray:
+    wave = np.sin(np.pi * level * np.arange(1, points + 1) / (points + 1))
+    return wave / np.linalg.norm(wave)
+
+
+def eigenstate(level: int, points: int = 32) -> Float[np.ndarray, " points"]:
+    r"""Eigenstate $n$ of the box without potential, $\psi_j \propto \sin(\pi n j/(N+1))$, of unit length; 1 is the ground
+    state.
+
+    **Raises:** `UndertowError` for a level that `points` points do not have.
+    """
+    require(
+        isinstance(level, int) and 1 <= level <= points,
+        f"a box of {points} points has the levels 1 (ground state) to {points}, got {level!r}",
+    )
+    return _sines(points, level)
+
+
+class Infidelity(eqx.Module):
+    r"""The cost $1 - |\langle\psi, e_n\rangle|^2$ of a wave function $\psi$: 0 where it is eigenstate `level` $n$ (1 is the
+    ground state) up to a phase.
+
+    **Raises:** `UndertowError` for a level below 1, or above what the state's points have.
+    """
+
+    level: int = eqx.field(static=True, default=3)
+
+    def __check_init__(self):
+        require(isinstance(self.level, int) and self.level >= 1, f"level must be at least 1, got {self.level!r}")
+
+    def __call__(self, state: Wave) -> Float[Array, ""]:
+        """The cost of one state."""
+        overlap = jnp.asarray(eigenstate(self.level, state.shape[0]), state.dtype) @ state
+        return 1 - jnp.sum(overlap**2)
+
+
+def random_wave(key: Key, points: int = 32, weights: tuple[float, float] = (1.0, 1.0)) -> Wave:
+    r"""A random superposition of the two lowest states, $f_1 e_1 + f_2 e_2$ with $f_k = w_k\,N(0,1)\,e^{iU(0,2\pi)}$,
+    normalised.
+
+    **Arguments:** `points`; `weights` $(w_1, w_2)$; published: 1-1, 3-1, 7-1 and 15-1.
+
+    **Raises:** `UndertowError` for fewer than 2 points, or weights that are negative or both zero.
+    """
+    require(points >= 2, f"a box needs at least 2 points for two states, got {points}")
+    require(
+        len(weights) == 2 and min(weights) >= 0 and max(weights) > 0,
+        f"weights are two numbers of 0 or more, one of them positive, got {weights!r}",
+    )
+    sizes, phases = jax.random.split(key)
+    factor = jnp.asarray(weights) * jax.random.normal(sizes, (2,))
+    phase = jax.random.uniform(phases, (2,), maxval=2 * jnp.pi)
+    factor = factor / jnp.sqrt(jnp.sum(factor**2))
+    levels = jnp.stack([jnp.asarray(eigenstate(1, points)), jnp.asarray(eigenstate(2, points))])
+    return jnp.stack([factor * jnp.cos(phase), factor * jnp.sin(phase)], axis=1).T.dot(levels).T
