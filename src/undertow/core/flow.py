@@ -121,7 +121,12 @@ def reattach(tree: S, origin: S, gate: Gate) -> S:
 
 
 def closed_loop(
-    env: AbstractEnvironment, policy: AbstractPolicy, flow: GradientFlow = FULL, *, key: Key | None = None
+    env: AbstractEnvironment,
+    policy: AbstractPolicy,
+    flow: GradientFlow = FULL,
+    *,
+    key: Key | None = None,
+    nudge: Any = None,
 ) -> Callable[[Any], tuple[Any, Any]]:
     r"""One step of the loop `state -> observation -> action -> state'` with `flow`'s gates in place.
 
@@ -134,7 +139,8 @@ def closed_loop(
     off is given back to the observation, so that `POLICY` keeps the policy's path.
 
     **Arguments:** `env`; `policy`; `flow` with scalar gates (default `FULL`); `key` for policies with exploration noise,
-    folded with the stage.
+    folded with the stage; `nudge`: added to every action of the step, a pytree like the action. With zeros, the derivative
+    with respect to it is what arrives at the action.
 
     **Returns:** `step(state) -> (state', action)`.
     """
@@ -148,7 +154,8 @@ def closed_loop(
             stage_key = None if key is None else jax.random.fold_in(key, stage)
             stage += 1
             s = reattach(s, state, 1 - flow.physics)
-            return policy(env.observe(damp(s, flow.policy)), key=stage_key)
+            action = policy(env.observe(damp(s, flow.policy)), key=stage_key)
+            return action if nudge is None else jax.tree.map(jnp.add, action, nudge)
 
         return env.step(anchor, feedback)
 

@@ -35,9 +35,15 @@ class Task(eqx.Module):
         require(self.horizon >= 1, f"horizon must be at least 1 step, got {self.horizon}")
 
     def run(
-        self, policy: AbstractPolicy, problem: Problem, flow: GradientFlow = FULL, *, key: Key | None = None
+        self,
+        policy: AbstractPolicy,
+        problem: Problem,
+        flow: GradientFlow = FULL,
+        *,
+        key: Key | None = None,
+        nudges: Any = None,
     ) -> Trajectory:
-        """The trajectory of one problem."""
+        """The trajectory of one problem; `key` and `nudges` as in [`rollout`][undertow.core.unroll.rollout]."""
         return rollout(
             problem.environment,
             policy,
@@ -45,6 +51,7 @@ class Task(eqx.Module):
             self.horizon,
             flow=flow,
             key=key,
+            nudges=nudges,
             segment=self.segment,
             rematerialise=self.rematerialise,
         )

@@ -119,22 +119,24 @@ def rollout(
     *,
     flow: GradientFlow = FULL,
     key: Key | None = None,
+    nudges: Any = None,
     segment: int | None = None,
     rematerialise: Rematerialise = "step",
 ) -> Trajectory[State, Any]:
     """Unroll the closed loop of `env` and `policy` for `length` steps.
 
-    **Arguments:** as in `closed_loop` and `unroll`; `flow`'s gates may be arrays over time; `key` is split over the steps.
+    **Arguments:** as in `closed_loop` and `unroll`; `flow`'s gates may be arrays over time; `key` is split over the steps;
+    `nudges`: added to the actions, a pytree like them, `"time ..."`.
 
     **Returns:** `Trajectory`.
     """
     keys = None if key is None else jax.random.split(key, length)
     gates = flow.per_step(length) if flow.varies_in_time else None
-    if keys is None and gates is None:
+    if keys is None and gates is None and nudges is None:
         return unroll(closed_loop(env, policy, flow), state, length, segment=segment, rematerialise=rematerialise)
 
     def step(s, x):
-        gate, step_key = x
-        return closed_loop(env, policy, flow if gate is None else gate, key=step_key)(s)
+        gate, step_key, nudge = x
+        return closed_loop(env, policy, flow if gate is None else gate, key=step_key, nudge=nudge)(s)
 
-    return unroll(step, state, length, inputs=(gates, keys), segment=segment, rematerialise=rematerialise)
+    return unroll(step, state, length, inputs=(gates, keys, nudges), segment=segment, rematerialise=rematerialise)
