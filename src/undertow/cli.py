@@ -197,8 +197,8 @@ class EvaluateArguments:
 
     run: tyro.conf.Positional[Path]
     """a run directory, or one of its checkpoints"""
-    suite: tuple[str, ...] = ("held-out",)
-    """suites to evaluate on (`undertow list suites`)"""
+    suite: tuple[str, ...] = ()
+    """suites to evaluate on (`undertow list suites`); none: held-out for a scheme, test for a controller"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
     cells: int | None = None
@@ -210,14 +210,13 @@ class EvaluateArguments:
     integrator: Integrator | None = None
     """in time"""
     cases: int | None = None
-    """conditions of a random suite"""
+    """conditions of a random suite, or initial states"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
 
 
 def _evaluate(arguments: list[str]) -> int:
     parsed = _parse(EvaluateArguments, arguments, "evaluate", "Compare a run's policy with WENO on fixed problems.")
-    require(len(parsed.suite) > 0, "give at least one suite (undertow list suites)")
     if parsed.out is not None:
         _new_directory(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}

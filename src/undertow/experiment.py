@@ -21,7 +21,6 @@ from undertow._checks import NonFiniteError, UndertowError, lookup, nearest, req
 from undertow.build import AbstractJudge, Experiment, Measure, build, cast, read_policy
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
-from undertow.envs.suites import SUITES
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.progress import Display, StopRequest
 from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
@@ -258,19 +257,22 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
 
 
 def evaluate_run(
-    path: Path | str, suites: Sequence[str] = ("held-out",), *, which: str = "best", **overrides: Any
+    path: Path | str, suites: Sequence[str] | None = None, *, which: str = "best", **overrides: Any
 ) -> dict[str, Any]:
     """Evaluate a run's policy, and its rivals beside it, on suites.
 
-    **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `SUITES`; `which` checkpoint;
-    `overrides` as in [`suite`][undertow.envs.suites.suite], such as `cells=256`.
+    **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `undertow list suites` (default: the
+    family's first); `which` checkpoint; `overrides`: for a scheme as in [`suite`][undertow.envs.suites.suite], such as
+    `cells=256`; for a controller `n` states and `steps`.
 
-    **Returns:** one [`Evaluation`][undertow.evaluation.results.Evaluation] per suite; for a learned scheme of the
-    policies `learned`, `weno-js` and `weno-z`.
+    **Returns:** by suite, for a learned scheme an [`Evaluation`][undertow.evaluation.results.Evaluation] of the policies
+    `learned`, `weno-js` and `weno-z`, for a controller a
+    [`ControlEvaluation`][undertow.evaluation.control.ControlEvaluation] of it and of no control.
     """
-    for name in suites:
-        lookup("suite", name, SUITES)
     _, experiment, policy = load_run(path, which)
+    suites = suites if suites else (next(iter(experiment.judge.known)),)
+    for name in suites:
+        lookup("suite", name, experiment.judge.known)
     return {name: experiment.judge.evaluate(policy, name, **overrides) for name in suites}
 
 
@@ -278,5 +280,5 @@ def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
     directory, experiment, policy = load_run(path, which)
     judge = experiment.judge
-    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or ("held-out",)}
+    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or tuple(judge.known)[:1]}
     return judge.draw(directory.figures, policy, evaluations, directory.read_metrics())

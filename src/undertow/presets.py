@@ -6,13 +6,19 @@ from dataclasses import dataclass, replace
 
 from undertow._checks import lookup
 from undertow.config import (
+    CartPoleTask,
     Config,
+    ControlConfig,
+    ControllerConfig,
+    ControlObjectiveConfig,
     DataConfig,
     EvaluationConfig,
     GridConfig,
+    GuidanceTask,
     LawConfig,
     ObjectiveConfig,
     PolicyConfig,
+    QuantumTask,
     SchemeConfig,
     TrainingConfig,
 )
@@ -71,6 +77,24 @@ _ADVECTION = replace(
     evaluation=EvaluationConfig(suites=("held-out", "held-out-2x-cells", "held-out-4x-cells", "held-out-2x-time")),
 )
 
+# Schnell and Thuerey (2024), arXiv 2405.02041, as their released programs effectively run: 32 updates of 8 states are an
+# epoch; published: 1000 epochs, clipping none, value and norm.
+_CONTROL = ControlConfig(
+    gradient="sign-agreement",
+    optimizer=OptimizerConfig("adam", learning_rate=1e-3, convention="keras", clip="norm", clip_at=1.0),
+    training=TrainingConfig(
+        updates=3200, batch=8, sampling="cycle", precision="float32", dispatch=32, rematerialise="nothing"
+    ),
+)
+_SHARED = {name: getattr(_CONTROL, name) for name in ("gradient", "optimizer", "training")}
+_CARTPOLE = CartPoleTask(**_SHARED)
+_GUIDANCE = GuidanceTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.1))
+_QUANTUM = QuantumTask(
+    **_SHARED,
+    policy=ControllerConfig("cnn", zero_last=False),
+    objective=ControlObjectiveConfig("running", reduction="sum"),
+)
+
 PRESETS: dict[str, Preset] = {
     "burgers": Preset("a small scheme for Burgers' equation that beats WENO5 on data it never saw", _BURGERS),
     "burgers-paper": Preset("the published set-up, exactly: one-step reward, forward Euler, 128-128 network", _PAPER),
@@ -79,6 +103,11 @@ PRESETS: dict[str, Preset] = {
         replace(_PAPER, grid=replace(_PAPER.grid, integrator="rk4")),
     ),
     "advection": Preset("a small scheme for linear advection of smooth and broken profiles", _ADVECTION),
+    "cartpole": Preset(
+        "a controller that swings poles on a cart upright, by sign agreement of two gradients", _CARTPOLE
+    ),
+    "guidance": Preset("a controller that herds evaders by repulsion", _GUIDANCE),
+    "quantum": Preset("a controller that brings a quantum particle into an excited state", _QUANTUM),
 }
 """Every preset, by name."""
 

@@ -8,10 +8,11 @@ makes the training's own.
 from __future__ import annotations
 
 from undertow._checks import UndertowError
-from undertow.build.experiment import Experiment, Measure, cast, check_training, make_gradient
+from undertow.build.control import build_control
+from undertow.build.experiment import Experiment, Measure, cast, check_training, make_gradient, read_policy
 from undertow.build.judge import AbstractJudge
-from undertow.build.scheme import build_scheme, read_policy
-from undertow.config import Config, SchemeConfig, validate_config
+from undertow.build.scheme import build_scheme
+from undertow.config import Config, ControlConfig, SchemeConfig, validate_config
 from undertow.training.optimizer import build_optimizer
 
 __all__ = ["AbstractJudge", "Experiment", "Measure", "build", "cast", "read_policy"]
@@ -28,4 +29,6 @@ def build(config: Config) -> Experiment:
     make_gradient(config)
     if isinstance(config, SchemeConfig):
         return build_scheme(config)
+    if isinstance(config, ControlConfig):
+        return build_control(config)
     raise UndertowError(f"no task is built from a {type(config).__name__}")

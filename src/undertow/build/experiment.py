@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import equinox as eqx
@@ -18,7 +19,9 @@ from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
+from undertow.training.checkpoint import load_checkpoint
 from undertow.training.optimizer import build_optimizer
+from undertow.training.rundir import RunDirectory
 from undertow.training.trainer import Trainer
 
 Tree = TypeVar("Tree")
@@ -86,3 +89,12 @@ def cast(tree: Tree, precision: str | None = None) -> Tree:
     """The same tree with every floating-point array in `precision` (default: JAX's default float)."""
     dtype = jnp.result_type(float) if precision is None else jnp.dtype(precision)
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
+
+
+def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> AbstractPolicy:
+    """The policy in a checkpoint, or in checkpoint `which` of a run directory.
+
+    **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
+    """
+    file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
+    return load_checkpoint(file, like, subtree=".policy")[0]

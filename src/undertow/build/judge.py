@@ -12,7 +12,7 @@ import numpy as np
 from undertow.config import SchemeConfig
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
-from undertow.envs.suites import suite
+from undertow.envs.suites import SUITES, suite
 from undertow.evaluation.evaluate import Evaluation, evaluate
 from undertow.laws.law import AbstractConservationLaw
 from undertow.policies.classical import classical
@@ -30,10 +30,12 @@ RIVALS = (BASELINE, "weno-z")
 class AbstractJudge(abc.ABC):
     """Evaluates policies on named suites, and says it in numbers, tables and figures.
 
-    `suites`: the names of those to be evaluated on at the end of a training, the most telling one first.
+    `suites`: the names of those to be evaluated on at the end of a training, the most telling one first; `known`: all there
+    are, with a word about each.
     """
 
     suites: tuple[str, ...]
+    known: Mapping[str, str]
 
     @abc.abstractmethod
     def evaluate(self, policy: AbstractPolicy, suite_name: str, **overrides: Any) -> Any:
@@ -63,6 +65,7 @@ class SchemeJudge(AbstractJudge):
 
     def __init__(self, config: SchemeConfig, law: AbstractConservationLaw):
         self.suites = config.evaluation.suites
+        self.known = {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         self._own = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
 
     def make_suite(self, name: str, **overrides: Any) -> Suite:

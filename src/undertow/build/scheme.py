@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from undertow._checks import UndertowError, lookup, require, require_positive
-from undertow.build.experiment import Experiment, Measure, cast
+from undertow.build.experiment import Experiment, Measure, cast, read_policy
 from undertow.build.judge import SchemeJudge
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.core.flow import FULL
@@ -43,8 +42,6 @@ from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
-from undertow.training.checkpoint import load_checkpoint
-from undertow.training.rundir import RunDirectory
 
 # Numbers of random conditions (see `undertow.envs.suites`) between those of the suites, from 0 on, and the trainings'.
 _WATCHED_FROM = 500_000
@@ -77,15 +74,6 @@ def make_policy(config: SchemeConfig) -> AbstractPolicy:
         )
     policy = cast(policy, config.training.precision)
     return policy if chosen.start is None else read_policy(chosen.start, policy)
-
-
-def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> AbstractPolicy:
-    """The policy in a checkpoint, or in checkpoint `which` of a run directory.
-
-    **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
-    """
-    file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
-    return load_checkpoint(file, like, subtree=".policy")[0]
 
 
 def make_objective(objective: ObjectiveConfig, order: int, every: int) -> AbstractObjective:

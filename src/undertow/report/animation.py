@@ -48,10 +48,11 @@ def animate(
         return (truth, *dots.values())
 
     moving = FuncAnimation(fig, draw, frames=len(series.times), blit=False)
-    return _write(moving, path, fps)
+    return write_gif(moving, path, fps)
 
 
-def _write(moving: FuncAnimation, path: Path, fps: int) -> Path:
+def write_gif(moving: FuncAnimation, path: Path, fps: int) -> Path:
+    """Write a moving picture atomically; returns its path."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:

@@ -27,7 +27,9 @@ def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno
     panels = [
         ("loss in training", {"loss": "loss"}, None),
         (f"evaluation: L1 error / {baseline}", {"ratio": "geometric mean", "worst": "worst case"}, 1.0),
+        ("evaluation: mean loss", {"test_loss": "test states", "train_loss": "training states"}, None),
         ("gradient norm", {"gradient_norm": "before clipping"}, None),
+        ("two gradients", {"cosine": "cosine", "zeroed": "fraction zeroed"}, None),
     ]
     present = [(title, {c: n for c, n in columns.items() if _has(metrics, c)}, line) for title, columns, line in panels]
     present = [panel for panel in present if panel[1]]

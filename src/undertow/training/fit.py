@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError, require
-from undertow.training.diagnose import locate
+from undertow.training.ensemble import Ensemble
 from undertow.training.trainer import Trainer, TrainState
 
 
@@ -39,7 +39,7 @@ class FitResult:
 
 
 def fit(
-    trainer: Trainer,
+    trainer: Trainer | Ensemble,
     state: TrainState,
     updates: int,
     *,
@@ -49,8 +49,9 @@ def fit(
 ) -> FitResult:
     """Train for `updates` updates, `every` of them in one device call.
 
-    **Arguments:** `trainer`; `state` from `trainer.init` (or a checkpoint); `updates`; `every`; `callbacks`, run in
-    order after each dispatch; `max_skipped`: so many non-finite updates in a row end the run.
+    **Arguments:** `trainer`, or an `Ensemble`, whose metrics then have an axis of members behind the one of updates;
+    `state` from `trainer.init` (or a checkpoint); `updates`; `every`; `callbacks`, run in
+    order after each dispatch; `max_skipped`: so many non-finite updates in a row (of every member) end the run.
 
     **Returns:** `FitResult`. A run that went non-finite does not raise: the result holds its last good state and a
     `NonFiniteError` naming step, sample and cell.
@@ -82,9 +83,9 @@ def fit(
         progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})
         # Every callback runs, also after one of them has asked to stop: a checkpoint must not miss the last dispatch.
         stops = [callback(progress) for callback in callbacks]
-        if int(state.skipped_in_a_row) >= max_skipped:
-            problems, _ = eqx.filter_jit(trainer.draw)(state)
-            return FitResult(state, "failed", locate(trainer.task, state.policy, problems))
+        # Of several members, those that are left go on.
+        if np.all(np.asarray(state.skipped_in_a_row) >= max_skipped):
+            return FitResult(state, "failed", trainer.diagnose(state))
         if any(stops):
             return FitResult(state, "finished" if done == updates else "stopped")
     return FitResult(state, "finished")

@@ -8,14 +8,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from undertow._checks import require
+from undertow._checks import NonFiniteError, require
 from undertow._types import Key, Metrics
 from undertow.core.gradient import AbstractGradient, Backprop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task, batch_size, take
+from undertow.training.diagnose import locate
 
 
 class TrainState(eqx.Module):
@@ -27,6 +28,7 @@ class TrainState(eqx.Module):
     step: Int[Array, ""]
     skipped: Int[Array, ""]  # updates skipped in all because the loss or its gradient was not finite
     skipped_in_a_row: Int[Array, ""]
+    rate: Float[Array, ""]  # factor on every step of the optimiser: its learning rate, as a leaf
 
 
 class Trainer(eqx.Module):
@@ -64,10 +66,11 @@ class Trainer(eqx.Module):
             size = batch_size(self.problems)
             require(self.batch <= size, f"batch={self.batch} is larger than the pool of {size} problems")
 
-    def init(self, policy: AbstractPolicy, key: Key) -> TrainState:
-        """The state before the first update."""
+    def init(self, policy: AbstractPolicy, key: Key, rate: float | Float[Array, ""] = 1.0) -> TrainState:
+        """The state before the first update. `rate` multiplies the optimiser's steps, as a larger learning rate would."""
         zero = jnp.zeros((), jnp.int32)
-        return TrainState(policy, self.optimizer.init(eqx.filter(policy, eqx.is_inexact_array)), key, zero, zero, zero)
+        opt_state = self.optimizer.init(eqx.filter(policy, eqx.is_inexact_array))
+        return TrainState(policy, opt_state, key, zero, zero, zero, jnp.asarray(rate, float))
 
     def draw(self, state: TrainState) -> tuple[Problem, Int[Array, " batch"]]:
         """The batch that the next update will use, and the problems' places in the pool (-1 for fresh ones)."""
@@ -91,11 +94,12 @@ class Trainer(eqx.Module):
         def loss(policy, flow):
             return self.task.loss(policy, flow, problems, key=noise_key)
 
-        value, gradient, metrics = self.gradient(loss, state.policy)
+        value, gradient, metrics = self.gradient(loss, state.policy, key=jax.random.fold_in(state.key, 3))
         norm = optax.tree.norm(gradient)
         good = jnp.isfinite(value) & jnp.isfinite(norm)
         params, static = eqx.partition(state.policy, eqx.is_inexact_array)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, params)
+        updates = jax.tree.map(lambda u: state.rate.astype(u.dtype) * u, updates)
         params = _where(good, optax.apply_updates(params, updates), params)
         opt_state = _where(good, opt_state, state.opt_state)
         bad = (~good).astype(jnp.int32)
@@ -106,9 +110,15 @@ class Trainer(eqx.Module):
             state.step + 1,
             state.skipped + bad,
             (state.skipped_in_a_row + 1) * bad,
+            state.rate,
         )
         scalars = {name: v for name, v in metrics.items() if jnp.ndim(v) == 0}
         return new, {"loss": value, "gradient_norm": norm, **scalars, "skipped": new.skipped}
+
+    def diagnose(self, state: TrainState) -> NonFiniteError:
+        """Where the next update of `state` becomes non-finite: step, sample and cell."""
+        problems, _ = eqx.filter_jit(self.draw)(state)
+        return locate(self.task, state.policy, problems)
 
 
 def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:

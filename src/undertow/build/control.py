@@ -1,0 +1,195 @@
+"""From a configuration to the experiment of a system to be controlled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._types import Key
+from undertow.build.control_judge import ControlJudge
+from undertow.build.experiment import Experiment, Measure, cast, read_policy
+from undertow.config import CartPoleTask, ControlConfig, GuidanceTask, QuantumTask
+from undertow.core.environment import AbstractControlled
+from undertow.core.flow import FULL
+from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, Problem, RunningCost
+from undertow.core.policy import AbstractPolicy
+from undertow.core.task import Task
+from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
+from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
+from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, random_wave
+from undertow.policies.controller import Controller, WaveController
+
+
+@dataclass(frozen=True)
+class System:
+    """A system, the cost of its states, how initial states are drawn, and the shape of its actions.
+
+    `sets`: `(count, seed) -> states`, where the training's and the test's states come from, one after the other.
+    """
+
+    environment: AbstractControlled
+    cost: Cost
+    draw: Callable[[Key], Array]
+    sets: Callable[[int, int], Array]
+    action_shape: tuple[int, ...]
+
+
+def make_system(config: ControlConfig) -> System:
+    """The system of a configuration. Raises `UndertowError` for numbers it cannot have."""
+    if isinstance(config, CartPoleTask):
+        cart = config.system
+        for name in ("pole_mass", "total_mass", "half_length", "dt"):
+            require_positive(f"system.{name}", getattr(cart, name))
+        return System(
+            CartPole(cart.gravity, cart.pole_mass, cart.total_mass, cart.half_length, cart.dt),
+            Upright(),
+            lambda key: random_cartpole(key, cart.poles),
+            lambda count, seed: published_cartpoles(count, cart.poles, seed),
+            (1,),
+        )
+    if isinstance(config, GuidanceTask):
+        herd = config.system
+        require_positive("system.dt", herd.dt)
+
+        def place(key: Key) -> Array:
+            return random_guidance(key, herd.drivers, herd.evaders)
+
+        return System(
+            Guidance(herd.drivers, herd.corrected, dt=herd.dt),
+            DistanceToTarget(herd.drivers, herd.target),
+            place,
+            _drawn(place),
+            (herd.drivers, 2),
+        )
+    if isinstance(config, QuantumTask):
+        box = config.system
+        for name in ("length", "dt"):
+            require_positive(f"system.{name}", getattr(box, name))
+        eigenstate(box.level, box.points)  # a level that the box does not have is told from here
+
+        def wave(key: Key) -> Array:
+            return random_wave(key, box.points, box.weights)
+
+        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, _drawn(wave), (1,))
+    raise UndertowError(f"there is no system for a {type(config).__name__}")
+
+
+def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
+    return lambda count, seed: jax.vmap(draw)(jax.random.split(jax.random.key(seed), count))
+
+
+def make_controller(config: ControlConfig, system: System, seed: int | None = None) -> AbstractPolicy:
+    """The controller with its first weights, in the training's precision. They depend on `seed` alone (default: the
+    configuration's)."""
+    chosen = config.policy
+    key = jax.random.fold_in(jax.random.key(config.seed if seed is None else seed), 0)
+    state = jax.eval_shape(system.draw, jax.random.key(0))
+    seen = jax.eval_shape(system.environment.observe, state)
+    shared: dict[str, Any] = {"key": key, "activation": chosen.activation, "zero_last": chosen.zero_last}
+    policy: AbstractPolicy
+    if chosen.name == "cnn":
+        require(
+            len(seen.shape) == 2 and seen.shape[1] == 2 and system.action_shape == (1,),
+            f"the cnn sees waves, (points, 2), and gives one number; {config.family} has observations of shape "
+            f"{seen.shape} and actions of shape {system.action_shape}; take --policy.name mlp",
+        )
+        policy = WaveController(seen.shape[0], channels=chosen.channels, **shared)
+    else:
+        policy = Controller(math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
+    policy = cast(policy, config.training.precision)
+    return policy if chosen.start is None else read_policy(chosen.start, policy)
+
+
+def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjective:
+    """The cost of the last state or of all, plus the action's."""
+    chosen = config.objective
+    kinds: dict[str, Callable[[], AbstractObjective]] = {
+        "final": lambda: FinalCost(cost),
+        "running": lambda: RunningCost(cost, chosen.reduction),
+    }
+    objective = lookup("objective", chosen.name, kinds)()
+    require(
+        math.isfinite(chosen.action_cost) and chosen.action_cost >= 0,
+        f"objective.action_cost must be a finite number of 0 or more, got {chosen.action_cost}",
+    )
+    return objective + chosen.action_cost * ActionCost() if chosen.action_cost else objective
+
+
+def control_sets(config: ControlConfig, system: System) -> tuple[Problem, Problem]:
+    """Training and test problems, in default precision."""
+    data = config.data
+    states = system.sets(data.train + data.test, data.seed)
+    return Problem(system.environment, states[: data.train]), Problem(system.environment, states[data.train :])
+
+
+def build_control(config: ControlConfig) -> Experiment:
+    """The experiment of a controlled system. Raises `UndertowError` for what cannot work."""
+    for name in ("train", "test"):
+        require_positive(f"data.{name}", getattr(config.data, name))
+    for name in ("every", "keep"):
+        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
+    require_positive("horizon", config.horizon)
+    training = config.training
+    require(
+        training.batch <= config.data.train,
+        f"training.batch={training.batch} is larger than the pool of {config.data.train} states",
+    )
+    system = make_system(config)
+    task = Task(
+        make_control_objective(config, system.cost),
+        config.horizon,
+        segment=training.segment,
+        rematerialise=training.rematerialise,
+    )
+    judge = ControlJudge(
+        config,
+        system.environment,
+        system.cost,
+        task,
+        system.draw,
+        system.action_shape,
+        lambda: control_sets(config, system),
+    )
+    for name in judge.suites:
+        lookup("suite", name, judge.known)
+
+    def make_pool() -> Problem:
+        return cast(control_sets(config, system)[0], training.precision)
+
+    return Experiment(
+        config=config,
+        task=task,
+        policy=make_controller(config, system),
+        noisy=False,
+        make_pool=make_pool,
+        make_measure=lambda: make_control_measure(config, system, task),
+        check=lambda: _check_states(control_sets(config, system)),
+        judge=judge,
+    )
+
+
+def _check_states(sets: tuple[Problem, Problem]) -> None:
+    for name, problems in zip(("training", "test"), sets, strict=True):
+        bad = ~np.isfinite(np.asarray(problems.state)).reshape(len(problems.state), -1).all(axis=1)
+        require(not bad.any(), f"{name} state {int(np.argmax(bad))} is not finite; check the system's numbers")
+
+
+def make_control_measure(config: ControlConfig, system: System, task: Task) -> Measure:
+    """Mean losses on the training and the test states, of a policy in default precision."""
+    sets = control_sets(config, system)
+    losses = eqx.filter_jit(lambda policy, problems: task.losses(policy, FULL, problems))
+
+    def measure(policy: AbstractPolicy) -> dict[str, float]:
+        train, test = (np.asarray(losses(policy, problems)) for problems in sets)
+        bad = int(np.sum(~np.isfinite(train)) + np.sum(~np.isfinite(test)))
+        return {"train_loss": float(np.mean(train)), "test_loss": float(np.mean(test)), "non_finite": bad}
+
+    return measure

@@ -1,0 +1,115 @@
+"""What trained controllers are measured by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from undertow._checks import UndertowError, lookup
+from undertow._types import Key
+from undertow.build.judge import LEARNED, AbstractJudge
+from undertow.config import ControlConfig
+from undertow.core.environment import AbstractControlled
+from undertow.core.objective import Cost, Problem
+from undertow.core.policy import AbstractPolicy
+from undertow.core.task import Task
+from undertow.evaluation.control import ControlEvaluation, evaluate_control
+from undertow.policies.controller import ZeroAction
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNCONTROLLED = "no control"
+CONTROL_SUITES = {
+    "test": "the test states",
+    "train": "the states trained on",
+    "fresh": "1024 states drawn anew",
+    "longer": "the test states, over twice the horizon",
+}
+"""What controllers are evaluated on, by name."""
+
+# Far from the seeds of training and test sets.
+_FRESH_SEED, _FRESH = 1_000_003, 1024
+
+
+class ControlJudge(AbstractJudge):
+    """Controllers beside no control, on the states of their configuration and on others."""
+
+    def __init__(
+        self,
+        config: ControlConfig,
+        environment: AbstractControlled,
+        cost: Cost,
+        task: Task,
+        draw: Callable[[Key], Array],
+        action_shape: tuple[int, ...],
+        sets: Callable[[], tuple[Problem, Problem]],
+    ):
+        self.suites = config.evaluation.suites
+        self.known = CONTROL_SUITES
+        self.config, self.environment, self.cost, self.task = config, environment, cost, task
+        self._draw, self._action_shape, self._sets = draw, action_shape, sets
+
+    def problems(self, suite_name: str, n: int | None = None) -> Problem:
+        """The problems of a suite; `n`: so many of them at most (for `fresh`: exactly). Raises `UndertowError`."""
+        lookup("suite", suite_name, self.known)
+        if suite_name == "fresh":
+            keys = jax.random.split(jax.random.key(_FRESH_SEED), _FRESH if n is None else n)
+            return Problem(self.environment, jax.vmap(self._draw)(keys))
+        train, test = self._sets()
+        problems = train if suite_name == "train" else test
+        return problems if n is None else Problem(problems.environment, problems.state[:n])
+
+    def evaluate(self, policy: AbstractPolicy, suite_name: str, **overrides: Any) -> ControlEvaluation:
+        """`overrides`: `n` states, `steps` of the unroll."""
+        for name in overrides:
+            if name not in ("n", "steps"):
+                raise UndertowError(f"a controller is not evaluated with another {name}; there are: n (cases), steps")
+        steps = overrides.get("steps", self.task.horizon * (2 if suite_name == "longer" else 1))
+        task = dataclasses.replace(self.task, horizon=steps)
+        policies = {LEARNED: policy, UNCONTROLLED: ZeroAction(self._action_shape)}
+        problems = self.problems(suite_name, overrides.get("n"))
+        describe = f"{self.known[suite_name]}, {steps} steps"
+        return evaluate_control(policies, task, problems, self.cost, suite=suite_name, describe=describe)
+
+    def summarise(self, evaluations: Mapping[str, ControlEvaluation]) -> dict[str, Any]:
+        """`loss` is the first suite's mean, `suites` everything."""
+        if not evaluations:
+            return {}
+        tables = {name: evaluation.summary() for name, evaluation in evaluations.items()}
+        first = next(iter(tables))
+        return {"suite": first, "loss": tables[first][LEARNED]["loss"], "suites": tables}
+
+    def table(self, evaluations: Mapping[str, ControlEvaluation]) -> Table:
+        from rich.table import Table  # not at the top: `import undertow` need not draw
+
+        table = Table(title="mean loss over the states (median; worst)", title_justify="left")
+        table.add_column("suite", no_wrap=True)
+        table.add_column("states", justify="right")
+        for name in (LEARNED, UNCONTROLLED):
+            table.add_column(name, justify="right", no_wrap=True)
+        for suite_name, evaluation in evaluations.items():
+            rows = evaluation.summary()
+            cells = [
+                f"{row['loss']:.4g} ({row['median']:.4g}; {row['worst']:.4g})"
+                for row in (rows[LEARNED], rows[UNCONTROLLED])
+            ]
+            table.add_row(suite_name, str(rows[LEARNED]["states"]), *cells)
+        return table
+
+    def draw(
+        self,
+        folder: Path,
+        policy: AbstractPolicy,
+        evaluations: Mapping[str, ControlEvaluation],
+        metrics: Mapping[str, np.ndarray] | None = None,
+    ) -> list[Path]:
+        from undertow.report.control import draw_control  # not at the top: it takes long to load
+
+        return draw_control(folder, self.environment, next(iter(evaluations.values())), metrics, cost=self.cost)

@@ -1,0 +1,64 @@
+r"""The configuration of a run: nested dataclasses of plain values, which are also the command line.
+
+Every field is a flag (`grid.num_cells` is `--grid.num-cells`), the line under it its help, its value the default. A
+configuration is plain data: it holds names and numbers, never arrays or objects, goes to JSON and back, and can be
+compared. `undertow.build` makes the objects.
+
+Families of tasks have a configuration class each: a subclass of `Config`, which holds what all of them share, with the
+fields of its own kind, entered in `FAMILIES`.
+"""
+
+from undertow.config.base import Config, EvaluationBase, GradientName, Precision, TrainingConfig
+from undertow.config.control import (
+    CartPoleConfig,
+    CartPoleTask,
+    ControlConfig,
+    ControlDataConfig,
+    ControlEvaluationConfig,
+    ControllerConfig,
+    ControlObjectiveConfig,
+    GuidanceConfig,
+    GuidanceTask,
+    QuantumConfig,
+    QuantumTask,
+)
+from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, validate_config
+from undertow.config.scheme import (
+    DataConfig,
+    EvaluationConfig,
+    GridConfig,
+    LawConfig,
+    ObjectiveConfig,
+    PolicyConfig,
+    SchemeConfig,
+)
+
+__all__ = [
+    "FAMILIES",
+    "CartPoleConfig",
+    "CartPoleTask",
+    "Config",
+    "ControlConfig",
+    "ControlDataConfig",
+    "ControlEvaluationConfig",
+    "ControlObjectiveConfig",
+    "ControllerConfig",
+    "DataConfig",
+    "EvaluationBase",
+    "EvaluationConfig",
+    "GradientName",
+    "GridConfig",
+    "GuidanceConfig",
+    "GuidanceTask",
+    "LawConfig",
+    "ObjectiveConfig",
+    "PolicyConfig",
+    "Precision",
+    "QuantumConfig",
+    "QuantumTask",
+    "SchemeConfig",
+    "TrainingConfig",
+    "config_from_dict",
+    "config_to_dict",
+    "validate_config",
+]

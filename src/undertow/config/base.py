@@ -1,0 +1,71 @@
+"""What the configurations of all families share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self
+
+from undertow.training.optimizer import OptimizerConfig
+
+Precision = Literal["float32", "float64"]
+GradientName = Literal["full", "physics", "policy", "stop", "sign-agreement"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, in which portions, in which precision."""
+
+    updates: int = 1000
+    """updates of the policy"""
+    batch: int = 16
+    """problems per update"""
+    sampling: Literal["sample", "cycle"] = "sample"
+    """sample: drawn from the pool for every update; cycle: the pool in its order, again and again"""
+    precision: Precision = "float64"
+    """of policy and problems in training; evaluation is always float64"""
+    dispatch: int = 50
+    """updates per call of the device; Ctrl-C waits for the end of one"""
+    rematerialise: Literal["step", "cheap", "nothing"] = "step"
+    """what the backward pass computes again instead of storing: all inside a step, all but matrix products, nothing"""
+    segment: int | None = None
+    """checkpoint whole segments of so many steps as well, which saves memory over long horizons"""
+    max_skipped: int = 10
+    """so many updates in a row that are not finite end the run; each of them is skipped"""
+
+
+@dataclass(frozen=True)
+class EvaluationBase:
+    """What is measured during the training and after it. Each family has its own, with more fields."""
+
+    every: int = 100
+    """evaluate after so many updates (rounded up to whole dispatches)"""
+    keep_by: str = "loss"
+    """the metric of the best checkpoints, less is better"""
+    keep: int = 3
+    """best checkpoints to keep"""
+    suites: tuple[str, ...] = ()
+    """suites to evaluate the best checkpoint on at the end"""
+    figures: bool = True
+    """draw the figures at the end"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every family of tasks has."""
+
+    family: ClassVar[str]
+
+    seed: int = 0
+    """of the policy's first weights, the training data and the batches"""
+    gradient: GradientName = "full"
+    """which gradient the optimiser is handed: through physics and policy, through one of them, one step only, or
+    physics' where its sign agrees with full's"""
+    gates: tuple[float, float] | None = None
+    """damp the two paths, physics and policy, instead: 1 lets a gradient through, 0 stops it"""
+    training: TrainingConfig = TrainingConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationBase = EvaluationBase()
+
+    def untrained(self) -> Self:
+        """The same, without a checkpoint to start from: what describes a policy of the same shape."""
+        return self

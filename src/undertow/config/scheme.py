@@ -1,0 +1,174 @@
+"""Configurations of learned numerical schemes for conservation laws."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from undertow._checks import UndertowError
+from undertow.config.base import Config, EvaluationBase
+from undertow.numerics.timestep import Discretisation, complete
+
+
+@dataclass(frozen=True)
+class LawConfig:
+    """The equation: u_t + f(u)_x = nu u_xx + s(x, t)."""
+
+    name: Literal["burgers", "advection"] = "burgers"
+    """burgers: f = u^2 / 2; advection: f = velocity u"""
+    velocity: float = 1.0
+    """advection: the speed"""
+    viscosity: float = 0.0
+    """nu; above 0 there is no exact solution, so take --data.truth fine"""
+    source: float = 0.0
+    """mean amplitude of a random source s, another one for every problem; above 0 take --data.truth fine"""
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """The numerical scheme: cells, time steps, order. What is None follows from the rest."""
+
+    num_cells: int | None = 64
+    """number of cells"""
+    steps: int | None = 40
+    """number of time steps"""
+    end_time: float | None = 0.1
+    """time simulated in one training rollout"""
+    dt: float | None = None
+    """length of a time step; set steps or end_time to None if you give it"""
+    order: Literal[3, 5, 7, 9, 11, 13] = 5
+    """formal order 2r - 1 of the scheme: the agents see 2r - 1 values and weigh r substencils"""
+    integrator: Literal["euler", "ssp_rk3", "rk4"] = "ssp_rk3"
+    """in time; the policy is asked at every stage"""
+    speed: Literal["global", "local", "smooth"] = "global"
+    """the wave speed of the Lax-Friedrichs splitting: the largest of all cells, of the two at a face, or a smooth
+    bound of the largest"""
+
+    def complete(self) -> Discretisation:
+        """Cells, step, number of steps and end time, filled in from each other. Raises `UndertowError`."""
+        try:
+            return complete(num_cells=self.num_cells, dt=self.dt, steps=self.steps, end_time=self.end_time)
+        except UndertowError as error:
+            # A preset gives most of them: to leave one out is to say so.
+            message = str(error).replace("leave one of them out", "set one of them to None, as in --grid.steps None")
+            raise UndertowError(f"grid: {message}") from None
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on, and what counts as the truth."""
+
+    conditions: tuple[str, ...] = ()
+    """named initial conditions to train on, in this order (`undertow list conditions`); none: the random family"""
+    boundary: str | None = None
+    """boundary of the named conditions, instead of each one's own"""
+    pool: int = 2048
+    """random conditions to draw batches from"""
+    truth: Literal["exact", "fine"] = "exact"
+    """exact: the exact solution; fine: WENO-JS on a finer grid"""
+    refinement: int = 9
+    """truth fine: cells of it per cell, an odd number"""
+    every: int | None = None
+    """trajectory objective: compare after every so many steps; None: at the end only"""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The agent at every face."""
+
+    name: Literal["directional", "paired"] = "directional"
+    """directional: one stencil in, one set of weights out, mirror-symmetric; paired: both stencils of a face in, both
+    sets out, as published"""
+    hidden: tuple[int, ...] = (16, 16)
+    """widths of the hidden layers"""
+    activation: Literal["relu", "leaky_relu", "silu", "softplus", "sigmoid", "tanh"] = "relu"
+    """activation of the hidden layers"""
+    prior: bool = True
+    """directional: start as WENO-Z, and learn what to do where the data are not smooth"""
+    epsilon: float = 1e-2
+    """directional: variations of the flux well below this count as none"""
+    threshold: float = 0.1
+    """directional: how smooth the data must be for the scheme to stay WENO-Z; less means smoother"""
+    freedom: float = 1.0
+    """directional: how far the network may lift a weight that WENO-Z sets to zero"""
+    noise: float = 0.0
+    """standard deviation of noise on the logits in training"""
+    start: Path | None = None
+    """a run directory or checkpoint to start from, instead of random weights"""
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is to be made small. Penalties with factor 0 are left out."""
+
+    name: Literal["trajectory", "log-trajectory", "reward"] = "trajectory"
+    """trajectory: distance to the truth relative to WENO-JS's own; log-trajectory: its logarithm, so that the batch
+    mean is that of a geometric mean; reward: the published sum over faces and time"""
+    floor: float = 1e-6
+    """log-trajectory: errors below this count as none"""
+    penalty: float = 2.0
+    """log-trajectory: what is worse than WENO-JS costs 1 + penalty times as much"""
+    error: Literal["one-step", "full", "change", "consistency-lo", "consistency-hi"] = "one-step"
+    """reward: distance to one step of WENO from the same state, to WENO's or the truth's whole trajectory, its change
+    from step to step, or to one step on a grid of twice the cells"""
+    against: Literal["weno", "truth"] = "weno"
+    """reward full and change: whose trajectory"""
+    clipped: bool = False
+    """reward: forgive errors below 0.001 and enlarge those above 0.1 tenfold"""
+    combination: Literal["adjacent", "stencil-max", "stencil-avg", "stencil-L1", "stencil-L2"] = "adjacent"
+    """reward: from errors in cells to errors at faces"""
+    squash: Literal["arctan", "log", "none"] = "arctan"
+    """reward: R = arctan(-scale e), -log(e) or -e"""
+    scale: float = 1000.0
+    """reward: the scale of arctan"""
+    comparator: Literal["weno-js", "weno-js-original", "weno-z", "linear"] = "weno-js"
+    """reward and cloning: the scheme to compare with"""
+    conservation: float = 0.0
+    """factor of the penalty for a changing total"""
+    total_variation: float = 0.0
+    """factor of the penalty for growing total variation; published: 0.001"""
+    cloning: float = 0.0
+    """factor of the distance to the comparator's weights"""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(EvaluationBase):
+    """What is measured during the training and after it. Training data is never used for it."""
+
+    conditions: tuple[str, ...] = ()
+    """named initial conditions to evaluate on during the training; none: random ones"""
+    cases: int = 64
+    """random conditions to evaluate on during the training; they are not those of the suites"""
+    horizon: int = 1
+    """evaluate over so many times the training's end time"""
+    keep_by: Literal["ratio", "worst", "l1", "objective"] = "ratio"
+    """the metric of the best checkpoints, less is better: geometric mean or largest of the L1 errors over WENO-JS's,
+    mean L1 error, or the training's objective"""
+    suites: tuple[str, ...] = (
+        "held-out",
+        "held-out-2x-cells",
+        "held-out-4x-cells",
+        "held-out-2x-time",
+        "named",
+        "named-2x-time",
+    )
+    """suites to evaluate the best checkpoint on at the end (`undertow list suites`)"""
+
+
+@dataclass(frozen=True)
+class SchemeConfig(Config):
+    """A numerical scheme for a conservation law, learned: an agent at every face chooses the stencil weights."""
+
+    family: ClassVar[str] = "scheme"
+
+    law: LawConfig = LawConfig()
+    grid: GridConfig = GridConfig()
+    data: DataConfig = DataConfig()
+    policy: PolicyConfig = PolicyConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def untrained(self) -> Self:
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, start=None))

@@ -1,0 +1,268 @@
+"""What controllers do: pictures of trajectories, and moving ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from undertow._checks import UndertowError, require
+from undertow.core.environment import AbstractEnvironment
+from undertow.core.objective import Cost
+from undertow.core.unroll import Trajectory
+from undertow.envs.cartpole import CartPole
+from undertow.envs.guidance import Guidance
+from undertow.envs.quantum import QuantumBox
+from undertow.evaluation.control import ControlEvaluation
+from undertow.report import style
+from undertow.report.animation import write_gif
+from undertow.report.training import training_figure
+from undertow.training._files import write_error
+
+SHOWN = 6
+"""Trajectories in one picture."""
+
+
+def draw_control(
+    folder: Path | str,
+    environment: AbstractEnvironment,
+    evaluation: ControlEvaluation,
+    metrics: Mapping[str, np.ndarray] | None = None,
+    *,
+    cost: Cost,
+) -> list[Path]:
+    """Every figure of a controller's run: training, costs over time, behaviour, and a moving picture of one trajectory.
+
+    **Arguments:** `folder`: made if it does not exist; `environment`; `evaluation`: the first controller in it is the one
+    shown; `metrics`: the columns of `metrics.csv`, None for no training curve; `cost` of one state.
+
+    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    paths = [] if metrics is None else [training_figure(metrics, folder / "training.png")]
+    paths.append(cost_over_time(evaluation, folder / "cost.png", cost=cost))
+    if type(environment) in _PICTURES:
+        paths.append(behaviour_figure(environment, evaluation, folder / "behaviour.png"))
+        paths.append(animate_control(environment, evaluation, folder / "behaviour.gif"))
+    return paths
+
+
+def cost_over_time(evaluation: ControlEvaluation, path: Path | str, *, cost: Cost) -> Path:
+    """The cost of the state over time: median and middle half of the kept trajectories, by controller."""
+    fig, axes = style.figure(width=5.0, height=3.2)
+    axis = axes[0, 0]
+    names = list(evaluation.trajectories)
+    for name, colour in zip(names, (style.LEARNED, style.BASELINE, *style.OTHERS), strict=False):
+        costs = np.asarray(jax.vmap(jax.vmap(cost))(evaluation.trajectories[name].states))
+        low, middle, high = np.nanquantile(costs, [0.25, 0.5, 0.75], axis=0)
+        axis.fill_between(np.arange(costs.shape[1]), low, high, color=colour, alpha=0.2, linewidth=0)
+        axis.plot(middle, color=colour, linewidth=1.5, label=name)
+    axis.set(title=f"cost of the state, {evaluation.suite}: median and middle half", xlabel="step", ylabel="cost")
+    style.legend(axis)
+    return style.save(fig, path)
+
+
+def behaviour_figure(environment: AbstractEnvironment, evaluation: ControlEvaluation, path: Path | str) -> Path:
+    """What the first controller of an evaluation does. Raises `UndertowError` for an environment without a picture."""
+    if type(environment) not in _PICTURES:
+        raise UndertowError(f"there is no picture of a {type(environment).__name__}; draw its trajectories yourself")
+    picture, _ = _PICTURES[type(environment)]
+    return style.save(picture(environment, _first(evaluation)), path)
+
+
+def animate_control(
+    environment: AbstractEnvironment,
+    evaluation: ControlEvaluation,
+    path: Path | str,
+    *,
+    state: int = 0,
+    fps: int = 25,
+    frames: int = 60,
+) -> Path:
+    """A GIF of one trajectory of an evaluation's first controller.
+
+    **Arguments:** `state`: which of the kept ones; `fps` pictures per second; `frames`: at most so many pictures.
+
+    **Raises:** `UndertowError` for an environment without a picture, a state that was not kept or another ending.
+    """
+    if type(environment) not in _PICTURES:
+        raise UndertowError(f"there is no picture of a {type(environment).__name__}")
+    path, trajectory = Path(path), _first(evaluation)
+    require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
+    count, times = trajectory.states.shape[:2]
+    require(0 <= state < count, f"{count} trajectories were kept, so state must be 0 to {count - 1}, got {state}")
+    shown = np.unique(np.linspace(0, times - 1, min(frames, times)).round().astype(int))
+    _, stage = _PICTURES[type(environment)]
+    fig, draw = stage(environment, trajectory.states[state], trajectory.actions[state])
+    FigureCanvasAgg(fig)
+    return write_gif(
+        FuncAnimation(fig, lambda index: draw(int(shown[index])), frames=len(shown), blit=False), path, fps
+    )
+
+
+def _first(evaluation: ControlEvaluation) -> Trajectory:
+    return next(iter(evaluation.trajectories.values()))
+
+
+# --- cart-pole --------------------------------------------------------------------------------------------------------
+
+
+def _cartpole_picture(environment: CartPole, trajectory: Trajectory) -> Figure:
+    states, force = trajectory.states[:SHOWN], trajectory.actions[:SHOWN, :, 0]
+    dt = float(environment.dt)
+    time = dt * np.arange(states.shape[1])
+    fig, axes = style.figure(1, 4, width=3.6, height=3.0)
+    for index in range(len(states)):
+        colour = style.OTHERS[index % len(style.OTHERS)] if index else style.LEARNED
+        for pole in range(1, states.shape[2]):
+            axes[0, 0].plot(time, states[index, :, pole, 0] / np.pi, color=colour, linewidth=1.1)
+        axes[0, 1].plot(time, states[index, :, 0, 0], color=colour, linewidth=1.1)
+        axes[0, 2].plot(time[:-1], force[index], color=colour, linewidth=1.1)
+    for upright in (0, 2):
+        axes[0, 0].axhline(upright, color=style.GUIDE, linewidth=0.8, linestyle="--")
+    axes[0, 0].set(title="angle / pi (0 and 2: upright)", xlabel="t / s")
+    axes[0, 1].set(title="cart / m", xlabel="t / s")
+    axes[0, 2].set(title="force / N", xlabel="t / s")
+    axis = axes[0, 3]
+    moments = np.linspace(0, states.shape[1] - 1, 9).round().astype(int)
+    for rank, moment in enumerate(moments):
+        shade = 0.15 + 0.85 * rank / (len(moments) - 1)
+        axis.add_collection(_poles(environment, states[0, moment], alpha=shade))
+    axis.set(title="one of them, dark is late", xlabel="x / m", aspect="equal")
+    axis.autoscale_view()
+    axis.set_ylim(-2.3 * float(environment.half_length), 2.3 * float(environment.half_length))
+    return fig
+
+
+def _poles(environment: CartPole, state: np.ndarray, alpha: float = 1.0) -> LineCollection:
+    base = np.array([state[0, 0], 0.0])
+    reach = 2 * float(environment.half_length)
+    tips = [base + reach * np.array([np.sin(angle), np.cos(angle)]) for angle in state[1:, 0]]
+    cart = base + np.array([[-0.15, 0.0], [0.15, 0.0]])
+    colours = [style.EXACT, *(style.LEARNED for _ in tips)]
+    return LineCollection(
+        [cart, *([base, tip] for tip in tips)], colors=colours, alpha=alpha, linewidths=[4, *(2 for _ in tips)]
+    )
+
+
+def _cartpole_stage(environment: CartPole, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
+    fig, axes = style.figure(width=5.5, height=3.0)
+    axis = axes[0, 0]
+    reach = 2.3 * float(environment.half_length)
+    low, high = states[:, 0, 0].min() - reach, states[:, 0, 0].max() + reach
+    poles = axis.add_collection(_poles(environment, states[0]))
+    axis.set(xlim=(low, high), ylim=(-reach, reach), aspect="equal", xlabel="x / m")
+
+    def draw(step: int) -> tuple:
+        poles.set_segments(_poles(environment, states[step]).get_segments())
+        force = float(actions[min(step, len(actions) - 1), 0])
+        axis.set_title(f"t = {step * float(environment.dt):.2f} s, force {force:+.1f} N")
+        return (poles,)
+
+    return fig, draw
+
+
+# --- guidance ---------------------------------------------------------------------------------------------------------
+
+
+def _guidance_picture(environment: Guidance, trajectory: Trajectory) -> Figure:
+    states = trajectory.states[:SHOWN]
+    columns = min(3, len(states))
+    fig, axes = style.figure(-(-len(states) // columns), columns, width=3.4, height=3.4)
+    for axis, path in zip(axes.flat, states, strict=False):
+        for agent in range(path.shape[1]):
+            colour = style.BASELINE if agent < environment.drivers else style.LEARNED
+            label = {0: "drivers", environment.drivers: "evaders"}.get(agent)
+            axis.plot(*path[:, agent, 0].T, color=colour, linewidth=1, label=label)
+            axis.plot(*path[-1, agent, 0], "o", color=colour, markersize=4)
+        axis.set(aspect="equal", xlabel="x / m", ylabel="y / m")
+    for axis in list(axes.flat)[len(states) :]:
+        axis.set_visible(False)
+    axes[0, 0].set_title("paths; dots: where they end")
+    style.legend(axes[0, 0])
+    return fig
+
+
+def _guidance_stage(environment: Guidance, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
+    fig, axes = style.figure(width=4.2, height=4.2)
+    axis: Axes = axes[0, 0]
+    places = states[:, :, 0]
+    room = 0.5
+    axis.set(
+        xlim=(places[..., 0].min() - room, places[..., 0].max() + room),
+        ylim=(places[..., 1].min() - room, places[..., 1].max() + room),
+        aspect="equal",
+    )
+    n = environment.drivers
+    (drivers,) = axis.plot(*places[0, :n].T, "o", color=style.BASELINE, label="drivers")
+    (evaders,) = axis.plot(*places[0, n:].T, "o", color=style.LEARNED, label="evaders")
+    style.legend(axis, loc="upper right")
+
+    def draw(step: int) -> tuple:
+        drivers.set_data(*places[step, :n].T)
+        evaders.set_data(*places[step, n:].T)
+        axis.set_title(f"t = {step * float(environment.dt):.2f} s")
+        return (drivers, evaders)
+
+    return fig, draw
+
+
+# --- quantum ----------------------------------------------------------------------------------------------------------
+
+
+def _density(states: np.ndarray) -> np.ndarray:
+    return np.sum(states**2, axis=-1)
+
+
+def _quantum_picture(environment: QuantumBox, trajectory: Trajectory) -> Figure:
+    states, slopes = trajectory.states[: SHOWN // 2], trajectory.actions[: SHOWN // 2, :, 0]
+    dt, length = float(environment.dt), float(environment.length)
+    fig, axes = style.figure(2, len(states), width=3.4, height=2.6)
+    for column, (wave, slope) in enumerate(zip(states, slopes, strict=True)):
+        end = dt * (len(wave) - 1)
+        axes[0, column].imshow(
+            _density(wave).T, origin="lower", aspect="auto", extent=(0, end, 0, length), cmap="magma"
+        )
+        axes[0, column].grid(False)
+        axes[0, column].set(title="density over time" if column == 0 else "", ylabel="x")
+        axes[1, column].plot(dt * np.arange(len(slope)), slope, color=style.LEARNED, linewidth=1.1)
+        axes[1, column].set(title="slope of the potential" if column == 0 else "", xlabel="t")
+    return fig
+
+
+def _quantum_stage(environment: QuantumBox, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
+    fig, axes = style.figure(width=5.0, height=3.2)
+    axis = axes[0, 0]
+    density = _density(states)
+    x = float(environment.length) * np.arange(1, density.shape[1] + 1) / (density.shape[1] + 1)
+    (line,) = axis.plot(x, density[0], color=style.LEARNED)
+    axis.set(xlabel="x", ylabel="density", ylim=(0, 1.1 * density.max()))
+
+    def draw(step: int) -> tuple:
+        line.set_ydata(density[step])
+        slope = float(actions[min(step, len(actions) - 1), 0])
+        axis.set_title(f"t = {step * float(environment.dt):.2f}, slope {slope:+.1f}")
+        return (line,)
+
+    return fig, draw
+
+
+_PICTURES: dict[
+    type, tuple[Callable[[Any, Trajectory], Figure], Callable[[Any, Any, Any], tuple[Figure, Callable]]]
+] = {
+    CartPole: (_cartpole_picture, _cartpole_stage),
+    Guidance: (_guidance_picture, _guidance_stage),
+    QuantumBox: (_quantum_picture, _quantum_stage),
+}
