@@ -171,6 +171,7 @@ def build_control(config: ControlConfig) -> Experiment:
         noisy=False,
         make_pool=make_pool,
         make_measure=lambda: make_control_measure(config, system, task),
+        make_sets=lambda: dict(zip(("train", "test"), control_sets(config, system), strict=True)),
         check=lambda: _check_states(control_sets(config, system)),
         judge=judge,
     )

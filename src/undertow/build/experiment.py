@@ -35,6 +35,7 @@ class Experiment:
     - `config`; `task`; `policy`: as the training starts, in the training's precision.
     - `make_pool`: the training's problems, in the training's precision; may take a while.
     - `make_measure`: the function that maps a policy (default precision) to the metrics recorded while training.
+    - `make_sets`: problems to measure on, by name, in default precision.
     - `check`: looks at what can only be known from the data (Courant number, non-finite values) before the long work.
     - `judge`: what the trained policy is measured by.
     - `noisy`: whether the policy explores with noise in training.
@@ -46,6 +47,7 @@ class Experiment:
     noisy: bool
     make_pool: Callable[[], Problem]
     make_measure: Callable[[], Measure]
+    make_sets: Callable[[], dict[str, Problem]]
     check: Callable[[], None]
     judge: AbstractJudge
 

@@ -255,6 +255,7 @@ def build_scheme(config: SchemeConfig) -> Experiment:
         noisy=config.policy.noise > 0,
         make_pool=make_training_pool,
         make_measure=lambda: _make_measure(config, task, every),
+        make_sets=lambda: {"test": make_problems(config, discretised, watched_data(config))},
         check=check,
         judge=SchemeJudge(config, make_law(config)),
     )

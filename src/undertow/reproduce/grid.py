@@ -1,0 +1,129 @@
+"""The grids of arXiv 2405.02041: which trainings its comparisons consist of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from undertow._checks import lookup, require
+from undertow.config import Config, ControlConfig
+from undertow.presets import preset
+
+FLOWS = {
+    "regular": "full",
+    "modified": "physics",
+    "combined": "sign-agreement",
+    "one-step": "stop",
+    "policy-only": "policy",
+}
+"""The paper's names of the updates, and ours. The last one is in the released programs but was never run."""
+
+CLIPS = ("norm", "none", "value")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of a grid, trained with several seeds.
+
+    `panel`: where it is drawn; `line`: which curve it is there; `clip`: gradient clipping; `config`: all of it; `epoch`:
+    updates in one pass over the data.
+    """
+
+    panel: str
+    line: str
+    clip: str
+    config: Config
+    epoch: int
+
+    @property
+    def name(self) -> str:
+        """A plain word for files."""
+        return "_".join(part.replace(" ", "-") for part in (self.panel, self.line, self.clip))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A task's panels, the published number of epochs, and that of a quick look."""
+
+    panels: dict[str, ControlConfig]
+    epochs: int
+    quick_epochs: int
+
+
+def _cartpole() -> Grid:
+    base: Any = preset("cartpole").config
+    poles = (1, 2, 3, 4)
+    panels = {
+        f"{n} pole{'s' * (n > 1)}": dataclasses.replace(base, system=dataclasses.replace(base.system, poles=n))
+        for n in poles
+    }
+    return Grid(panels, 1000, 25)
+
+
+def _guidance() -> Grid:
+    base: Any = preset("guidance").config
+    panels = {
+        f"action cost {cost:g}": dataclasses.replace(
+            base, objective=dataclasses.replace(base.objective, action_cost=cost)
+        )
+        for cost in (1.0, 0.1, 0.01, 0.001)
+    }
+    # The released script says 10 epochs, but the paper's curves are smoothed over 30.
+    return Grid(panels, 200, 25)
+
+
+def _quantum() -> Grid:
+    base: Any = preset("quantum").config
+    panels = {
+        f"level {level}": dataclasses.replace(base, system=dataclasses.replace(base.system, level=level))
+        for level in (3, 4, 5)
+    }
+    return Grid(panels, 1000, 10)
+
+
+TASKS: dict[str, Callable[[], Grid]] = {"cartpole": _cartpole, "guidance": _guidance, "quantum": _quantum}
+"""The grid of every task."""
+
+
+def grid(
+    task: str,
+    *,
+    flows: Sequence[str] = ("regular", "modified", "combined", "one-step"),
+    clips: Sequence[str] = CLIPS,
+    panels: Sequence[str] = (),
+    epochs: int | None = None,
+    quick: bool = False,
+) -> list[Cell]:
+    """The cells of a task's published grid, panel by panel.
+
+    **Arguments:** `task` out of `TASKS`; `flows` out of `FLOWS`; `clips` out of `CLIPS`; `panels`: some of them (default:
+    all); `epochs`: instead of the published number; `quick`: the first and the last panel, clipping by norm, few epochs.
+
+    **Raises:** `UndertowError` for a name that is not there, or fewer than 1 epoch.
+    """
+    made = lookup("task", task, TASKS)()
+    for panel in panels:
+        lookup("panel", panel, made.panels)
+    chosen = tuple(panels) or tuple(made.panels)
+    if quick:
+        chosen = tuple(panels) or (chosen[0], chosen[-1])
+        clips = tuple(clip for clip in clips if clip == "norm") or clips
+    epochs = (made.quick_epochs if quick else made.epochs) if epochs is None else epochs
+    require(epochs >= 1, f"epochs must be at least 1, got {epochs}")
+    cells = []
+    for panel in chosen:
+        for clip in clips:
+            lookup("clipping", clip, dict.fromkeys(CLIPS))
+            for flow in flows:
+                base = made.panels[panel]
+                epoch = -(-base.data.train // base.training.batch)
+                config = dataclasses.replace(
+                    base,
+                    gradient=lookup("flow", flow, FLOWS),
+                    optimizer=dataclasses.replace(base.optimizer, clip=clip),
+                    training=dataclasses.replace(base.training, updates=epochs * epoch, dispatch=epoch),
+                )
+                cells.append(Cell(panel, flow, clip, config, epoch))
+    return cells
