@@ -116,7 +116,7 @@ def test_values_are_the_same_under_every_estimator():
     task = Task(FinalCost(final_square), 2)
     envs = [environment(kind, ForwardEuler()) for kind in ("periodic", "outflow")]
     batch = stack_problems([Problem(env, env.initial(U0)) for env in envs])
-    estimate = eqx.filter_jit(lambda g, policy: g(lambda p, flow: task.loss(p, flow, batch), policy))
+    estimate = eqx.filter_jit(lambda g, p: g(lambda q, flow: task.loss(q, flow, batch), p, key=jax.random.key(0)))
     value = estimate(Backprop(FULL), trained())[0]
     for name, estimator in GRADIENTS.items():
         other, gradient, metrics = estimate(estimator, trained())

@@ -2,7 +2,8 @@ r"""How the gradient travels back: the only place that stops or damps it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import lookup, require
 from undertow._types import Key
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.policy import AbstractPolicy
@@ -25,11 +26,19 @@ class GradientFlow(eqx.Module):
 
     **Arguments:**
 
-    - `physics`: the factor on $\partial x'/\partial x$ with the action held (through $a$). 1 lets it through, 0 stops it, in
-        between damps it. Default 1.
-    - `policy`: the factor on $\partial c/\partial x$ through the network's input (through $b$). Default 1.
+    - `physics` $p$: the factor on $\partial x'/\partial x$ with the action held (through $a$). 1 lets it through, 0 stops
+        it, in between damps it. Default 1.
+    - `policy` $q$: the factor on $\partial c/\partial x$ through the network's input (through $b$). Default 1.
+    - `credit` $w$: the factor on what reaches the parameters $\theta$ from a step. Default None, which is 1.
+    - `balance` $\beta$ in [0, 1]: with $g_t$ what the loss sends to the parameters through the actions of step $t$, and
+        $\|\cdot\|$ the norm over all parameters, they get
 
-    Numbers for every step alike, or arrays with one entry per step (truncation windows, discounts, mixed flows).
+      $$\sum_t w_t\, g_t\, \|g_t\|^{-\beta},$$
+
+        so that 1 brings all steps to the same size. Default None, which is 0. Reverse mode only. See
+        [`NormBalanced`][undertow.core.gradient.NormBalanced], which keeps the overall scale.
+
+    Numbers for every step alike, or arrays with one entry per step; see `window`, `discount` and `mixed`.
 
     **Reference:** Schnell and Thuerey (2024), arXiv 2405.02041, section 3: `FULL` is their R (regular), `PHYSICS` their M
     (modified), `STOP` their S (one-step).
@@ -37,32 +46,42 @@ class GradientFlow(eqx.Module):
 
     physics: Gate = 1.0
     policy: Gate = 1.0
+    # None and not a number: a flow that does not use them has two leaves, and is batched by batching those.
+    credit: Gate | None = None
+    balance: Gate | None = None
 
     def per_step(self, length: int) -> GradientFlow:
-        """The same flow with both gates as arrays of shape `(length,)`.
+        """The same flow with gates as arrays of shape `(length,)`, but for those that are None.
 
         **Raises:** `UndertowError` if a gate is an array of another length.
         """
-        for name, gate in (("physics", self.physics), ("policy", self.policy)):
+
+        def spread(name: str) -> Any:
+            gate = getattr(self, name)
+            if gate is None:
+                return None
             shape = jnp.shape(gate)
             require(
                 shape in ((), (length,)),
                 f"the {name} gate has shape {shape}; give a number or one per step ({length},)",
             )
-        return GradientFlow(
-            jnp.broadcast_to(jnp.asarray(self.physics, float), (length,)),
-            jnp.broadcast_to(jnp.asarray(self.policy, float), (length,)),
-        )
+            return jnp.broadcast_to(jnp.asarray(gate, float), (length,))
+
+        return GradientFlow(*(spread(name) for name in ("physics", "policy", "credit", "balance")))
 
     @property
     def is_static(self) -> bool:
-        """Whether both gates are plain numbers, known while tracing."""
-        return isinstance(self.physics, (int, float)) and isinstance(self.policy, (int, float))
+        """Whether all gates are plain numbers, known while tracing."""
+        return all(isinstance(gate, (int, float)) for gate in self._given)
 
     @property
     def varies_in_time(self) -> bool:
         """Whether a gate is an array over time."""
-        return jnp.ndim(self.physics) > 0 or jnp.ndim(self.policy) > 0
+        return any(jnp.ndim(gate) > 0 for gate in self._given)
+
+    @property
+    def _given(self) -> list[Gate]:
+        return [gate for gate in (self.physics, self.policy, self.credit, self.balance) if gate is not None]
 
 
 FULL = GradientFlow(1.0, 1.0)
@@ -72,6 +91,58 @@ STOP = GradientFlow(0.0, 0.0)
 
 FLOWS = {"full": FULL, "physics": PHYSICS, "policy": POLICY, "stop": STOP}
 """The four named flows."""
+
+
+def window(length: int, every: int, flow: GradientFlow = FULL) -> GradientFlow:
+    r"""Truncated backpropagation: nothing travels back across the states $x_k, x_{2k}, \dots$ with $k$ = `every`.
+
+    The unroll falls into windows of `every` steps, counted from the start (the last one may be shorter). A cost of the
+    states in a window is felt by the actions of that window only; a cost of the final state by the last window only.
+
+    **Arguments:** `length` of the unroll in steps; `every`, steps per window, at least 1; `flow` inside the windows (default
+    `FULL`). **Raises:** `UndertowError` for a length or window below 1.
+
+    **Reference:** Williams and Peng (1990), Neural Computation 2, 490, for h' = h.
+    """
+    require(length >= 1 and every >= 1, f"length and every must be at least 1 step, got {length} and {every}")
+    step = jnp.arange(length)
+    # At step 0 there is nothing to truncate: the initial state keeps its gradient.
+    inside = jnp.where((step % every == 0) & (step > 0), 0.0, 1.0)
+    return _scaled(flow, inside)
+
+
+def discount(gamma: float, flow: GradientFlow = FULL) -> GradientFlow:
+    r"""What travels back is multiplied by $\gamma$ in every step: an action $n$ steps before a cost feels
+    $\gamma^{n-1}$ of it.
+
+    **Arguments:** `gamma`, 1 changes nothing and 0 gives `STOP`; `flow` that is discounted (default `FULL`).
+    """
+    return _scaled(flow, gamma)
+
+
+def mixed(flows: Sequence[GradientFlow | str]) -> GradientFlow:
+    """Another flow in every step: entry $n$ is how the gradient travels through step $n$.
+
+    **Arguments:** `flows`: one per step of the unroll, as flows or by name (`FLOWS`), e.g.
+    `mixed(["physics"] * 10 + ["full"] * 20)`. **Raises:** `UndertowError` for an empty list, an unknown name, or a flow that
+    varies in time itself.
+    """
+    require(len(flows) > 0, "a mixed flow needs one flow per step, got none")
+    named = [lookup("gradient flow", flow, FLOWS) if isinstance(flow, str) else flow for flow in flows]
+    require(not any(flow.varies_in_time for flow in named), "the parts of a mixed flow have one number per gate each")
+
+    def column(name: str, neutral: float) -> Any:
+        gates = [getattr(flow, name) for flow in named]
+        if all(gate is None for gate in gates):
+            return None
+        return jnp.stack([jnp.asarray(neutral if gate is None else gate, float) for gate in gates])
+
+    neutral = {"physics": 1.0, "policy": 1.0, "credit": 1.0, "balance": 0.0}
+    return GradientFlow(*(column(name, value) for name, value in neutral.items()))
+
+
+def _scaled(flow: GradientFlow, factor: Gate) -> GradientFlow:
+    return GradientFlow(flow.physics * factor, flow.policy * factor, flow.credit, flow.balance)
 
 
 @jax.custom_jvp
@@ -120,6 +191,50 @@ def reattach(tree: S, origin: S, gate: Gate) -> S:
     return jax.tree.map(lambda x, y: _attach(x, y, gate) if _is_float(x) else x, tree, origin)
 
 
+def magnitude(tree: Any) -> Float[Array, ""]:
+    """The Euclidean norm over all floating-point leaves, by their largest entry, so that no square under- or overflows."""
+    leaves = [jnp.abs(leaf) for leaf in jax.tree.leaves(tree) if _is_float(leaf) and leaf.size]
+    if not leaves:
+        return jnp.zeros(())
+    largest = functools.reduce(jnp.maximum, [jnp.max(leaf).astype(float) for leaf in leaves])
+    unit = jnp.where(largest == 0, 1, largest)
+    return largest * jnp.sqrt(sum(jnp.sum((leaf / unit.astype(leaf.dtype)) ** 2).astype(float) for leaf in leaves))
+
+
+@jax.custom_vjp
+def _balanced(tree: S, credit: Array, balance: Array) -> S:
+    return tree
+
+
+def _balanced_forward(tree, credit, balance):
+    return tree, (credit, balance)
+
+
+def _balanced_backward(gates, arrived):
+    credit, balance = gates
+    size = magnitude(arrived)
+    # The unit vector first: a very small size to a negative power would overflow in single precision.
+    unit = jnp.where(size == 0, 1, size)
+    factor = credit * size ** (1 - balance)
+    tree = jax.tree.map(lambda g: factor.astype(g.dtype) * (g / unit.astype(g.dtype)), arrived)
+    # Values do not depend on the gates. Their cotangents are used as probes: how much arrived, and whether anything did.
+    return tree, size.astype(credit.dtype), jnp.where(size == 0, 0, 1).astype(balance.dtype)
+
+
+_balanced.defvjp(_balanced_forward, _balanced_backward)
+
+
+def credited(policy: AbstractPolicy, flow: GradientFlow) -> AbstractPolicy:
+    """The same policy; what travels back to its parameters passes `flow`'s credit and balance."""
+    if flow.credit is None and flow.balance is None:
+        return policy
+    credit = 1.0 if flow.credit is None else flow.credit
+    params, rest = eqx.partition(policy, _is_float)
+    if flow.balance is None:
+        return eqx.combine(damp(params, credit), rest)
+    return eqx.combine(_balanced(params, jnp.asarray(credit, float), jnp.asarray(flow.balance, float)), rest)
+
+
 def closed_loop(
     env: AbstractEnvironment,
     policy: AbstractPolicy,
@@ -147,6 +262,8 @@ def closed_loop(
 
     def step(state):
         anchor = damp(state, flow.physics)
+        # Here and not around the loop: what all stages of one step send to the parameters is one contribution.
+        actor = credited(policy, flow)
         stage = 0
 
         def feedback(s):
@@ -154,7 +271,7 @@ def closed_loop(
             stage_key = None if key is None else jax.random.fold_in(key, stage)
             stage += 1
             s = reattach(s, state, 1 - flow.physics)
-            action = policy(env.observe(damp(s, flow.policy)), key=stage_key)
+            action = actor(env.observe(damp(s, flow.policy)), key=stage_key)
             return action if nudge is None else jax.tree.map(jnp.add, action, nudge)
 
         return env.step(anchor, feedback)

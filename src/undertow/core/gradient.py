@@ -1,113 +1,109 @@
-r"""Gradient estimators: what the optimiser is handed."""
+r"""Gradient estimators: what the optimiser is handed. All of them by name, and those of one flow."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from undertow._types import Metrics
-from undertow.core.flow import FULL, PHYSICS, GradientFlow
+from undertow._checks import require
+from undertow._types import Key
+from undertow.core.combine import (
+    AbstractPair,
+    ConflictProjection,
+    SignAgreement,
+    SoftAgreement,
+    TensorAgreement,
+    cosine,
+    two_flows,
+)
+from undertow.core.estimator import AbstractGradient, Backprop, Estimate, Loss
+from undertow.core.flow import FULL, PHYSICS, POLICY, STOP, GradientFlow
 from undertow.core.policy import AbstractPolicy
+from undertow.core.zeroth_order import EvolutionStrategy
 
-Loss = Callable[[AbstractPolicy, GradientFlow], tuple[Float[Array, ""], Metrics]]
-Estimate = tuple[Float[Array, ""], AbstractPolicy, Metrics]
-
-
-class AbstractGradient(eqx.Module):
-    """A strategy for turning a loss into a direction for the optimiser."""
-
-    def __call__(self, loss: Loss, policy: AbstractPolicy) -> Estimate:
-        """`(value, gradient with the policy's structure, metrics)`; the value never depends on the strategy."""
-        raise NotImplementedError
-
-
-class Backprop(AbstractGradient):
-    """Backpropagation through time with one gradient flow."""
-
-    flow: GradientFlow = FULL
-
-    def __call__(self, loss: Loss, policy: AbstractPolicy) -> Estimate:
-        """Value, gradient under `flow`, metrics."""
-        (value, metrics), gradient = eqx.filter_value_and_grad(lambda p: loss(p, self.flow), has_aux=True)(policy)
-        return value, gradient, metrics
+__all__ = [
+    "GRADIENTS",
+    "AbstractGradient",
+    "AbstractPair",
+    "Backprop",
+    "ConflictProjection",
+    "Estimate",
+    "EvolutionStrategy",
+    "Loss",
+    "NormBalanced",
+    "SignAgreement",
+    "SoftAgreement",
+    "TensorAgreement",
+    "cosine",
+    "two_flows",
+]
 
 
-class SignAgreement(AbstractGradient):
-    r"""The gradient under `base` where its sign agrees with the one under `reference`, else zero,
+class NormBalanced(AbstractGradient):
+    r"""Backpropagation in which the actions of every step have the same say, however the gradient grew or faded on its way.
 
-    $$g_i = \begin{cases} g^\text{base}_i & \operatorname{sign} g^\text{base}_i = \operatorname{sign} g^\text{ref}_i \\
-      0 & \text{otherwise,} \end{cases}$$
+    The gradient under `flow` is a sum over the steps of the unroll. With $\lambda_t$ what arrives at the actions $c_t$ of
+    step $t$ (through the physics and the policy as the flow's gates let it), and $\theta_t$ the parameters as used in step
+    $t$,
 
-    per scalar parameter, on the batch mean, before any clipping. Not the gradient of any function: do not use it with a line
-    search. A NaN in either field makes the result NaN there (sign comparison alone would hide it).
+    $$\nabla_\theta L = \sum_t g_t, \qquad
+      g_t = \left\langle \frac{\partial c_t}{\partial\theta_t}^{\!\top} \lambda_t \right\rangle_\text{batch} .$$
 
-    Both fields share one forward pass: the two flows are a `vmap` over the gates, on which values do not depend.
+    Every contribution is brought to the mean of their norms before they are added,
 
-    **Arguments:** `base` (default `PHYSICS`), `reference` (default `FULL`).
+    $$g = \sum_t \left(\frac{\bar g}{\|g_t\|}\right)^{\beta} g_t, \qquad
+      \bar g = \operatorname{mean}_{t:\,g_t \ne 0} \|g_t\| ,$$
 
-    **Returns** metrics `cosine` (between the two gradients) and `zeroed` (fraction of parameters zeroed).
+    with the norm over all parameters. Contributions of zero stay zero. A flow in which one step alone contributes (`STOP`
+    with a final cost) is left as it is. The result is not the gradient of a function.
 
-    **Reference:** Schnell and Thuerey (2024), arXiv 2405.02041, section 3 (combined updates).
+    The norms are taken on the way back, in the same sweep: the price is that of one
+    [`Backprop`][undertow.core.estimator.Backprop], one norm per step, and no copy of the parameters per step. Reverse mode
+    only.
+
+    **Arguments:** `flow` (default `FULL`; its own `balance` is not used); `strength` $\beta$, from 0 (plain sum) to 1 (one
+    common norm, default).
+
+    **Returns** the metric `contribution`, $\bar g$.
+
+    **Raises:** `UndertowError` for a strength outside [0, 1].
     """
 
-    base: GradientFlow = PHYSICS
-    reference: GradientFlow = FULL
+    flow: GradientFlow = FULL
+    strength: float = eqx.field(static=True, default=1.0)
 
-    def __call__(self, loss: Loss, policy: AbstractPolicy) -> Estimate:
-        """Value, combined gradient, metrics."""
-        value, first, second, metrics = two_flows(loss, policy, self.base, self.reference)
-        combined = jax.tree.map(_agreeing, first, second)
-        kept = sum(jnp.sum(g != 0) for g in jax.tree.leaves(combined))
-        nonzero = sum(jnp.sum(g != 0) for g in jax.tree.leaves(first))
-        metrics = dict(metrics)
-        metrics["cosine"] = cosine(first, second)
-        metrics["zeroed"] = (nonzero - kept) / sum(g.size for g in jax.tree.leaves(first))
-        return value, combined, metrics
+    def __check_init__(self):
+        require(0 <= self.strength <= 1, f"strength must be between 0 and 1, got {self.strength}")
 
+    def __call__(self, loss: Loss, policy: AbstractPolicy, *, key: Key | None = None) -> Estimate:
+        """Value, balanced gradient, metrics."""
+        credit = 1.0 if self.flow.credit is None else self.flow.credit
+        probes = (jnp.asarray(credit, float), jnp.asarray(self.strength, float))
 
-def _agreeing(base: Array, reference: Array) -> Array:
-    kept = jnp.where(jnp.sign(base) == jnp.sign(reference), base, jnp.zeros_like(base))
-    return jnp.where(jnp.isnan(base) | jnp.isnan(reference), jnp.nan, kept)
+        def probed(variables):
+            actor, (weight, balance) = variables
+            return loss(actor, GradientFlow(self.flow.physics, self.flow.policy, weight, balance))
 
-
-def two_flows(
-    loss: Loss, policy: AbstractPolicy, first: GradientFlow, second: GradientFlow
-) -> tuple[Float[Array, ""], Any, Any, Metrics]:
-    """Value, the gradients under both flows, and metrics, from one forward pass."""
-
-    def pair(a, b):
-        return jnp.stack(jnp.broadcast_arrays(jnp.asarray(a, float), jnp.asarray(b, float)))
-
-    gates = jax.tree.map(pair, first, second)
-
-    def one(flow):
-        (value, metrics), gradient = eqx.filter_value_and_grad(lambda p: loss(p, flow), has_aux=True)(policy)
-        return value, gradient, metrics
-
-    values, gradients, metrics = jax.vmap(one)(gates)
-    half = [jax.tree.map(lambda g, i=i: g[i], gradients) for i in (0, 1)]
-    return values[0], half[0], half[1], jax.tree.map(lambda m: m[0], metrics)
-
-
-def cosine(a: Any, b: Any) -> Float[Array, ""]:
-    """Cosine of the angle between two gradients of the same structure; 0 where one of them is zero."""
-    pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-    dot = sum(jnp.vdot(x, y) for x, y in pairs)
-    # Two roots: the product of the squares underflows in single precision. A NaN is not 0 and stays.
-    sizes = jnp.sqrt(sum(jnp.vdot(x, x) for x, _ in pairs)) * jnp.sqrt(sum(jnp.vdot(y, y) for _, y in pairs))
-    return jnp.where(sizes == 0, 0, dot / jnp.where(sizes == 0, 1, sizes))
+        # What travels back to the two gates: the sizes of the contributions, and how many there are.
+        (value, metrics), (gradient, (sizes, steps)) = eqx.filter_value_and_grad(probed, has_aux=True)((policy, probes))
+        mean = jnp.sum(sizes) / jnp.maximum(jnp.sum(steps), 1)
+        scale = mean**self.strength
+        gradient = jax.tree.map(lambda g: scale.astype(g.dtype) * g, gradient)
+        return value, gradient, {**metrics, "contribution": mean}
 
 
 GRADIENTS: dict[str, AbstractGradient] = {
     "full": Backprop(FULL),
     "physics": Backprop(PHYSICS),
-    "policy": Backprop(GradientFlow(0.0, 1.0)),
-    "stop": Backprop(GradientFlow(0.0, 0.0)),
+    "policy": Backprop(POLICY),
+    "stop": Backprop(STOP),
     "sign-agreement": SignAgreement(),
+    "sign-agreement-swapped": SignAgreement(FULL, PHYSICS),
+    "tensor-agreement": TensorAgreement(),
+    "soft-agreement": SoftAgreement(),
+    "conflict-projection": ConflictProjection(),
+    "norm-balanced": NormBalanced(),
+    "evolution-strategy": EvolutionStrategy(),
 }
 """Gradient estimators by name."""
