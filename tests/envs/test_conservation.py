@@ -112,14 +112,15 @@ def final_square(state):
     return jnp.sum(state.u**2)
 
 
-def test_values_are_the_same_under_every_estimator():
+def test_values_are_the_same_under_every_kind_of_estimator():
     task = Task(FinalCost(final_square), 2)
     envs = [environment(kind, ForwardEuler()) for kind in ("periodic", "outflow")]
     batch = stack_problems([Problem(env, env.initial(U0)) for env in envs])
     estimate = eqx.filter_jit(lambda g, p: g(lambda q, flow: task.loss(q, flow, batch), p, key=jax.random.key(0)))
     value = estimate(Backprop(FULL), trained())[0]
-    for name, estimator in GRADIENTS.items():
-        other, gradient, metrics = estimate(estimator, trained())
+    # One of a kind: the other pairs of flows share its program up to the gradients.
+    for name in ("physics", "sign-agreement", "norm-balanced", "evolution-strategy"):
+        other, gradient, metrics = estimate(GRADIENTS[name], trained())
         assert other == value, name
         assert metrics["losses"].shape == (2,)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)), name

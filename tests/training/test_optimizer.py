@@ -109,6 +109,59 @@ def test_adagrad():
     np.testing.assert_allclose(run(OptimizerConfig(name="adagrad", learning_rate=0.2)), p, rtol=1e-13)
 
 
+@pytest.mark.parametrize("momentum", [0.8, 0.9, 0.95])
+def test_momentum_of_keras_keeps_the_rate_a_step_began_with(momentum):
+    config = OptimizerConfig(
+        name="momentum",
+        momentum=momentum,
+        learning_rate=0.1,
+        schedule="exponential",
+        final_fraction=0.5,
+        convention="keras",
+    )
+    p, v = START.copy(), 0.0
+    for n, g in enumerate(GRADIENTS):
+        v = momentum * v - 0.1 * 0.5 ** (n / 100) * g
+        p = p + v
+    np.testing.assert_allclose(run(config), p, rtol=1e-13)
+    constant = dataclasses.replace(config, schedule="constant")
+    plain = dataclasses.replace(constant, convention="optax")
+    np.testing.assert_allclose(run(constant), run(plain), rtol=1e-13)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+def test_rmsprop_of_keras(momentum):
+    """The average starts at zero; eps is outside of the root, but inside where there is momentum."""
+    config = OptimizerConfig(name="rmsprop", learning_rate=0.1, rmsprop_momentum=momentum, convention="keras")
+    for changed, decay, eps in ((config, 0.9, 1e-7), (dataclasses.replace(config, decay=0.5, eps=1e-3), 0.5, 1e-3)):
+        p, s, v = START.copy(), np.zeros(4), 0.0
+        for g in GRADIENTS:
+            s = decay * s + (1 - decay) * g**2
+            v = momentum * v + 0.1 * g / (np.sqrt(s + eps) if momentum else np.sqrt(s) + eps)
+            p = p - v
+        np.testing.assert_allclose(run(changed), p, rtol=1e-12)
+
+
+def test_adagrad_is_the_same_in_every_convention():
+    results = [run(OptimizerConfig(name="adagrad", convention=c)) for c in ("optax", "tf1", "keras")]
+    np.testing.assert_array_equal(results[1:], results[:1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("convention", "decay", "eps"), [("optax", 0.9, 1e-6), ("tf1", 0.95, 1e-8), ("keras", 0.95, 1e-7)]
+)
+def test_adadelta(convention, decay, eps):
+    config = OptimizerConfig(name="adadelta", learning_rate=0.3, convention=convention)
+    for changed, rho in ((config, decay), (dataclasses.replace(config, decay=0.6), 0.6)):
+        p, s, r = START.copy(), np.zeros(4), np.zeros(4)
+        for g in GRADIENTS:
+            s = rho * s + (1 - rho) * g**2
+            d = g * np.sqrt(r + eps) / np.sqrt(s + eps)
+            r = rho * r + (1 - rho) * d**2
+            p = p - 0.3 * d
+        np.testing.assert_allclose(run(changed), p, rtol=1e-13)
+
+
 def test_clipping_by_value_is_elementwise():
     config = OptimizerConfig(name="sgd", learning_rate=1.0, clip="value", clip_at=0.25)
     expected = START - sum(np.clip(g, -0.25, 0.25) for g in GRADIENTS)
@@ -155,7 +208,9 @@ def test_schedule_of_a_single_update_is_finite(schedule):
     [
         ({"name": "adamm"}, "did you mean 'adam'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"convention": "tf2"}, "adam convention 'tf2'"),
+        ({"convention": "tf2"}, "optimizer convention 'tf2'"),
+        ({"convention": "keros", "name": "sgd"}, "did you mean 'keras'"),
+        ({"decay": 1.0, "name": "adadelta"}, "decay must be"),
         ({"clip": "nrom"}, "did you mean 'norm'"),
         ({"learning_rate": -1.0}, "learning_rate must be"),
         ({"learning_rate": float("nan")}, "learning_rate must be"),

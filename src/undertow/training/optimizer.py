@@ -18,15 +18,20 @@ from undertow._checks import lookup, require, require_positive
 
 __all__ = ["OptimizerConfig", "build_optimizer", "build_schedule", "scale_by_adam_hat"]
 
-Name = Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "adagrad"]
+Name = Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "adagrad", "adadelta"]
 Schedule = Literal["constant", "cosine", "exponential", "warmup_cosine", "piecewise"]
 Convention = Literal["optax", "tf1", "keras"]
 Clip = Literal["none", "value", "norm"]
 
 # What `eps = None` stands for: the value each rule's own authors chose.
 _ADAM_EPS = {"optax": 1e-8, "tf1": 1e-8, "keras": 1e-7}
-_RMSPROP_EPS = 1e-5
+_RMSPROP_EPS = {"optax": 1e-5, "tf1": 1e-5, "keras": 1e-7}
 _ADAGRAD_EPS = 1e-7
+_ADADELTA_EPS = {"optax": 1e-6, "tf1": 1e-8, "keras": 1e-7}
+
+# What `decay = None` stands for.
+_RMSPROP_DECAY = {"optax": 0.99, "tf1": 0.99, "keras": 0.9}
+_ADADELTA_DECAY = {"optax": 0.9, "tf1": 0.95, "keras": 0.95}
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,25 @@ class OptimizerConfig:
     """Which optimiser, with which numbers. g is the gradient (after clipping), t counts updates from 1, a is the rate.
 
         sgd        p -= a g
-        momentum   v = momentum v + g;                                   p -= a v
-        rmsprop    s = decay s + (1 - decay) g^2, s_0 = 1;  v = rmsprop_momentum v + a g / sqrt(s + eps);  p -= v
+        momentum
+            optax, tf1  v = momentum v + g;                              p -= a v
+            keras       v = momentum v - a g;                            p += v
+        rmsprop    s = decay s + (1 - decay) g^2;                        p -= v
+            optax, tf1  s_0 = 1;  v = rmsprop_momentum v + a g / sqrt(s + eps)
+            keras       s_0 = 0;  v = a g / (sqrt(s) + eps), or with momentum as above
         adagrad    s = s + g^2, s_0 = 0.1;                               p -= a g / sqrt(s + eps)
+        adadelta   s = decay s + (1 - decay) g^2;  d = g sqrt(r + eps) / sqrt(s + eps);  r = decay r + (1 - decay) d^2;
+                   s_0 = r_0 = 0;                                        p -= a d
         adam       m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  c1 = 1 - beta1^t;  c2 = 1 - beta2^t
             optax       p -= a (m / c1) / (sqrt(v / c2) + eps)
             tf1, keras  p -= a (sqrt(c2) / c1) m / (sqrt(v) + eps)
         adamw      the same, and p -= a weight_decay p
 
-    rmsprop is TensorFlow 1's (eps inside the root, the average starts at one), adagrad is Keras's. The second form of
+    The two forms of momentum differ only while the rate changes: in the second one, steps already under way keep the rate
+    they began with. rmsprop is TensorFlow 1's (eps inside the root, the average starts at one) or that of Keras in
+    TensorFlow 2 up to 2.10, where eps stands outside of the root unless there is momentum (later versions: always inside).
+    adagrad is Keras's in all three; adadelta (Zeiler 2012, arXiv 1212.5701) is one formula with three sets of numbers, and
+    the paper's own rate is a = 1, Keras's 1e-3. The second form of
     Adam is the one "just before section 2.1" of Kingma and Ba (2015), with their epsilon-hat: it is optax's with
     eps / sqrt(c2) for eps, 32 times as much at the first update. TensorFlow 1 and Keras use it with their own eps.
     """
@@ -67,14 +82,14 @@ class OptimizerConfig:
     """adam, adamw: decay of the gradient's average"""
     beta2: float = 0.999
     """adam, adamw: decay of the squared gradient's average"""
-    decay: float = 0.99
-    """rmsprop: decay of the squared gradient's average"""
+    decay: float | None = None
+    """rmsprop, adadelta: decay of the squares' averages; None: 0.99 (keras 0.9), adadelta 0.9 (tf1, keras 0.95)"""
     rmsprop_momentum: float = 0.0
     """rmsprop: the share of the last step that is kept"""
     eps: float | None = None
-    """keeps the denominator from zero; None: adam 1e-8 (keras 1e-7), rmsprop 1e-5, adagrad 1e-7"""
+    """keeps the denominator from zero; None: adam 1e-8, rmsprop 1e-5, adadelta 1e-6 (tf1 1e-8), adagrad and keras 1e-7"""
     convention: Convention = "optax"
-    """adam, adamw: whose formula and default eps"""
+    """whose formula and default numbers, where programs differ"""
     weight_decay: float | None = None
     """adamw: share of the weights removed per update and unit of learning rate; None: 1e-4"""
     clip: Clip = "none"
@@ -196,7 +211,8 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
     if config.eps is not None:
         require_positive("eps", config.eps)
     for field in ("momentum", "rmsprop_momentum", "beta1", "beta2", "decay"):
-        _require_share(field, getattr(config, field))
+        share = getattr(config, field)
+        _require_share(field, 0.0 if share is None and field == "decay" else share)
     if config.weight_decay is not None:
         require(
             config.name == "adamw" or config.weight_decay == 0,
@@ -207,9 +223,15 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
             f"weight_decay must be a finite number of 0 or more, got {config.weight_decay!r}",
         )
 
+    adam_eps = lookup("optimizer convention", config.convention, _ADAM_EPS)
+    keras = config.convention == "keras"
+
+    def momentum() -> list[optax.GradientTransformation]:
+        parts = [optax.trace(config.momentum), rate]
+        return parts[::-1] if keras else parts
+
     def adam() -> list[optax.GradientTransformation]:
-        default = lookup("adam convention", config.convention, _ADAM_EPS)
-        eps = default if config.eps is None else config.eps
+        eps = adam_eps if config.eps is None else config.eps
         by_adam = optax.scale_by_adam if config.convention == "optax" else scale_by_adam_hat
         return [by_adam(config.beta1, config.beta2, eps), rate]
 
@@ -218,8 +240,10 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
         return [adam()[0], optax.add_decayed_weights(weight_decay), rate]
 
     def rmsprop() -> list[optax.GradientTransformation]:
-        eps = _RMSPROP_EPS if config.eps is None else config.eps
-        parts = [optax.scale_by_rms(config.decay, eps, initial_scale=1.0, eps_in_sqrt=True), rate]
+        eps = _RMSPROP_EPS[config.convention] if config.eps is None else config.eps
+        decay = _RMSPROP_DECAY[config.convention] if config.decay is None else config.decay
+        inside = not keras or config.rmsprop_momentum > 0
+        parts = [optax.scale_by_rms(decay, eps, initial_scale=0.0 if keras else 1.0, eps_in_sqrt=inside), rate]
         # The learning rate is inside the momentum: steps already under way keep the rate they began with.
         return [*parts, optax.trace(config.rmsprop_momentum)] if config.rmsprop_momentum else parts
 
@@ -227,13 +251,19 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
         eps = _ADAGRAD_EPS if config.eps is None else config.eps
         return [optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps), rate]
 
+    def adadelta() -> list[optax.GradientTransformation]:
+        eps = _ADADELTA_EPS[config.convention] if config.eps is None else config.eps
+        decay = _ADADELTA_DECAY[config.convention] if config.decay is None else config.decay
+        return [optax.scale_by_adadelta(decay, eps), rate]
+
     rules = {
         "sgd": lambda: [rate],
-        "momentum": lambda: [optax.trace(config.momentum), rate],
+        "momentum": momentum,
         "rmsprop": rmsprop,
         "adam": adam,
         "adamw": adamw,
         "adagrad": adagrad,
+        "adadelta": adadelta,
     }
     clips = {
         "none": lambda at: [],
