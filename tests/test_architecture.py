@@ -46,7 +46,8 @@ SEES: dict[str, set[str]] = {
     "simulate": USES,
     "catalogue": USES | {"config", "presets"},
     "experiment": USES | {"config", "build", "progress"},
-    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment"},
+    "reproduce": USES | {"config", "presets", "build", "progress"},
+    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "reproduce"},
     "__main__": {"cli"},
 }
 FRONT_DOOR = ""  # undertow/__init__.py: for users; it may see all but the command line, and no room imports from it

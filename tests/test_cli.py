@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import FLAGS, tiny
-from undertow import cli
+from undertow import cli, experiment
 from undertow._checks import NonFiniteError
+from undertow.cli.parse import one_line
 from undertow.config import FAMILIES
 from undertow.experiment import Run
 from undertow.presets import PRESETS
@@ -122,8 +123,8 @@ def test_boxes_become_lines():
     drawn = "\n".join(["╭─ Title ─╮", *(f"│ {line} │" for line in inside), "╰──╯"])
     dashes = "\n".join(["Title", "-----", *(line.replace("─", "-") for line in inside)])
     for box in (drawn, dashes):
-        assert cli._one_line(box) == "Said here, and there; did you mean --flag?"
-    assert cli._one_line("") == "the arguments could not be read"
+        assert one_line(box) == "Said here, and there; did you mean --flag?"
+    assert one_line("") == "the arguments could not be read"
 
 
 def test_other_errors(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
@@ -212,7 +213,7 @@ def test_evaluate_prints_and_writes(run: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_run_that_did_not_finish_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     stopped = Run(Path("runs/x"), "interrupted", None, {"updates": 7}, {}, signal=15)  # type: ignore[arg-type]
-    monkeypatch.setattr(cli.experiment, "train", lambda *_, **__: stopped)
+    monkeypatch.setattr(experiment, "train", lambda *_, **__: stopped)
     assert cli.main(["train", "burgers"]) == 143
     shown, said = capsys.readouterr()
     assert "run directory: runs/x" in shown

@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from undertow import cli, experiment
+from undertow.cli import solver
 from undertow.config import ObjectiveConfig, _hints
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
@@ -58,7 +59,7 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
-    monkeypatch.setattr(cli, "simulate", lambda condition, policy, **options: result)
+    monkeypatch.setattr(solver, "simulate", lambda condition, policy, **options: result)
     monkeypatch.setattr(simulation, "draw_simulation", lambda *arguments, **options: None)
     assert cli.main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
 

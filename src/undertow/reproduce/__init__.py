@@ -1,1 +1,9 @@
 """Published comparisons, run again: grids of trainings with many seeds, resumable, with results as one JSON and figures."""
+
+from __future__ import annotations
+
+from undertow.reproduce.command import Outcome, reproduce
+from undertow.reproduce.grid import Cell, grid
+from undertow.reproduce.runner import Study
+
+__all__ = ["Cell", "Outcome", "Study", "grid", "reproduce"]

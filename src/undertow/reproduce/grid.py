@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from undertow._checks import lookup, require
-from undertow.config import Config, ControlConfig
+from undertow.config import Config, ControlConfig, GradientName
 from undertow.presets import preset
 
-FLOWS = {
+FLOWS: dict[str, GradientName] = {
     "regular": "full",
     "modified": "physics",
     "combined": "sign-agreement",
@@ -20,7 +20,8 @@ FLOWS = {
 }
 """The paper's names of the updates, and ours. The last one is in the released programs but was never run."""
 
-CLIPS = ("norm", "none", "value")
+Clip = Literal["norm", "none", "value"]
+CLIPS: tuple[Clip, ...] = ("norm", "none", "value")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def grid(
     task: str,
     *,
     flows: Sequence[str] = ("regular", "modified", "combined", "one-step"),
-    clips: Sequence[str] = CLIPS,
+    clips: Sequence[Clip] = CLIPS,
     panels: Sequence[str] = (),
     epochs: int | None = None,
     quick: bool = False,

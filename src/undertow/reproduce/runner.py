@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import require, require_positive
 from undertow.build import Experiment, build, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
@@ -93,6 +93,8 @@ class Study:
         **Raises:** `UndertowError` for a folder that holds something else or cannot be written.
         """
         require_positive("seeds", self.seeds)
+        names = [cell.name for cell in self.cells]
+        require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
         self.open()
         with StopRequest() as stop, Display(quiet=quiet) as display:
             for index, cell in enumerate(self.cells):
@@ -203,10 +205,3 @@ def _losses(task: Task, policies: AbstractPolicy, problems: Problem) -> Any:
 def _rounded(values: Any) -> list[float]:
     """Five digits are enough for a figure, and keep the committed results small."""
     return [float(f"{value:.5g}") for value in np.asarray(values, float)]
-
-
-def check_results(results: Any) -> dict[str, Any]:
-    """Results as read from a file. Raises `UndertowError` if they are none."""
-    if not (isinstance(results, dict) and isinstance(results.get("cells"), dict)):
-        raise UndertowError("these are no results of a study: there is no table of cells")
-    return results

@@ -1,0 +1,96 @@
+"""The command line: a thin layer over `undertow.experiment` and `undertow.simulate`.
+
+Exit codes: 0 all went well; 1 a run or simulation became non-finite; 2 something given was wrong (one line on standard
+error says what), or a file could not be read or written; 130 and 143 stopped by Ctrl-C or SIGTERM.
+
+This is the only module that touches JAX's settings: double precision on, the compilation cache on disk off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+
+from undertow._checks import NonFiniteError, UndertowError, lookup
+from undertow.cli import lists, runs, solver, study
+from undertow.cli.parse import fail
+from undertow.training._machine import describe_machine
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Arguments default to the process's own."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="undertow: %(message)s")
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        return _dispatch(arguments)
+    except NonFiniteError as error:
+        # An initial state that is not finite was given so; what becomes so later did.
+        return fail(error, 1 if error.step else 2)
+    except UndertowError as error:
+        return fail(error, 2)
+    except KeyboardInterrupt:
+        return fail("stopped", 130)
+    except BrokenPipeError:  # the reader of a pipe has gone, as in `undertow list | head -1`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # Python flushes it at exit
+        return 0
+    except OSError as error:
+        if error.filename is None and error.strerror is None:
+            raise
+        return fail(f"{error.filename or 'file'}: {error.strerror}", 2)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return fail("out of memory; take a smaller batch, --training.rematerialise step or fewer cells", 2)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print("undertow", describe_machine()["versions"]["undertow"])
+        return 0
+    command = lookup("command", arguments[0], COMMANDS)
+    try:
+        return command.run(arguments[1:])
+    except SystemExit as stop:  # --help was printed
+        return int(stop.code or 0)
+
+
+def _help() -> str:
+    lines = "\n".join(f"  {command.usage:22}{command.summary}" for command in COMMANDS.values())
+    return (
+        "usage: undertow COMMAND [options]\n\n"
+        "Train numerical schemes and controllers by gradients through the simulator, and use them.\n\n"
+        f"commands:\n{lines}\n\n"
+        "`undertow COMMAND --help` shows the options. To begin: undertow train burgers, or undertow train cartpole"
+    )
+
+
+class Command(NamedTuple):
+    """A command: how to call it, one line about it, and what runs it."""
+
+    usage: str
+    summary: str
+    run: Callable[[list[str]], int]
+
+
+COMMANDS = {
+    "train": Command("train PRESET", "train a policy, evaluate it, keep everything in a run directory", runs.train),
+    "evaluate": Command("evaluate RUN", "compare a run's policy with others on fixed problems", runs.evaluate),
+    "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
+    "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
+    "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
+    "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
+    "info": Command("info", "versions, machine and devices", lists.info),
+}
+"""Every command, by its first word."""

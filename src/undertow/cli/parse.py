@@ -1,0 +1,78 @@
+"""What all commands share: reading arguments, saying things."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+from rich.console import Console
+
+from undertow._checks import UndertowError, require
+
+A = TypeVar("A")
+
+
+def say(message: object) -> None:
+    """One line to standard error."""
+    print("undertow:", " ".join(str(message).split()), file=sys.stderr)
+
+
+def fail(message: object, code: int) -> int:
+    """One line to standard error; returns the exit code."""
+    say(message)
+    return code
+
+
+def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: str, default: A | None = None) -> A:
+    """What tyro makes of the arguments. Its error box becomes one line."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            given = {} if default is None else {"default": default}
+            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UndertowError(f"{one_line(box.getvalue())} (see undertow {prog} --help)") from None
+
+
+def one_line(box: str) -> str:
+    """The first paragraph of one of tyro's boxes, and the first option it suggests.
+
+    A box is a title and sections between rules, drawn with lines, or on a terminal without them with dashes.
+    """
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│ ")
+        if text and not text.strip("─-"):
+            sections.append([])
+        elif not text.startswith(("╭", "╰")):
+            sections[-1].append(text)
+    if "╭" not in box:
+        sections = sections[1:]  # the title stands above the first rule
+    paragraph = "\n".join(sections[0] if sections else []).strip().split("\n\n")[0]
+    said = " ".join(paragraph.split()).rstrip(".")
+    for section in sections[1:]:
+        options = [word for line in section for word in line.split() if word.startswith("--")]
+        if section and section[0].startswith("Perhaps you meant") and options:
+            return f"{said}; did you mean {options[0].rstrip(',')}?"
+    return said or "the arguments could not be read"
+
+
+def show(*things: Any) -> None:
+    """To standard output; wide enough for a table where it is not a terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    console.print(*things, highlight=False, soft_wrap=all(isinstance(thing, str) for thing in things), markup=False)
+
+
+def new_directory(path: Path) -> None:
+    """Make a directory that must not exist yet."""
+    require(not path.exists(), f"{path} exists already and is left as it is; choose another --out")
+    path.mkdir(parents=True)

@@ -1,0 +1,116 @@
+"""The commands `train`, `evaluate` and `plot`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from undertow import experiment
+from undertow._checks import require
+from undertow.cli.parse import new_directory, parse, say, show
+from undertow.config import Config
+from undertow.presets import PRESETS, preset
+
+C = TypeVar("C", bound=Config)
+Integrator = Literal["euler", "ssp_rk3", "rk4"]
+
+
+@dataclass(frozen=True)
+class TrainArguments(Generic[C]):
+    """Options of `train`."""
+
+    config: Annotated[C, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """the run directory, which must not exist yet; None: runs/PRESET/TIME"""
+    quiet: bool = False
+    """show no progress bar"""
+
+
+def train(arguments: list[str]) -> int:
+    """Train a preset; print how it compares and where its run directory is."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        presets = "\n".join(f"  {name:16}{each.description}" for name, each in PRESETS.items())
+        print(
+            "usage: undertow train PRESET [options]\n\nTrain a preset, changed by options; print how it compares and "
+            f"where its run directory is.\n\npresets:\n{presets}\n\n"
+            "`undertow train PRESET --help` shows every option with its default."
+        )
+        return 0
+    name, *rest = arguments
+    require(not name.startswith("-"), f"the preset comes first: undertow train PRESET {name} ...")
+    chosen = preset(name)
+    kind: Any = TrainArguments
+    parsed = parse(
+        kind[type(chosen.config)], rest, f"train {name}", f"Train {chosen.description}.", kind(chosen.config)
+    )
+    run = experiment.train(
+        parsed.config, preset=name, out=parsed.out, quiet=parsed.quiet, command=["undertow", "train", *arguments]
+    )
+    if run.table is not None:
+        show(run.table)
+    show(f"run directory: {run.path}")
+    if run.status != "finished":
+        reason = run.error or f"after {run.summary['updates']} updates"
+        say(f"{run.status}: {reason}; its checkpoints are kept: undertow evaluate {run.path}")
+    return run.exit_code
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Options of `evaluate`. What is None is as the suite has it."""
+
+    run: tyro.conf.Positional[Path]
+    """a run directory, or one of its checkpoints"""
+    suite: tuple[str, ...] = ()
+    """suites to evaluate on (`undertow list suites`); none: held-out for a scheme, test for a controller"""
+    checkpoint: str = "best"
+    """best, last, or a file in checkpoints/"""
+    cells: int | None = None
+    """number of cells"""
+    steps: int | None = None
+    """number of time steps"""
+    end_time: float | None = None
+    """time simulated"""
+    integrator: Integrator | None = None
+    """in time"""
+    cases: int | None = None
+    """conditions of a random suite, or initial states"""
+    out: Path | None = None
+    """a new directory for one CSV and one JSON file per suite"""
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Evaluate a run; print tables, write files if asked to."""
+    parsed = parse(EvaluateArguments, arguments, "evaluate", "Compare a run's policy with others on fixed problems.")
+    if parsed.out is not None:
+        new_directory(parsed.out)
+    fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
+    overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
+    evaluations = experiment.evaluate_run(parsed.run, parsed.suite, which=parsed.checkpoint, **overrides)
+    for name, evaluation in evaluations.items():
+        show(evaluation.table())
+        if parsed.out is not None:
+            evaluation.to_csv(parsed.out / f"{name}.csv")
+            evaluation.to_json(parsed.out / f"{name}.json")
+    return 0
+
+
+@dataclass(frozen=True)
+class PlotArguments:
+    """Options of `plot`."""
+
+    run: tyro.conf.Positional[Path]
+    """a run directory"""
+    checkpoint: str = "best"
+    """best, last, or a file in checkpoints/"""
+
+
+def plot(arguments: list[str]) -> int:
+    """Draw a run's figures again; print their files."""
+    parsed = parse(PlotArguments, arguments, "plot", "Draw a run's figures again, into its directory.")
+    for path in experiment.plot_run(parsed.run, which=parsed.checkpoint):
+        show(str(path))
+    return 0
