@@ -37,9 +37,9 @@ def test_own_law():
     assert np.isfinite(found["after"])
 
 
-def test_own_environment():
+def test_own_simulator():
     """The first loss does not depend on how the gradient travels; after some updates it is lower."""
-    losses = load("own_environment").main(updates=30, batch=4, gradients=("full", "sign-agreement"))
+    losses = load("own_simulator").main(updates=30, batch=4, names=("sign-agreement",))
     first = {before for before, _ in losses.values()}
     assert len(first) == 1
     assert all(after < 0.9 * before for before, after in losses.values())
