@@ -104,7 +104,7 @@ class SoftAgreement(AbstractPair):
     r"""The gradient under `base`, every element weighted by how well the one under `reference` agrees with it,
 
     $$g_i = w_i\,g^\text{base}_i, \qquad
-      w_i = \max\!\left(0, \frac{2\,g^\text{base}_i\,g^\text{ref}_i}{(g^\text{base}_i)^2 + (g^\text{ref}_i)^2}\right)
+      w_i = \max\left(0, \frac{2\,g^\text{base}_i\,g^\text{ref}_i}{(g^\text{base}_i)^2 + (g^\text{ref}_i)^2}\right)
       \in [0, 1].$$
 
     With $\rho = g^\text{ref}_i / g^\text{base}_i$ the weight is $2\rho/(1+\rho^2)$, the sine of twice the angle of the point
@@ -136,7 +136,7 @@ class SoftAgreement(AbstractPair):
 class ConflictProjection(AbstractPair):
     r"""The gradient under `base` without the part of it that points against the one under `reference`,
 
-    $$g = g^\text{base} - \min\!\left(0, \langle g^\text{base}, \hat g^\text{ref}\rangle\right) \hat g^\text{ref},
+    $$g = g^\text{base} - \min\left(0, \langle g^\text{base}, \hat g^\text{ref}\rangle\right) \hat g^\text{ref},
       \qquad \hat g^\text{ref} = g^\text{ref} / \|g^\text{ref}\| ,$$
 
     over all parameters together: where the two conflict, the base is projected onto the plane normal to the reference

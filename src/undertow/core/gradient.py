@@ -48,7 +48,7 @@ class NormBalanced(AbstractGradient):
     $t$,
 
     $$\nabla_\theta L = \sum_t g_t, \qquad
-      g_t = \left\langle \frac{\partial c_t}{\partial\theta_t}^{\!\top} \lambda_t \right\rangle_\text{batch} .$$
+      g_t = \left\langle \frac{\partial c_t}{\partial\theta_t}^\top \lambda_t \right\rangle_\text{batch} .$$
 
     Every contribution is brought to the mean of their norms before they are added,
 
