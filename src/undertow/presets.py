@@ -8,6 +8,7 @@ from undertow._checks import lookup
 from undertow.config import (
     CartPoleTask,
     Config,
+    ContactTask,
     ControlConfig,
     ControllerConfig,
     ControlObjectiveConfig,
@@ -95,6 +96,9 @@ _QUANTUM = QuantumTask(
     objective=ControlObjectiveConfig("running", reduction="sum"),
 )
 
+# No published counterpart. The action's cost keeps forces within what the contact can pass on.
+_CONTACT = ContactTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.001))
+
 PRESETS: dict[str, Preset] = {
     "burgers": Preset("a small scheme for Burgers' equation that beats WENO5 on data it never saw", _BURGERS),
     "burgers-paper": Preset("the published set-up, exactly: one-step reward, forward Euler, 128-128 network", _PAPER),
@@ -108,6 +112,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "guidance": Preset("a controller that herds evaders by repulsion", _GUIDANCE),
     "quantum": Preset("a controller that brings a quantum particle into an excited state", _QUANTUM),
+    "contact": Preset("a controller that pushes a puck to a target by stiff contact, without gripping it", _CONTACT),
 }
 """Every preset, by name."""
 

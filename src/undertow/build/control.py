@@ -16,13 +16,14 @@ from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
 from undertow.build.experiment import Experiment, Measure, cast, read_policy
-from undertow.config import CartPoleTask, ControlConfig, GuidanceTask, QuantumTask
+from undertow.config import CartPoleTask, ContactTask, ControlConfig, GuidanceTask, QuantumTask
 from undertow.core.environment import AbstractControlled
 from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, Problem, RunningCost
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
+from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
 from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
 from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, random_wave
 from undertow.policies.controller import Controller, WaveController
@@ -79,6 +80,18 @@ def make_system(config: ControlConfig) -> System:
             return random_wave(key, box.points, box.weights)
 
         return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, _drawn(wave), (1,))
+    if isinstance(config, ContactTask):
+        contact = config.system
+        for name in ("stiffness", "dt"):
+            require_positive(f"system.{name}", getattr(contact, name))
+        pusher = Pusher(
+            contact.substeps, contact.stiffness, contact.damping_ratio, friction=contact.friction, dt=contact.dt
+        )
+
+        def approach(key: Key) -> Array:
+            return random_pusher(key, contact.dimensions)
+
+        return System(pusher, RestAtTarget(), approach, _drawn(approach), (contact.dimensions,))
     raise UndertowError(f"there is no system for a {type(config).__name__}")
 
 

@@ -12,6 +12,8 @@ from undertow.config.base import Config, EvaluationBase, GradientName, Precision
 from undertow.config.control import (
     CartPoleConfig,
     CartPoleTask,
+    ContactConfig,
+    ContactTask,
     ControlConfig,
     ControlDataConfig,
     ControlEvaluationConfig,
@@ -38,6 +40,8 @@ __all__ = [
     "CartPoleConfig",
     "CartPoleTask",
     "Config",
+    "ContactConfig",
+    "ContactTask",
     "ControlConfig",
     "ControlDataConfig",
     "ControlEvaluationConfig",

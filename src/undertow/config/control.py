@@ -1,4 +1,4 @@
-"""Configurations of systems to be controlled: cart-pole, guidance by repulsion, a quantum particle."""
+"""Configurations of systems to be controlled: cart-pole, guidance by repulsion, a quantum particle, pushing by contact."""
 
 from __future__ import annotations
 
@@ -58,6 +58,24 @@ class QuantumConfig:
     """of the box"""
     dt: float = 0.0625
     """time step"""
+
+
+@dataclass(frozen=True)
+class ContactConfig:
+    """A pusher that moves a puck by stiff contact."""
+
+    dimensions: Literal[1, 2] = 2
+    """1: on a line; 2: on a plane, where the puck slips aside"""
+    stiffness: float = 500.0
+    """of the contact, in N/m"""
+    damping_ratio: float = 0.25
+    """of the contact: 0 gives back all energy, 1 next to none"""
+    friction: float = 2.0
+    """deceleration of the puck, in m/s^2"""
+    substeps: int = 4
+    """steps of the contact's integration per time step"""
+    dt: float = 0.02
+    """time step, in s"""
 
 
 @dataclass(frozen=True)
@@ -158,3 +176,12 @@ class QuantumTask(ControlConfig):
     horizon: int = 128
     """time steps"""
     system: QuantumConfig = QuantumConfig()
+
+
+@dataclass(frozen=True)
+class ContactTask(ControlConfig):
+    """Push a puck to a target without gripping it, and have it at rest there."""
+
+    family: ClassVar[str] = "contact"
+
+    system: ContactConfig = ContactConfig()

@@ -13,13 +13,13 @@ from typing import Any, Literal, TypeVar
 
 from undertow._checks import UndertowError, lookup, nearest, require
 from undertow.config.base import Config
-from undertow.config.control import CartPoleTask, GuidanceTask, QuantumTask
+from undertow.config.control import CartPoleTask, ContactTask, GuidanceTask, QuantumTask
 from undertow.config.scheme import SchemeConfig
 
 C = TypeVar("C", bound=Config)
 
 FAMILIES: dict[str, type[Config]] = {
-    each.family: each for each in (SchemeConfig, CartPoleTask, GuidanceTask, QuantumTask)
+    each.family: each for each in (SchemeConfig, CartPoleTask, GuidanceTask, QuantumTask, ContactTask)
 }
 """The configuration class of every family, by the name that stands in `config.json`."""
 

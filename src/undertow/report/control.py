@@ -11,14 +11,16 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from undertow._checks import UndertowError, require
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
 from undertow.envs.cartpole import CartPole
+from undertow.envs.contact import Pusher
 from undertow.envs.guidance import Guidance
 from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
@@ -259,10 +261,65 @@ def _quantum_stage(environment: QuantumBox, states: np.ndarray, actions: np.ndar
     return fig, draw
 
 
+# --- contact ----------------------------------------------------------------------------------------------------------
+
+
+def _pusher_picture(environment: Pusher, trajectory: Trajectory) -> Figure:
+    states, force = trajectory.states[:SHOWN], trajectory.actions[:SHOWN]
+    pressed = np.asarray(jax.vmap(jax.vmap(environment.contact))(states))
+    time = float(environment.dt) * np.arange(states.shape[1])
+    fig, axes = style.figure(1, 4, width=3.6, height=3.0)
+    for index in range(len(states)):
+        colour = style.OTHERS[index % len(style.OTHERS)] if index else style.LEARNED
+        for axis, vectors in zip(axes[0], (states[index, :, 1, 0], force[index], pressed[index]), strict=False):
+            axis.plot(time[: len(vectors)], np.linalg.norm(vectors, axis=-1), color=colour, linewidth=1.1)
+    for axis, title in zip(axes[0], ("puck to target / m", "force on pusher / N", "contact / N"), strict=False):
+        axis.set(title=title, xlabel="t / s", ylim=(0, None))
+    axis = axes[0, 3]
+    moments = np.linspace(0, states.shape[1] - 1, 6).round().astype(int)
+    for rank, moment in enumerate(moments):
+        axis.add_collection(_discs(environment, states[0, moment], alpha=0.15 + 0.85 * rank / (len(moments) - 1)))
+    for body, colour in enumerate((style.BASELINE, style.LEARNED)):
+        axis.plot(*_plane(states[0, :, body, 0]).T, color=colour, linewidth=1)
+    axis.plot(0, 0, "+", color=style.EXACT, markersize=9)
+    axis.set(title="one of them, dark is late; +: target", xlabel="x / m", aspect="equal")
+    axis.autoscale_view()
+    return fig
+
+
+def _plane(places: np.ndarray) -> np.ndarray:
+    """Coordinates on a line as points of a plane, too."""
+    return np.pad(places, [(0, 0)] * (places.ndim - 1) + [(0, 2 - places.shape[-1])])
+
+
+def _discs(environment: Pusher, state: np.ndarray, alpha: float = 1.0) -> PatchCollection:
+    discs = [Circle((x, y), float(environment.reach) / 2) for x, y in _plane(state[:, 0])]
+    return PatchCollection(discs, facecolors="none", edgecolors=[style.BASELINE, style.LEARNED], alpha=alpha)
+
+
+def _pusher_stage(environment: Pusher, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
+    fig, axes = style.figure(width=5.5, height=3.2)
+    axis = axes[0, 0]
+    places, room = _plane(states[:, :, 0]), float(environment.reach)
+    discs = axis.add_collection(_discs(environment, states[0]))
+    axis.plot(0, 0, "+", color=style.EXACT, markersize=9)
+    (low, bottom), (high, top) = places.min(axis=(0, 1)) - room, np.maximum(places.max(axis=(0, 1)), 0) + room
+    axis.set(xlim=(low, high), ylim=(bottom, top), aspect="equal", xlabel="x / m")
+
+    def draw(step: int) -> tuple:
+        discs.set_paths([Circle((x, y), float(environment.reach) / 2) for x, y in places[step]])
+        force = np.linalg.norm(actions[min(step, len(actions) - 1)])
+        axis.set_title(f"t = {step * float(environment.dt):.2f} s, force {force:.1f} N; +: target")
+        return (discs,)
+
+    return fig, draw
+
+
 _PICTURES: dict[
     type, tuple[Callable[[Any, Trajectory], Figure], Callable[[Any, Any, Any], tuple[Figure, Callable]]]
 ] = {
     CartPole: (_cartpole_picture, _cartpole_stage),
     Guidance: (_guidance_picture, _guidance_stage),
     QuantumBox: (_quantum_picture, _quantum_stage),
+    Pusher: (_pusher_picture, _pusher_stage),
 }
