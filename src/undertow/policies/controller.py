@@ -89,7 +89,7 @@ class WaveController(AbstractPolicy[Array, Array]):
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         left = _halved(_halved(points))
         keys = jax.random.split(key, 3)
-        # Keras' fans of a convolution count its width: Glorot's rule then sees (3 in, 3 out), not the product's (3 in, out).
+        # The fans of Glorot's rule count a kernel's whole field, of the first one (3 points, 2 parts) to each channel.
         kernels = []
         for k, fan_in, fan_out, shape in zip(
             keys,
