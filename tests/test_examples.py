@@ -50,3 +50,29 @@ def test_train_scheme(tmp_path):
     run = load("train_scheme").main(updates=4, **small, out=tmp_path / "run")
     assert run.status == "finished"
     assert (run.path / "summary.json").is_file()
+
+
+def test_loss_landscape(tmp_path):
+    """The gradient of the loss, by differences over the map; closing a gate does not move where it is zero."""
+    found = load("loss_landscape").main(tmp_path / "landscape.png", points=33)
+    axis, loss, regular, modified = found["fields"]
+    rising = np.stack(np.gradient(loss, axis, axis)[::-1], axis=-1)
+    inside = np.s_[8:25, 12:25]  # where the loss is smooth on the scale of the map
+    np.testing.assert_allclose(np.median(np.abs(rising - regular)[inside]), 0, atol=0.05)
+    lengths = np.linalg.norm(modified, axis=-1) / np.sqrt(2 * loss)
+    # The residual times (sum x_n^2, sum x_n), which is never shorter than x_0^2: the field vanishes with the loss only.
+    assert lengths.min() > 0.0899
+    assert found["regular"] > found["modified"]
+    assert (tmp_path / "landscape.png").stat().st_size > 10_000
+
+
+def test_adam_rotation(tmp_path):
+    """What is described of the published figure: it dips and grows, the gradient and the combination converge."""
+    losses = load("adam_rotation").main(tmp_path / "rotation.png")
+    assert all(values[0] == 20 for values in losses.values())
+    turning, combined = losses["+ rotation"], losses["combination"]
+    assert losses["divergence"][100:].min() < 1e-3
+    assert 0.3 < turning.min() < 0.9 and 25 < turning.argmin() < 45
+    assert 4 < turning[-1] < 6
+    assert combined[150:].max() < 0.2
+    assert (tmp_path / "rotation.png").stat().st_size > 10_000

@@ -42,9 +42,9 @@ def adjoints(
 
     Zeros are added to the states, actions and parameters of every step, and the loss is differentiated with respect to them:
 
-    $$\lambda_T = \partial_{x_T}L, \qquad \mu_t = \Big(\frac{\partial S}{\partial c_t}\Big)^T\lambda_{t+1} + \partial_{c_t}L,
-      \qquad \lambda_t = p_t\Big(\frac{\partial S}{\partial x_t}\Big)^T\lambda_{t+1}
-        + q_t\Big(\frac{\partial N}{\partial x_t}\Big)^T\mu_t + \partial_{x_t}L .$$
+    $$\lambda_T = \partial_{x_T}L, \qquad \mu_t = \left(\frac{\partial S}{\partial c_t}\right)^T\lambda_{t+1} + \partial_{c_t}L,
+      \qquad \lambda_t = p_t\left(\frac{\partial S}{\partial x_t}\right)^T\lambda_{t+1}
+        + q_t\left(\frac{\partial N}{\partial x_t}\right)^T\mu_t + \partial_{x_t}L .$$
 
     **Arguments:** `task`; `policy`; `problems`: a stacked batch; `flow` with the gates $p$, $q$ (default `FULL`);
     `parameters`: also the contributions to the parameters' gradient, which take `horizon` times the policy's memory.
