@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -12,6 +13,12 @@ from hypothesis import settings
 
 # Orders of accuracy and exact solutions are told apart below single precision. The platform stays as it is found.
 jax.config.update("jax_enable_x64", True)
+
+# Most programs of the tests run once, so what counts is that they compile fast. Where bits are compared the `optimised`
+# fixture compiles them as users do, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does so everywhere.
+QUICK = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") is None
+if QUICK:
+    jax.config.update("jax_disable_most_optimizations", True)
 
 # The same examples in every run; the first one may compile.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -27,6 +34,14 @@ def reference_dir() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip(f"no reference data at {REFERENCE}; UNDERTOW_REFERENCE names another folder")
     return REFERENCE
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """What the test compiles is optimised as it is for users."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", QUICK)
 
 
 @pytest.fixture

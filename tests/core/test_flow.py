@@ -117,7 +117,7 @@ STATES = {"angle": jnp.asarray(0.5), "speed": jnp.asarray(-1.0), "count": jnp.as
 
 
 @pytest.mark.parametrize("name", ["linear", "heun", "pendulum"])
-def test_values_are_the_same_bits_under_every_flow(name):
+def test_values_are_the_same_bits_under_every_flow(name, optimised):
     a, b, k, x, _ = (jnp.asarray(v) for v in linear_problem(4))
     if name == "pendulum":
         env, state, policy = Pendulum(), STATES, Gain(k[:1], saturated=True)

@@ -23,7 +23,7 @@ A, B, K, X, W = linear_problem(1)
 STATES = np.random.default_rng(3).normal(size=(BATCH, 3))
 
 
-def test_values_do_not_depend_on_the_estimator():
+def test_values_do_not_depend_on_the_estimator(optimised):
     env = Heun
 
     def loss(policy, flow):
