@@ -44,10 +44,10 @@ SEES: dict[str, set[str]] = {
     "build": USES | {"config"},
     "progress": BASE,
     "simulate": USES,
-    "catalogue": USES | {"config", "presets"},
+    "catalogue": USES | {"config", "presets", "build", "studies"},
     "experiment": USES | {"config", "build", "progress"},
-    "reproduce": USES | {"config", "presets", "build", "progress"},
-    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "reproduce"},
+    "studies": USES | {"config", "presets", "build", "progress"},
+    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "studies"},
     "__main__": {"cli"},
 }
 FRONT_DOOR = ""  # undertow/__init__.py: for users; it may see all but the command line, and no room imports from it

@@ -15,9 +15,12 @@ import pytest
 
 from undertow import config as configs
 from undertow._checks import UndertowError
+from undertow.build.control_judge import CONTROL_SUITES
 from undertow.build.scheme import make_policy
+from undertow.catalogue import ABOUT_GRADIENTS
 from undertow.config import (
     Config,
+    ControlConfig,
     GridConfig,
     ObjectiveConfig,
     PolicyConfig,
@@ -76,7 +79,9 @@ def test_choices_are_the_registries():
     assert choices(Config, "gradient") == set(GRADIENTS)
     assert choices(ObjectiveConfig, "comparator") <= set(CLASSICAL)
     for each in PRESETS.values():
-        assert set(each.config.evaluation.suites) <= set(SUITES)
+        known = CONTROL_SUITES if isinstance(each.config, ControlConfig) else SUITES
+        assert set(each.config.evaluation.suites) <= set(known)
+    assert set(ABOUT_GRADIENTS) == set(GRADIENTS)
 
 
 @pytest.mark.parametrize("name", PRESETS)

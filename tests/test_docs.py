@@ -6,13 +6,13 @@ import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
 from undertow import cli, experiment
 from undertow.cli import solver
-from undertow.config import ObjectiveConfig, _hints
+from undertow.config import ObjectiveConfig
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
@@ -72,7 +72,7 @@ def test_links_between_files_lead_somewhere(page):
 
 
 def choices(field: str) -> tuple[str, ...]:
-    return get_args(_hints(ObjectiveConfig)[field])
+    return get_args(get_type_hints(ObjectiveConfig)[field])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,10 @@ r"""Learning through physics: train networks inside differentiable simulators.
     run = ut.train(ut.preset("burgers").config)              # minutes on two cores; a run directory under runs/
     ut.evaluate_run(run.path, ["held-out"])["held-out"].summary()
 
+Controllers, through a simulator:
+
+    run = ut.train(ut.preset("cartpole").config)             # seconds; --gradient picks how the gradient travels back
+
 The solver by itself:
 
     scheme = ut.SemiDiscrete(ut.Burgers(), ut.UniformGrid(128), "periodic")
@@ -19,9 +23,9 @@ The library never sets JAX's precision; conservation laws want `jax_enable_x64`.
 
 from undertow._checks import NonFiniteError, UndertowError
 from undertow.config import SchemeConfig, config_from_dict, config_to_dict
-from undertow.core.environment import AbstractEnvironment
-from undertow.core.flow import FULL, PHYSICS, POLICY, STOP, GradientFlow, closed_loop
-from undertow.core.gradient import Backprop, SignAgreement
+from undertow.core.environment import AbstractControlled, AbstractEnvironment
+from undertow.core.flow import FULL, PHYSICS, POLICY, STOP, GradientFlow, closed_loop, discount, mixed, window
+from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop, EvolutionStrategy, SignAgreement
 from undertow.core.objective import (
     AbstractObjective,
     ActionCost,
@@ -32,10 +36,14 @@ from undertow.core.objective import (
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task, stack_problems
 from undertow.core.unroll import Trajectory, rollout, unroll
+from undertow.envs.cartpole import CartPole
 from undertow.envs.conservation import Conservation, FieldState
+from undertow.envs.guidance import Guidance
 from undertow.envs.objectives import TrajectoryError
 from undertow.envs.pools import Discretised, make_pool
+from undertow.envs.quantum import QuantumBox
 from undertow.envs.suites import SUITES, Suite, suite, training_conditions
+from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
 from undertow.experiment import Run, evaluate_run, load_policy, plot_run, train
@@ -50,6 +58,7 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import RK4, SSPRK3, ForwardEuler
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import ClassicalPolicy, classical
+from undertow.policies.controller import Controller, WaveController
 from undertow.policies.network import MLP
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
 from undertow.presets import PRESETS, preset
@@ -57,6 +66,8 @@ from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import Solution, solve
 from undertow.schemes.weights import WenoJS, WenoZ
 from undertow.simulate import Simulation, simulate
+from undertow.studies import reproduce
+from undertow.training.ensemble import Ensemble
 from undertow.training.fit import fit
 from undertow.training.optimizer import OptimizerConfig, build_optimizer
 from undertow.training.trainer import Trainer, TrainState
@@ -64,6 +75,7 @@ from undertow.training.trainer import Trainer, TrainState
 __all__ = [
     "BURGERS_CONDITIONS",
     "FULL",
+    "GRADIENTS",
     "MLP",
     "PHYSICS",
     "POLICY",
@@ -72,7 +84,9 @@ __all__ = [
     "SSPRK3",
     "STOP",
     "SUITES",
+    "AbstractControlled",
     "AbstractEnvironment",
+    "AbstractGradient",
     "AbstractObjective",
     "AbstractPolicy",
     "ActionCost",
@@ -80,21 +94,28 @@ __all__ = [
     "Burgers",
     "CFLStep",
     "CallableCondition",
+    "CartPole",
     "ClassicalPolicy",
     "Conservation",
+    "ControlEvaluation",
+    "Controller",
     "DirectionalPolicy",
     "Discretised",
+    "Ensemble",
     "Evaluation",
+    "EvolutionStrategy",
     "FieldState",
     "FinalCost",
     "FixedStep",
     "ForwardEuler",
     "GradientFlow",
+    "Guidance",
     "LinearAdvection",
     "NonFiniteError",
     "OptimizerConfig",
     "PairedPolicy",
     "Problem",
+    "QuantumBox",
     "Run",
     "RunningCost",
     "SchemeConfig",
@@ -110,6 +131,7 @@ __all__ = [
     "TrajectoryError",
     "UndertowError",
     "UniformGrid",
+    "WaveController",
     "WenoJS",
     "WenoZ",
     "boundary",
@@ -121,15 +143,19 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "convergence",
+    "discount",
     "evaluate",
+    "evaluate_control",
     "evaluate_run",
     "exact_solution",
     "fit",
     "load_policy",
     "make_pool",
+    "mixed",
     "plot_run",
     "preset",
     "random_condition",
+    "reproduce",
     "rollout",
     "simulate",
     "solve",
@@ -138,4 +164,5 @@ __all__ = [
     "train",
     "training_conditions",
     "unroll",
+    "window",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from undertow.build.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
@@ -13,7 +14,22 @@ from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
 from undertow.schemes.splitting import SPEEDS
+from undertow.studies.grid import TASKS
 from undertow.training.optimizer import Name
+
+ABOUT_GRADIENTS = {
+    "full": "backpropagation through time (published: regular)",
+    "physics": "through the physics, not through the policy's input (modified)",
+    "policy": "through the policy's input, not through the physics",
+    "stop": "every action is credited with its own step (one-step)",
+    "sign-agreement": "physics' components whose sign full's share (combined)",
+    "sign-agreement-swapped": "full's components whose sign physics' share",
+    "tensor-agreement": "physics' tensors that do not oppose full's",
+    "soft-agreement": "physics' components, less of them the less full's agree",
+    "conflict-projection": "physics', without what opposes full's (PCGrad)",
+    "norm-balanced": "full, every step's share brought to one size",
+    "evolution-strategy": "from losses alone, at random weights around the policy's",
+}
 
 
 def catalogue() -> dict[str, dict[str, str]]:
@@ -24,12 +40,20 @@ def catalogue() -> dict[str, dict[str, str]]:
             name: f"{family.formula} ({family.boundary}{', random parameters' if family.draw else ''})"
             for name, family in BURGERS_CONDITIONS.items()
         },
-        "policies": dict.fromkeys(CLASSICAL, "") | {"directional": "learned", "paired": "learned, as published"},
-        "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()},
+        "policies": dict.fromkeys(CLASSICAL, "")
+        | {
+            "directional": "learned",
+            "paired": "learned, as published",
+            "mlp": "controller",
+            "cnn": "controller of waves",
+        },
+        "published comparisons": {name: f"undertow reproduce {name}" for name in TASKS},
+        "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
+        | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},
         "integrators": {name: f"order {each.order}, {each.num_stages} stages" for name, each in INTEGRATORS.items()},
         "boundaries": dict.fromkeys(BOUNDARIES, ""),
         "speeds": dict.fromkeys(SPEEDS, ""),
-        "gradients": dict.fromkeys(GRADIENTS, ""),
+        "gradients": {name: ABOUT_GRADIENTS.get(name, "") for name in GRADIENTS},
         "activations": dict.fromkeys(ACTIVATIONS, ""),
         "optimizers": dict.fromkeys(get_args(Name), ""),
     }

@@ -11,10 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import require, require_positive
+from undertow._checks import lookup, require, require_positive
 from undertow.build.judge import AbstractJudge
 from undertow.config import Config, TrainingConfig
-from undertow.core.flow import GradientFlow
+from undertow.core.flow import GradientFlow, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -57,7 +57,7 @@ class Experiment:
         return Trainer(
             self.task,
             pool,
-            gradient=make_gradient(self.config),
+            gradient=make_gradient(self.config, self.task.horizon),
             optimizer=build_optimizer(self.config.optimizer, training.updates),
             batch=training.batch,
             sampling=training.sampling,
@@ -78,13 +78,22 @@ def check_training(training: TrainingConfig) -> None:
     )
 
 
-def make_gradient(config: Config) -> AbstractGradient:
-    """The gradient estimator: one of `GRADIENTS`, or backpropagation with the gates given."""
-    if config.gates is None:
-        return GRADIENTS[config.gradient]
-    require(config.gradient == "full", f"give gates or a gradient, not both: gates={config.gates}, {config.gradient!r}")
-    require(all(0 <= gate <= 1 for gate in config.gates), f"gates must lie between 0 and 1, got {config.gates}")
-    return Backprop(GradientFlow(*config.gates))
+def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:
+    """The gradient estimator: one of `GRADIENTS`, or backpropagation with the gates and windows given.
+
+    **Raises:** `UndertowError` for gates outside 0 to 1, a window below 1, or either together with a named estimator.
+    """
+    if config.gates is None and config.window is None:
+        return lookup("gradient", config.gradient, GRADIENTS)
+    given = "gates" if config.window is None else "a window"
+    require(config.gradient == "full", f"give {given} or a gradient, not both: {given} and {config.gradient!r}")
+    gates = (1.0, 1.0) if config.gates is None else config.gates
+    require(all(0 <= gate <= 1 for gate in gates), f"gates must lie between 0 and 1, got {gates}")
+    flow = GradientFlow(*gates)
+    if config.window is not None:
+        require(config.window >= 1, f"window must be at least 1 step, got {config.window}")
+        flow = window(horizon, config.window, flow)
+    return Backprop(flow)
 
 
 def cast(tree: Tree, precision: str | None = None) -> Tree:

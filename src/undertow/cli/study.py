@@ -8,8 +8,8 @@ from typing import Literal
 
 from undertow._checks import lookup, require
 from undertow.cli.parse import parse, say, show
-from undertow.reproduce import reproduce
-from undertow.reproduce.grid import TASKS
+from undertow.studies import reproduce
+from undertow.studies.grid import TASKS
 
 Flow = Literal["regular", "modified", "combined", "one-step", "policy-only"]
 

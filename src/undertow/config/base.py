@@ -8,7 +8,19 @@ from typing import ClassVar, Literal, Self
 from undertow.training.optimizer import OptimizerConfig
 
 Precision = Literal["float32", "float64"]
-GradientName = Literal["full", "physics", "policy", "stop", "sign-agreement"]
+GradientName = Literal[
+    "full",
+    "physics",
+    "policy",
+    "stop",
+    "sign-agreement",
+    "sign-agreement-swapped",
+    "tensor-agreement",
+    "soft-agreement",
+    "conflict-projection",
+    "norm-balanced",
+    "evolution-strategy",
+]
 
 
 @dataclass(frozen=True)
@@ -58,10 +70,12 @@ class Config:
     seed: int = 0
     """of the policy's first weights, the training data and the batches"""
     gradient: GradientName = "full"
-    """which gradient the optimiser is handed: through physics and policy, through one of them, one step only, or
-    physics' where its sign agrees with full's"""
+    """which gradient the optimiser is handed: through physics and policy (full), through one of them, one step only (stop),
+    one of several combinations of physics' with full's, or an estimate without derivatives (`undertow list gradients`)"""
     gates: tuple[float, float] | None = None
     """damp the two paths, physics and policy, instead: 1 lets a gradient through, 0 stops it"""
+    window: int | None = None
+    """truncated backpropagation: no gradient crosses every so many steps; with --gradient full or --gates"""
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvaluationBase = EvaluationBase()

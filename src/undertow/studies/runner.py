@@ -21,7 +21,7 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
-from undertow.reproduce.grid import Cell
+from undertow.studies.grid import Cell
 from undertow.training._files import atomic_write_text, read_json, to_json, write_error
 from undertow.training._machine import describe_machine, git_state
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
@@ -158,9 +158,9 @@ def run_cell(
         seconds = time.perf_counter() - clock["epoch"]
         now = done + progress.done
         epoch = now // cell.epoch
-        ends = now == total or bool(stop)
         if measured(epoch) or now == total:
             record(progress.state, epoch, progress.metrics, seconds)
+        ends = now == total or bool(stop)
         if ends or time.perf_counter() - clock["saved"] > SAVE_EVERY:
             save_checkpoint(file, progress.state, {"cell": cell.name, "history": history})
             clock["saved"] = time.perf_counter()

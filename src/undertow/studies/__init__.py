@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from undertow.reproduce.command import Outcome, reproduce
-from undertow.reproduce.grid import Cell, grid
-from undertow.reproduce.runner import Study
+from undertow.studies.command import Outcome, reproduce
+from undertow.studies.grid import Cell, grid
+from undertow.studies.runner import Study
 
 __all__ = ["Cell", "Outcome", "Study", "grid", "reproduce"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from undertow.reproduce.grid import CLIPS, Clip, grid
-from undertow.reproduce.runner import Study
+from undertow.studies.grid import CLIPS, Clip, grid
+from undertow.studies.runner import Study
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def reproduce(
 ) -> Outcome:
     """Train the grid of a published task (or what of it is not trained yet), and draw its comparison.
 
-    **Arguments:** `task`, `flows`, `clips`, `panels`, `epochs`, `quick` as in [`grid`][undertow.reproduce.grid.grid];
+    **Arguments:** `task`, `flows`, `clips`, `panels`, `epochs`, `quick` as in [`grid`][undertow.studies.grid.grid];
     `out`: the study's directory, new or of this very study; `seeds`: trainings per setting; `quiet`: no progress bar.
 
     **Returns:** `Outcome`; its results are in `out/results.json`, its figures in `out/figures`.
