@@ -11,7 +11,20 @@ from undertow.cli.parse import parse, say, show
 from undertow.studies import reproduce
 from undertow.studies.grid import TASKS
 
-Flow = Literal["regular", "modified", "combined", "one-step", "policy-only"]
+Flow = Literal[
+    "regular",
+    "modified",
+    "combined",
+    "one-step",
+    "policy-only",
+    "swapped",
+    "tensor",
+    "soft",
+    "projected",
+    "balanced",
+    "evolution",
+    "truncated",
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,7 @@ class ReproduceArguments:
     epochs: int | None = None
     """passes over the training states; None: as published"""
     flows: tuple[Flow, ...] = ("regular", "modified", "combined", "one-step")
-    """the paper's names of the gradient flows"""
+    """which gradients: the paper's four, other combinations, evolution strategies, backpropagation in short windows"""
     clips: tuple[Literal["norm", "none", "value"], ...] = ("norm", "none", "value")
     """how gradients are clipped"""
     panels: tuple[str, ...] = ()
@@ -41,8 +54,8 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         tasks = "\n".join(f"  {name:12}panels: {', '.join(make().panels)}" for name, make in TASKS.items())
         print(
-            "usage: undertow reproduce TASK [options]\n\nRun a published comparison again (arXiv 2405.02041). It can be "
-            f"stopped and gone on with at any time.\n\ntasks:\n{tasks}\n\n"
+            "usage: undertow reproduce TASK [options]\n\nRun a published comparison again (arXiv 2405.02041), or one of its "
+            f"kind. It can be stopped and gone on with at any time.\n\ntasks:\n{tasks}\n\n"
             "`undertow reproduce TASK --help` shows every option with its default."
         )
         return 0
@@ -65,6 +78,7 @@ def run(arguments: list[str]) -> int:
         quiet=given.quiet,
     )
     show(outcome.table)
+    show(outcome.timed)
     for path in (outcome.results, *outcome.figures):
         show(str(path))
     if not outcome.finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study left: whether all of it is trained, its results' file, its figures, a table."""
+    """What a study left: whether all of it is trained, its results' file, its figures, tables after equal epochs and equal
+    time."""
 
     finished: bool
     results: Path
     figures: list[Path]
     table: Table
+    timed: Table
 
 
 def reproduce(
@@ -62,34 +64,53 @@ def finish(study: Study, finished: bool) -> Outcome:
     file = study.folder / "results.json"
     atomic_write_text(file, to_json(results, indent=None) + "\n")
     figures = draw_study(results, study.folder / "figures")
-    return Outcome(finished, file, figures, study_table(results))
-
-
-def final_losses(cell: Mapping[str, Any]) -> np.ndarray:
-    """The test loss of every seed at the end; a seed that is not finite is infinite, which is what medians should see."""
-    last = np.asarray(cell["test_loss"][-1], float)
-    return np.where(np.isfinite(last), last, np.inf)
+    return Outcome(finished, file, figures, study_table(results), timed_table(results))
 
 
 def study_table(results: Mapping[str, Any]) -> Table:
     """Test losses after the last epoch: median over the seeds and quartiles, a row per panel and clipping."""
+    return _table(results, "test loss after the last epoch", lambda cell, shown: len(cell["test_loss"]) - 1)
+
+
+def timed_table(results: Mapping[str, Any]) -> Table:
+    """The same at equal wall time of the updates: when the fastest of a row has done all of its epochs."""
+
+    def place(cell: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> int:
+        budget = min(each["epochs"][-1] * epoch_seconds(each) for each in shown)
+        done = np.asarray(cell["epochs"]) * epoch_seconds(cell) <= budget * (1 + 1e-9)
+        return max(int(done.sum()) - 1, 0)
+
+    return _table(results, "test loss at equal time of the updates", place)
+
+
+def epoch_seconds(cell: Mapping[str, Any]) -> float:
+    """Median time of an epoch's updates, of all seeds together; the first one, which compiles, left out if there are more."""
+    return float(np.median(cell["seconds"][1:] or cell["seconds"]))
+
+
+def _table(
+    results: Mapping[str, Any], what: str, place: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], int]
+) -> Table:
     from rich.table import Table
 
-    cells = results["cells"].values()
-    lines = list(dict.fromkeys(cell["line"] for cell in cells))
-    table = Table(
-        title=f"{results['study']}: test loss, median of {results['seeds']} seeds (quartiles)", title_justify="left"
-    )
-    for head in ("setting", "clipping", "epochs"):
+    cells = [cell for cell in results["cells"].values() if cell.get("test_loss")]
+    title = f"{results['study']}: {what}, median of {results['seeds']} seeds, and quartiles"
+    table = Table(title=title, title_justify="left")
+    for head in ("setting", "clipping", "gradient"):
         table.add_column(head, no_wrap=True)
-    for line in lines:
-        table.add_column(line, justify="right", no_wrap=True)
-    rows: dict[tuple, dict[str, str]] = {}
-    for cell in cells:
-        if cell.get("test_loss"):
-            low, middle, high = np.quantile(final_losses(cell), [0.25, 0.5, 0.75], method="nearest")
-            key = (cell["panel"], cell["clip"], str(cell["epochs"][-1]))
-            rows.setdefault(key, {})[cell["line"]] = f"{middle:.3g} ({low:.3g}, {high:.3g})"
-    for key, row in rows.items():
-        table.add_row(*key, *(row.get(line, "") for line in lines))
+    for head in ("epochs", "median", "quartiles", "lost"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for panel, clip in dict.fromkeys((cell["panel"], cell["clip"]) for cell in cells):
+        shown = [cell for cell in cells if (cell["panel"], cell["clip"]) == (panel, clip)]
+        for cell in shown:
+            at = place(cell, shown)
+            table.add_row(panel, clip, cell["line"], str(cell["epochs"][at]), *_quartiles(cell["test_loss"][at]))
+        table.add_section()
     return table
+
+
+def _quartiles(losses: Sequence[float]) -> tuple[str, str, str]:
+    # A seed that is lost has no loss any more, and counts as the worst.
+    values = np.asarray(losses, float)
+    low, middle, high = np.quantile(np.where(np.isfinite(values), values, np.inf), [0.25, 0.5, 0.75], method="nearest")
+    return f"{middle:.4g}", f"{low:.4g} to {high:.4g}", str(int(np.sum(~np.isfinite(values))))

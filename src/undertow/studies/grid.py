@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from undertow._checks import lookup, require
-from undertow.config import Config, ControlConfig, GradientName
+from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
 from undertow.presets import preset
 
 FLOWS: dict[str, GradientName] = {
@@ -17,8 +17,16 @@ FLOWS: dict[str, GradientName] = {
     "combined": "sign-agreement",
     "one-step": "stop",
     "policy-only": "policy",
+    "swapped": "sign-agreement-swapped",
+    "tensor": "tensor-agreement",
+    "soft": "soft-agreement",
+    "projected": "conflict-projection",
+    "balanced": "norm-balanced",
+    "evolution": "evolution-strategy",
+    "truncated": "full",
 }
-"""The paper's names of the updates, and ours. The last one is in the released programs but was never run."""
+"""The paper's names of the updates (the first four), what else there is, and our names of the estimators. `truncated` is
+backpropagation in windows of a tenth of the horizon."""
 
 Clip = Literal["norm", "none", "value"]
 CLIPS: tuple[Clip, ...] = ("norm", "none", "value")
@@ -46,11 +54,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A task's panels, the published number of epochs, and that of a quick look."""
+    """A task's panels, the published number of epochs, that of a quick look, and updates per epoch (None: as many as pass
+    over the training states once)."""
 
-    panels: dict[str, ControlConfig]
+    panels: Mapping[str, Config]
     epochs: int
     quick_epochs: int
+    updates: int | None = None
 
 
 def _cartpole() -> Grid:
@@ -93,13 +103,32 @@ def _contact() -> Grid:
     return Grid(panels, 100, 10)
 
 
+def _crossover() -> Grid:
+    """Learned schemes over long horizons: every estimator on the other family's task."""
+    base: Any = preset("burgers").config
+    panels = {
+        f"{steps} steps": dataclasses.replace(
+            base,
+            grid=dataclasses.replace(base.grid, num_cells=32, steps=steps, end_time=0.005 * steps),
+            data=dataclasses.replace(base.data, pool=64),
+            optimizer=dataclasses.replace(base.optimizer, schedule="constant", learning_rate=3e-3),
+            training=dataclasses.replace(base.training, batch=4),
+            evaluation=dataclasses.replace(base.evaluation, cases=16),
+        )
+        for steps in (40, 160, 640)
+    }
+    return Grid(panels, 20, 2, updates=10)
+
+
 TASKS: dict[str, Callable[[], Grid]] = {
     "cartpole": _cartpole,
     "guidance": _guidance,
     "quantum": _quantum,
     "contact": _contact,
+    "crossover": _crossover,
 }
-"""The grid of every task. `contact` was not published: its physics breaks what the paper assumes of gradients."""
+"""The grid of every task. Two were not published: `contact`, whose physics breaks what the paper assumes of gradients, and
+`crossover`, learned schemes over long horizons."""
 
 
 def grid(
@@ -133,12 +162,22 @@ def grid(
             lookup("clipping", clip, dict.fromkeys(CLIPS))
             for flow in flows:
                 base = made.panels[panel]
-                epoch = -(-base.data.train // base.training.batch)
+                epoch = made.updates or _pass(base)
                 config = dataclasses.replace(
                     base,
                     gradient=lookup("flow", flow, FLOWS),
+                    window=_horizon(base) // 10 if flow == "truncated" else None,
                     optimizer=dataclasses.replace(base.optimizer, clip=clip),
                     training=dataclasses.replace(base.training, updates=epochs * epoch, dispatch=epoch),
                 )
                 cells.append(Cell(panel, flow, clip, config, epoch))
     return cells
+
+
+def _pass(config: Config) -> int:
+    assert isinstance(config, ControlConfig)
+    return -(-config.data.train // config.training.batch)
+
+
+def _horizon(config: Config) -> int:
+    return config.grid.complete().steps if isinstance(config, SchemeConfig) else config.horizon  # type: ignore[attr-defined]
