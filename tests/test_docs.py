@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from undertow import cli, experiment
-from undertow.cli import solver
+from undertow.cli import solver, study
 from undertow.config import ObjectiveConfig
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
@@ -57,6 +57,8 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
+    shown = SimpleNamespace(table="", timed="", results="", figures=[], finished=True)
+    monkeypatch.setattr(study, "reproduce", lambda task, out, **options: shown)
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
     monkeypatch.setattr(solver, "simulate", lambda condition, policy, **options: result)
