@@ -29,7 +29,8 @@ class Pusher(AbstractControlled[Array, Array, Array]):
 
     What this system is for: out of contact the puck has no gradient with respect to the pusher at all; in contact
     $\partial\dot y'/\partial x$ is about $k\,\Delta t/m$ as long as $\omega\,\Delta t < 1$; and off-centre pushes throw the
-    puck aside, the more the longer they last. The physics' gradients are not the well-behaved ones here.
+    puck aside, the more the longer they last. A single step's gradient is stiff, then, but what a whole collision passes on
+    is not: the large factors mostly cancel between its start and its end.
 
     - state: `(2, 2, dimensions)`: body (pusher, puck), position and velocity, coordinates; one or two dimensions;
     - observation: the state, flattened; action: the force $f$ on the pusher, `(dimensions,)`, in N, unbounded.
