@@ -84,14 +84,14 @@ _CONTROL = ControlConfig(
     gradient="sign-agreement",
     optimizer=OptimizerConfig("adam", learning_rate=1e-3, convention="keras", clip="norm", clip_at=1.0),
     training=TrainingConfig(
-        updates=3200, batch=8, sampling="cycle", precision="float32", dispatch=32, rematerialise="nothing"
+        updates=3200, batch=8, sampling="cycle", precision="float32", dispatch=32, rematerialise="adjoint"
     ),
 )
 _SHARED = {name: getattr(_CONTROL, name) for name in ("gradient", "optimizer", "training")}
 _CARTPOLE = CartPoleTask(**_SHARED)
 _GUIDANCE = GuidanceTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.1))
 _QUANTUM = QuantumTask(
-    **_SHARED,
+    **_SHARED | {"training": replace(_CONTROL.training, rematerialise="step")},  # measured: its network is large
     policy=ControllerConfig("cnn", zero_last=False),
     objective=ControlObjectiveConfig("running", reduction="sum"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +16,7 @@ from jaxtyping import Array
 from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
-from undertow.build.experiment import Experiment, Measure, cast, read_policy
+from undertow.build.experiment import Experiment, Measure, cast, read_policy, run_once
 from undertow.config import CartPoleTask, ContactTask, ControlConfig, GuidanceTask, QuantumTask
 from undertow.core.environment import AbstractControlled
 from undertow.core.flow import FULL
@@ -96,28 +97,27 @@ def make_system(config: ControlConfig) -> System:
 
 
 def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
-    return lambda count, seed: jax.vmap(draw)(jax.random.split(jax.random.key(seed), count))
+    return lambda count, seed: run_once(lambda key: jax.vmap(draw)(jax.random.split(key, count)), jax.random.key(seed))
 
 
 def make_controller(config: ControlConfig, system: System, seed: int | None = None) -> AbstractPolicy:
     """The controller with its first weights, in the training's precision. They depend on `seed` alone (default: the
     configuration's)."""
     chosen = config.policy
-    key = jax.random.fold_in(jax.random.key(config.seed if seed is None else seed), 0)
+    key = jax.random.key(config.seed if seed is None else seed)
     state = jax.eval_shape(system.draw, jax.random.key(0))
     seen = jax.eval_shape(system.environment.observe, state)
-    shared: dict[str, Any] = {"key": key, "activation": chosen.activation, "zero_last": chosen.zero_last}
-    policy: AbstractPolicy
+    shared: dict[str, Any] = {"activation": chosen.activation, "zero_last": chosen.zero_last}
     if chosen.name == "cnn":
         require(
             len(seen.shape) == 2 and seen.shape[1] == 2 and system.action_shape == (1,),
             f"the cnn sees waves, (points, 2), and gives one number; {config.family} has observations of shape "
             f"{seen.shape} and actions of shape {system.action_shape}; take --policy.name mlp",
         )
-        policy = WaveController(seen.shape[0], channels=chosen.channels, **shared)
+        make: Callable[..., AbstractPolicy] = partial(WaveController, seen.shape[0], channels=chosen.channels, **shared)
     else:
-        policy = Controller(math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
-    policy = cast(policy, config.training.precision)
+        make = partial(Controller, math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
+    policy = run_once(lambda key: cast(make(key=jax.random.fold_in(key, 0)), config.training.precision), key)
     return policy if chosen.start is None else read_policy(chosen.start, policy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -100,6 +100,19 @@ def cast(tree: Tree, precision: str | None = None) -> Tree:
     """The same tree with every floating-point array in `precision` (default: JAX's default float)."""
     dtype = jnp.result_type(float) if precision is None else jnp.dtype(precision)
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
+
+
+def run_once(make: Callable[..., Tree], *arguments: Any) -> Tree:
+    """`make(*arguments)`, a pytree of arrays, as one program that is compiled fast and not for speed.
+
+    Op by op, every shape of every operation would be compiled by itself, and a random number's many rounds take long to
+    optimise: seconds before a training that itself takes seconds.
+    """
+    structure = jax.tree.structure(eqx.filter_eval_shape(make, *arguments))
+    program = jax.jit(
+        lambda *given: jax.tree.leaves(make(*given)), compiler_options={"xla_backend_optimization_level": 0}
+    )
+    return jax.tree.unflatten(structure, program(*arguments))
 
 
 def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> AbstractPolicy:

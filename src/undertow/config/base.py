@@ -37,8 +37,9 @@ class TrainingConfig:
     """of policy and problems in training; evaluation is always float64"""
     dispatch: int = 50
     """updates per call of the device; Ctrl-C waits for the end of one"""
-    rematerialise: Literal["step", "cheap", "nothing"] = "step"
-    """what the backward pass computes again instead of storing: all inside a step, all but matrix products, nothing"""
+    rematerialise: Literal["step", "cheap", "nothing", "adjoint"] = "step"
+    """what the backward pass computes again instead of storing: all inside a step, all but matrix products, nothing;
+    adjoint: like step, with the parameters' gradient taken for many steps at once (controllers only)"""
     segment: int | None = None
     """checkpoint whole segments of so many steps as well, which saves memory over long horizons"""
     max_skipped: int = 10

@@ -235,6 +235,11 @@ def credited(policy: AbstractPolicy, flow: GradientFlow) -> AbstractPolicy:
     return eqx.combine(_balanced(params, jnp.asarray(credit, float), jnp.asarray(flow.balance, float)), rest)
 
 
+def stage_key(key: Key | None, stage: int) -> Key | None:
+    """The key with which a policy is asked at a stage of a step, from the step's."""
+    return None if key is None else jax.random.fold_in(key, stage)
+
+
 def closed_loop(
     env: AbstractEnvironment,
     policy: AbstractPolicy,
@@ -268,10 +273,10 @@ def closed_loop(
 
         def feedback(s):
             nonlocal stage
-            stage_key = None if key is None else jax.random.fold_in(key, stage)
+            asked = stage_key(key, stage)
             stage += 1
             s = reattach(s, state, 1 - flow.physics)
-            action = actor(env.observe(damp(s, flow.policy)), key=stage_key)
+            action = actor(env.observe(damp(s, flow.policy)), key=asked)
             return action if nudge is None else jax.tree.map(jnp.add, action, nudge)
 
         return env.step(anchor, feedback)

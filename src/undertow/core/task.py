@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 
 from undertow._checks import require
 from undertow._types import Key, Metrics
+from undertow.core.deferred import deferred
 from undertow.core.flow import FULL, GradientFlow
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.unroll import Rematerialise, Trajectory, rollout
+from undertow.core.unroll import Rematerialise, Trajectory, rollout, with_first
 
 
 class Task(eqx.Module):
@@ -60,12 +61,30 @@ class Task(eqx.Module):
         self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, *, key: Key | None = None
     ) -> Float[Array, " batch"]:
         """The objective of every problem of a batch (every array leaf of `problems` has a leading batch axis)."""
+        if self.rematerialise == "adjoint":
+            return self._deferred_losses(policy, flow, problems, key)
 
         def one(problem, sample_key):
             return self.objective(self.run(policy, problem, flow, key=sample_key), problem)
 
         keys = None if key is None else jax.random.split(key, batch_size(problems))
         return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None if keys is None else 0))(problems, keys)
+
+    def _deferred_losses(
+        self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, key: Key | None
+    ) -> Float[Array, " batch"]:
+        keys = None
+        if key is not None:  # the keys that `run` would draw sample by sample
+            samples = jax.random.split(key, batch_size(problems))
+            keys = jax.vmap(lambda k: jax.random.split(k, self.horizon), out_axes=1)(samples)
+        env, state = problems.environment, problems.state
+        require(self.segment is None, "rematerialise='adjoint' stores every state; segments need 'step'")
+        reached, actions = deferred(env, policy, state, flow, keys, None, self.horizon, batched=True)
+
+        def one(problem: Problem, reached: Any, actions: Any) -> Float[Array, ""]:
+            return self.objective(Trajectory(with_first(problem.state, reached), actions), problem)
+
+        return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), 1, 1))(problems, reached, actions)
 
     def loss(
         self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, *, key: Key | None = None

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from undertow._checks import require
 from undertow._types import Key
+from undertow.core.deferred import deferred
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.flow import FULL, GradientFlow, closed_loop
 from undertow.core.policy import AbstractPolicy
@@ -19,7 +20,8 @@ State = TypeVar("State")
 Action = TypeVar("Action")
 
 Rematerialise = str
-"""What the backward pass recomputes: `step` (everything inside a step), `cheap` (all but matrix products), `nothing`."""
+"""What the backward pass recomputes: `step` (everything inside a step), `cheap` (all but matrix products), `nothing`; or
+`adjoint` (in `rollout` only): like `step`, and the parameters' gradient is taken for all steps at once at the end."""
 
 
 class Trajectory(eqx.Module, Generic[State, Action]):
@@ -107,8 +109,12 @@ def unroll(
             _, last = jax.lax.scan(body, carry, tail, length=rest)
             kept = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), kept, last)
         states, actions = kept
-    states = jax.tree.map(lambda first, later: jnp.concatenate([jnp.asarray(first)[None], later]), state, states)
-    return Trajectory(states, actions)
+    return Trajectory(with_first(state, states), actions)
+
+
+def with_first(state: Any, later: Any) -> Any:
+    """The states of a trajectory from the first one and those reached, `"time ..."`."""
+    return jax.tree.map(lambda x, rest: jnp.concatenate([jnp.asarray(x)[None], rest]), state, later)
 
 
 def rollout(
@@ -126,11 +132,16 @@ def rollout(
     """Unroll the closed loop of `env` and `policy` for `length` steps.
 
     **Arguments:** as in `closed_loop` and `unroll`; `flow`'s gates may be arrays over time; `key` is split over the steps;
-    `nudges`: added to the actions, a pytree like them, `"time ..."`.
+    `nudges`: added to the actions, a pytree like them, `"time ..."`. `rematerialise="adjoint"` is faster for networks in
+    environments that ask once per step; reverse mode only, see [`deferred`][undertow.core.deferred.deferred].
 
     **Returns:** `Trajectory`.
     """
     keys = None if key is None else jax.random.split(key, length)
+    if rematerialise == "adjoint":
+        require(segment is None, "rematerialise='adjoint' stores every state; segments need 'step'")
+        reached, actions = deferred(env, policy, state, flow, keys, nudges, length)
+        return Trajectory(with_first(state, reached), actions)
     gates = flow.per_step(length) if flow.varies_in_time else None
     if keys is None and gates is None and nudges is None:
         return unroll(closed_loop(env, policy, flow), state, length, segment=segment, rematerialise=rematerialise)

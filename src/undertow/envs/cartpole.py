@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -83,11 +85,12 @@ class Upright(eqx.Module):
         return 1 - jnp.mean(jnp.cos(state[1:, 0]))
 
 
-def hanging(unit: Float[Array, "*batch bodies 2"]) -> Float[Array, "*batch bodies 2"]:
-    r"""States near hanging at rest from uniform numbers in [0, 1): $x, \dot x, \omega_i$ in [-1, 1), $\theta_i$ within
-    $\pi/6$ of $\pi$."""
-    centred = 2 * unit - 1
-    return centred.at[..., 1:, 0].set(jnp.pi + jnp.pi / 6 * centred[..., 1:, 0])
+def hanging(unit: Any) -> Any:
+    r"""States near hanging at rest, `"*batch bodies 2"`, from as many uniform numbers in [0, 1): $x, \dot x, \omega_i$ in
+    [-1, 1), $\theta_i$ within $\pi/6$ of $\pi$. Of NumPy's arrays and of JAX's."""
+    centre, reach = np.zeros(unit.shape[-2:]), np.ones(unit.shape[-2:])
+    centre[1:, 0], reach[1:, 0] = np.pi, np.pi / 6
+    return centre + reach * (2 * unit - 1)
 
 
 def random_cartpole(key: Key, poles: int = 1) -> Float[Array, "bodies 2"]:
@@ -103,7 +106,7 @@ def published_cartpoles(count: int, poles: int = 1, seed: int = 42) -> Float[Arr
     """
     _check_poles(poles)
     require(count >= 1, f"count must be at least 1, got {count}")
-    return hanging(jnp.asarray(np.random.RandomState(seed).rand(count, poles + 1, 2)))
+    return jnp.asarray(hanging(np.random.RandomState(seed).rand(count, poles + 1, 2)))
 
 
 def _check_poles(poles: int) -> None:

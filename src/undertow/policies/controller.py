@@ -45,14 +45,14 @@ class Controller(AbstractPolicy[Array, Array]):
         self.network = MLP(sizes, key=key, activation=activation, zero_last=zero_last, dtype=dtype)
         self.action_shape = tuple(action_shape)
 
-    def __call__(self, observation: Float[Array, " observations"], *, key: Key | None = None) -> Array:
-        """The action."""
+    def __call__(self, observation: Float[Array, "..."], *, key: Key | None = None) -> Array:
+        """The action on an observation of any shape with as many numbers, taken row by row."""
         expected = self.network.kernels[0].shape[0]
         require(
-            observation.shape == (expected,),
+            observation.size == expected,
             f"the controller was made for {expected} observations, got an array of shape {observation.shape}",
         )
-        return self.network(observation).reshape(self.action_shape)
+        return self.network(observation.reshape(-1)).reshape(self.action_shape)
 
 
 class WaveController(AbstractPolicy[Array, Array]):
