@@ -3,6 +3,7 @@ r"""What a gradient estimator is, and the plain one."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -16,7 +17,9 @@ Estimate = tuple[Float[Array, ""], AbstractPolicy, Metrics]
 
 
 class AbstractGradient(eqx.Module):
-    """A strategy for turning a loss into a direction for the optimiser."""
+    """A strategy for turning a loss into a direction for the optimiser. `draws`: whether it needs a key."""
+
+    draws: ClassVar[bool] = False
 
     def __call__(self, loss: Loss, policy: AbstractPolicy, *, key: Key | None = None) -> Estimate:
         """`(value, gradient with the policy's structure, metrics)`; the value never depends on the strategy.

@@ -2,6 +2,8 @@ r"""Gradients from values alone: nothing travels back."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,8 @@ class EvolutionStrategy(AbstractGradient):
 
     **Reference:** Salimans et al. (2017), arXiv 1703.03864, section 2, with mirrored sampling (section 2.1).
     """
+
+    draws: ClassVar[bool] = True
 
     samples: int = eqx.field(static=True, default=32)
     sigma: float = eqx.field(static=True, default=0.02)

@@ -72,6 +72,11 @@ class Trainer(eqx.Module):
         opt_state = self.optimizer.init(eqx.filter(policy, eqx.is_inexact_array))
         return TrainState(policy, opt_state, key, zero, zero, zero, jnp.asarray(rate, float))
 
+    @property
+    def _draws(self) -> bool:
+        """Whether an update uses random numbers. Where none does the key stays: making new ones takes long to compile."""
+        return self.problems is None or self.sampling != "cycle" or self.noisy or self.gradient.draws
+
     def draw(self, state: TrainState) -> tuple[Problem, Int[Array, " batch"]]:
         """The batch that the next update will use, and the problems' places in the pool (-1 for fresh ones)."""
         key = jax.random.fold_in(state.key, 0)
@@ -106,7 +111,7 @@ class Trainer(eqx.Module):
         new = TrainState(
             eqx.combine(params, static),
             opt_state,
-            jax.random.fold_in(state.key, 2),
+            jax.random.fold_in(state.key, 2) if self._draws else state.key,
             state.step + 1,
             state.skipped + bad,
             (state.skipped_in_a_row + 1) * bad,
