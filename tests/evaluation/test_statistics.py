@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.evaluation.statistics import band, student_quantile
+from undertow.evaluation.statistics import band, quartiles, student_quantile
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,12 @@ def test_bad_input():
             band(np.ones((1, 3)), **keywords)
     with pytest.raises(UndertowError, match="at least one seed"):
         band(np.ones((0, 3)))
+
+
+def test_quartiles_and_lost_seeds():
+    middle, low, high = quartiles(np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 7.0], [4.0, np.inf]]))
+    np.testing.assert_allclose([low[0], middle[0], high[0]], [1.75, 2.5, 3.25])
+    # Two of four seeds are lost: the better half is finite, the worse is not.
+    assert np.isfinite(low[1]) and high[1] == np.inf
+    lost = quartiles(np.full(3, np.nan))
+    assert lost.mean == lost.low == lost.high == np.inf

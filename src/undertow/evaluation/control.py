@@ -19,6 +19,7 @@ from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.core.unroll import Trajectory
+from undertow.evaluation.statistics import quartiles
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -97,13 +98,13 @@ class ControlEvaluation:
 
 
 def _summary(scores: ControlScores) -> dict[str, Any]:
-    quartiles = np.quantile(scores.loss, [0.25, 0.5, 0.75])
+    middle, low, high = quartiles(scores.loss)
     return {
         "states": len(scores.loss),
         "loss": float(np.mean(scores.loss)),
-        "lower_quartile": float(quartiles[0]),
-        "median": float(quartiles[1]),
-        "upper_quartile": float(quartiles[2]),
+        "lower_quartile": float(low),
+        "median": float(middle),
+        "upper_quartile": float(high),
         "worst": float(np.max(scores.loss)),
         "final": float(np.mean(scores.final)),
         "effort": float(np.mean(scores.effort)),

@@ -67,6 +67,19 @@ def band(
     return Band(*(np.exp(part) if geometric else part for part in (mean, low, high)))
 
 
+def quartiles(values: Float[np.ndarray, "seeds ..."]) -> Band:
+    """Median and quartiles over the first axis, as `Band(median, lower, upper)`. What is not finite counts as infinite: a
+    seed that was lost is the worst one."""
+    x = np.asarray(values, float)
+    x = np.where(np.isfinite(x), x, np.inf)
+    # Between two ranks only where both are finite.
+    shares = [0.25, 0.5, 0.75]
+    with np.errstate(invalid="ignore"):
+        between = np.quantile(x, shares, axis=0)
+    low, middle, high = np.where(np.isfinite(between), between, np.quantile(x, shares, axis=0, method="nearest"))
+    return Band(middle, low, high)
+
+
 def student_quantile(level: float, freedom: int) -> float:
     r"""The $t$ with $P(|T| \le t) = $ `level` for Student's distribution with `freedom` degrees of freedom.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from undertow._checks import require
+from undertow.evaluation.statistics import quartiles
 from undertow.report import style
 from undertow.training._files import write_error
 
@@ -70,9 +71,7 @@ def study_figure(
         for cell in shown:
             values = np.asarray(cell[quantity], float)
             epochs = np.asarray(cell["epochs"])[-len(values) :]
-            # A seed that is lost has no loss any more, and counts as the worst.
-            values = np.where(np.isfinite(values), values, np.inf) if quantity == "test_loss" else values
-            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1, method="nearest")
+            middle, low, high = quartiles(values.T)
             colour, clip = colours[cell["line"]], cell["clip"]
             only = clip == "norm" or len({each["clip"] for each in shown}) == 1
             label = cell["line"] if only else f"{cell['line']}, clip {clip}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from undertow.evaluation.statistics import quartiles
 from undertow.studies.grid import CLIPS, Clip, grid
 from undertow.studies.runner import Study
 from undertow.training._files import atomic_write_text, to_json
@@ -110,7 +111,6 @@ def _table(
 
 
 def _quartiles(losses: Sequence[float]) -> tuple[str, str, str]:
-    # A seed that is lost has no loss any more, and counts as the worst.
     values = np.asarray(losses, float)
-    low, middle, high = np.quantile(np.where(np.isfinite(values), values, np.inf), [0.25, 0.5, 0.75], method="nearest")
+    middle, low, high = quartiles(values)
     return f"{middle:.4g}", f"{low:.4g} to {high:.4g}", str(int(np.sum(~np.isfinite(values))))
