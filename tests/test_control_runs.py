@@ -141,7 +141,7 @@ def test_configurations_go_to_json_and_back(name):
         (CartPoleTask(horizon=0), "horizon must be"),
         (CartPoleTask(data=ControlDataConfig(train=4)), "larger than the pool of 4 states"),
         (CartPoleTask(window=0, training=SHARED["training"]), "window must be at least 1"),
-        (CartPoleTask(window=5, gradient="physics"), "a window or a gradient, not both"),
+        (CartPoleTask(window=5, gradient="physics"), "windows are for --gradient full, and it is 'physics'"),
         (CartPoleTask(gates=(0.5, 2.0)), "between 0 and 1"),
         (
             CartPoleTask(evaluation=ControlEvaluationConfig(suites=("tests",))),

@@ -175,7 +175,7 @@ def data(**changes) -> DataConfig:
         ({"training": TrainingConfig(updates=0)}, "training.updates must be"),
         ({"optimizer": OptimizerConfig(learning_rate=-1.0)}, "learning_rate must be"),
         ({"gates": (2.0, 1.0)}, "gates must lie between 0 and 1"),
-        ({"gates": (1.0, 0.5), "gradient": "stop"}, "give gates or a gradient, not both"),
+        ({"gates": (1.0, 0.5), "gradient": "stop"}, "gates are for --gradient full, and it is .stop."),
         ({"policy": PolicyConfig(hidden=(0,))}, "layer sizes must be positive"),
         ({"policy": PolicyConfig(start=Path("nowhere"))}, "nowhere"),
         ({"evaluation": EvaluationConfig(suites=("held-in",))}, "unknown suite 'held-in'; did you mean 'held-out'"),

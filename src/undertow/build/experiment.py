@@ -85,8 +85,8 @@ def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:
     """
     if config.gates is None and config.window is None:
         return lookup("gradient", config.gradient, GRADIENTS)
-    given = "gates" if config.window is None else "a window"
-    require(config.gradient == "full", f"give {given} or a gradient, not both: {given} and {config.gradient!r}")
+    given = "gates" if config.window is None else "windows"
+    require(config.gradient == "full", f"{given} are for --gradient full, and it is {config.gradient!r}")
     gates = (1.0, 1.0) if config.gates is None else config.gates
     require(all(0 <= gate <= 1 for gate in gates), f"gates must lie between 0 and 1, got {gates}")
     flow = GradientFlow(*gates)

@@ -72,7 +72,6 @@ def show(*things: Any) -> None:
     console.print(*things, highlight=False, soft_wrap=all(isinstance(thing, str) for thing in things), markup=False)
 
 
-def new_directory(path: Path) -> None:
-    """Make a directory that must not exist yet."""
-    require(not path.exists(), f"{path} exists already and is left as it is; choose another --out")
-    path.mkdir(parents=True)
+def require_new(path: Path | None) -> None:
+    """Raise `UndertowError` if something is there already."""
+    require(path is None or not path.exists(), f"{path} exists already and is left as it is; choose another --out")

@@ -10,7 +10,7 @@ import tyro
 
 from undertow import experiment
 from undertow._checks import require
-from undertow.cli.parse import new_directory, parse, say, show
+from undertow.cli.parse import parse, require_new, say, show
 from undertow.config import Config
 from undertow.presets import PRESETS, preset
 
@@ -85,11 +85,12 @@ class EvaluateArguments:
 def evaluate(arguments: list[str]) -> int:
     """Evaluate a run; print tables, write files if asked to."""
     parsed = parse(EvaluateArguments, arguments, "evaluate", "Compare a run's policy with others on fixed problems.")
-    if parsed.out is not None:
-        new_directory(parsed.out)
+    require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
     evaluations = experiment.evaluate_run(parsed.run, parsed.suite, which=parsed.checkpoint, **overrides)
+    if parsed.out is not None:
+        parsed.out.mkdir(parents=True)
     for name, evaluation in evaluations.items():
         show(evaluation.table())
         if parsed.out is not None:
