@@ -100,7 +100,7 @@ def test_figures(name, tmp_path):
     config = dataclasses.replace(SYSTEMS[name], training=dataclasses.replace(SHARED["training"], updates=3))
     run = train(config, preset=name, root=tmp_path)
     files = {path.name for path in plot_run(run.path)}
-    assert files == {"training.png", "cost.png", "behaviour.png", "behaviour.gif"}
+    assert files == {"training.png", "cost.png", "gradients.png", "behaviour.png", "behaviour.gif"}
     assert all(path.stat().st_size > 5000 for path in (run.path / "figures").iterdir())
 
 

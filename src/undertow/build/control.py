@@ -23,6 +23,7 @@ from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, Problem, RunningCost
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
+from undertow.core.unroll import Rematerialise
 from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
 from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
 from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
@@ -160,7 +161,7 @@ def build_control(config: ControlConfig) -> Experiment:
         make_control_objective(config, system.cost),
         config.horizon,
         segment=training.segment,
-        rematerialise=training.rematerialise,
+        rematerialise=_rematerialised(config),
     )
     judge = ControlJudge(
         config,
@@ -188,6 +189,13 @@ def build_control(config: ControlConfig) -> Experiment:
         check=lambda: _check_states(control_sets(config, system)),
         judge=judge,
     )
+
+
+def _rematerialised(config: ControlConfig) -> Rematerialise:
+    """As configured; but segments, and steps' contributions one by one, need the step-by-step way back."""
+    training = config.training
+    alone = training.segment is None and config.gradient != "norm-balanced"
+    return training.rematerialise if alone or training.rematerialise != "adjoint" else "step"
 
 
 def _check_states(sets: tuple[Problem, Problem]) -> None:

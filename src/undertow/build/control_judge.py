@@ -16,10 +16,12 @@ from undertow._types import Key
 from undertow.build.judge import LEARNED, AbstractJudge
 from undertow.config import ControlConfig
 from undertow.core.environment import AbstractControlled
+from undertow.core.flow import FLOWS
 from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
+from undertow.evaluation.health import step_gradients
 from undertow.policies.controller import ZeroAction
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ CONTROL_SUITES = {
 
 # Far from the seeds of training and test sets.
 _FRESH_SEED, _FRESH = 1_000_003, 1024
+# Test states whose gradients are drawn, step by step.
+_MEASURED = 32
 
 
 class ControlJudge(AbstractJudge):
@@ -112,4 +116,6 @@ class ControlJudge(AbstractJudge):
     ) -> list[Path]:
         from undertow.report.control import draw_control  # not at the top: it takes long to load
 
-        return draw_control(folder, self.environment, next(iter(evaluations.values())), metrics, cost=self.cost)
+        shown = next(iter(evaluations.values()))
+        health = step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)
+        return draw_control(folder, self.environment, shown, metrics, cost=self.cost, health=health)

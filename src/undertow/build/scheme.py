@@ -262,6 +262,10 @@ def build_scheme(config: SchemeConfig) -> Experiment:
 
 
 def _check_scheme(config: SchemeConfig) -> None:
+    require(
+        config.training.rematerialise != "adjoint",
+        "training.rematerialise adjoint is for controllers, which are asked once per step; take step",
+    )
     for name in ("pool", "refinement"):
         require_positive(f"data.{name}", getattr(config.data, name))
     for name in ("every", "cases", "horizon", "keep"):

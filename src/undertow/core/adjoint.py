@@ -80,7 +80,8 @@ def adjoints(
                 task.horizon,
                 inputs=(gates, actions, later, added.parameters),
                 segment=task.segment,
-                rematerialise=task.rematerialise,
+                # Nudges of states and parameters are not among what the adjoint way back knows.
+                rematerialise="step" if task.rematerialise == "adjoint" else task.rematerialise,
             )
             return task.objective(trajectory, problem)
 

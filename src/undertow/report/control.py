@@ -24,8 +24,10 @@ from undertow.envs.contact import Pusher
 from undertow.envs.guidance import Guidance
 from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
+from undertow.evaluation.health import StepGradients
 from undertow.report import style
 from undertow.report.animation import write_gif
+from undertow.report.health import step_gradients_figure
 from undertow.report.training import training_figure
 from undertow.training._files import write_error
 
@@ -40,11 +42,14 @@ def draw_control(
     metrics: Mapping[str, np.ndarray] | None = None,
     *,
     cost: Cost,
+    health: StepGradients | None = None,
 ) -> list[Path]:
-    """Every figure of a controller's run: training, costs over time, behaviour, and a moving picture of one trajectory.
+    """Every figure of a controller's run: training, costs over time, behaviour, gradients by step, and a moving picture of one
+    trajectory.
 
     **Arguments:** `folder`: made if it does not exist; `environment`; `evaluation`: the first controller in it is the one
-    shown; `metrics`: the columns of `metrics.csv`, None for no training curve; `cost` of one state.
+    shown; `metrics`: the columns of `metrics.csv`, None for no training curve; `cost` of one state;
+    `health`: gradients by unroll step, None for no figure of them.
 
     **Raises:** `UndertowError` if the folder cannot be made or written to.
     """
@@ -55,6 +60,8 @@ def draw_control(
         raise write_error(folder, error) from error
     paths = [] if metrics is None else [training_figure(metrics, folder / "training.png")]
     paths.append(cost_over_time(evaluation, folder / "cost.png", cost=cost))
+    if health is not None:
+        paths.append(step_gradients_figure(health, folder / "gradients.png"))
     if type(environment) in _PICTURES:
         paths.append(behaviour_figure(environment, evaluation, folder / "behaviour.png"))
         paths.append(animate_control(environment, evaluation, folder / "behaviour.gif"))
