@@ -110,6 +110,12 @@ def _table(
     return table
 
 
+def final_losses(cell: Mapping[str, Any]) -> np.ndarray:
+    """The test loss of every seed at the end; of a seed that was lost, infinity."""
+    last = np.asarray(cell["test_loss"][-1], float)
+    return np.where(np.isfinite(last), last, np.inf)
+
+
 def _quartiles(losses: Sequence[float]) -> tuple[str, str, str]:
     values = np.asarray(losses, float)
     middle, low, high = quartiles(values)
