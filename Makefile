@@ -52,8 +52,9 @@ format: $(VENV)/.dev ## repair formatting and what else can be repaired
 types: $(VENV)/.dev ## check types
 	$(RUN) -m mypy
 
-docs: $(VENV)/.docs ## build the documentation into site/
+docs: $(VENV)/.docs $(VENV)/.dev ## build the documentation into site/, run the code on its pages
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	$(RUN) -m pytest -n $(JOBS) -m documentation tests/test_docs.py
 
 bench: setup ## measure speed, memory and compile time
 	$(RUN) -m benchmarks $(ARGS)

@@ -97,11 +97,16 @@ def test_evaluations_can_be_changed_and_written(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_figures(name, tmp_path):
-    config = dataclasses.replace(SYSTEMS[name], training=dataclasses.replace(SHARED["training"], updates=3))
-    run = train(config, preset=name, root=tmp_path)
-    files = {path.name for path in plot_run(run.path)}
-    assert files == {"training.png", "cost.png", "gradients.png", "behaviour.png", "behaviour.gif"}
-    assert all(path.stat().st_size > 5000 for path in (run.path / "figures").iterdir())
+    training = dataclasses.replace(SHARED["training"], updates=3)
+    evaluation = dataclasses.replace(SHARED["evaluation"], suites=("test",), figures=True)
+    run = train(dataclasses.replace(SYSTEMS[name], training=training, evaluation=evaluation), root=tmp_path)
+    files = {path.name: path.stat().st_size for path in (run.path / "figures").iterdir()}
+    assert set(files) == {"training.png", "cost.png", "gradients.png", "behaviour.png", "behaviour.gif"}
+    assert min(files.values()) > 5000
+
+
+def test_figures_can_be_drawn_again(run):
+    assert "behaviour.gif" in {path.name for path in plot_run(run.path)}
 
 
 def test_training_and_test_states_are_the_published_ones():

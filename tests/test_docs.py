@@ -31,6 +31,7 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.documentation  # run by `make docs`, with what is built there
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_code_runs(page, tmp_path, monkeypatch):
     """The blocks of a page, one after the other, as one program."""
@@ -63,7 +64,7 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
     monkeypatch.setattr(solver, "simulate", lambda condition, policy, **options: result)
     monkeypatch.setattr(simulation, "draw_simulation", lambda *arguments, **options: None)
-    assert cli.main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+    assert cli.main(shlex.split(line, comments=True)[1:]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", PAGES)
