@@ -206,12 +206,6 @@ class _Recorder:
         return bool(self.stop)
 
 
-def _mean_of_finite(values: np.ndarray) -> float:
-    """The skipped updates are counted apart; they must not hide what the others did."""
-    finite = values[np.isfinite(values)]
-    return float(np.mean(finite)) if len(finite) else float("nan")
-
-
 # --- after the training -----------------------------------------------------------------------------------------------
 
 

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from undertow.core.objective import FinalCost, RunningCost
 from undertow.envs.cartpole import CartPole, Upright, random_cartpole
 from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
 from undertow.envs.quantum import Infidelity, QuantumBox, random_wave
@@ -54,7 +53,6 @@ def make(name: str) -> System:
 
 
 NAMES = ("cartpole", "guidance", "quantum")
-OBJECTIVES = {"final": FinalCost, "running": RunningCost}
 
 
 def states(system: System, count: int = 3) -> jax.Array:
@@ -64,13 +62,6 @@ def states(system: System, count: int = 3) -> jax.Array:
 
 def as_numpy(policy: Any) -> list:
     """Weights and biases in turn, as arrays."""
-    import numpy as np
-
     network = getattr(policy, "network", policy)
     pairs = zip(network.kernels, network.biases, strict=True)
     return [np.asarray(x) for pair in pairs for x in pair]
-
-
-def zeros_like(policy: Any) -> Any:
-    """The same structure with zeros."""
-    return jax.tree.map(lambda x: jnp.zeros_like(x) if eqx.is_array(x) else x, policy)
