@@ -13,8 +13,8 @@ import pytest
 from tests.toys import Gain, Linear
 from undertow._checks import UndertowError
 from undertow.core.objective import FinalCost, Problem
-from undertow.core.task import Task, stack_problems
-from undertow.training.ensemble import Ensemble, member, stack
+from undertow.core.task import Task, stack_problems, take
+from undertow.training.ensemble import Ensemble, stack
 from undertow.training.fit import fit
 from undertow.training.trainer import Trainer
 
@@ -42,7 +42,7 @@ def test_members_are_what_they_would_be_alone():
     for index, (gain, rate) in enumerate(zip((0.1, -0.2, 0.3), (1, 1, 3), strict=True)):
         faster = dataclasses.replace(one, optimizer=optax.adam(rate * 1e-2))
         alone = fit(faster, faster.init(gains(gain)[0], KEYS[index]), 5, every=5).state
-        np.testing.assert_allclose(member(states, index).policy.k, alone.policy.k, rtol=1e-12)
+        np.testing.assert_allclose(take(states, index).policy.k, alone.policy.k, rtol=1e-12)
 
 
 def test_a_member_that_fails_does_not_disturb_the_others():
@@ -67,7 +67,7 @@ def test_a_member_that_fails_does_not_disturb_the_others():
 def test_stacking():
     both = stack(gains(1.0, 2.0))
     assert both.k.shape == (2, 1, 2)
-    np.testing.assert_array_equal(member(both, 1).k, [[2.0, -2.0]])
+    np.testing.assert_array_equal(take(both, 1).k, [[2.0, -2.0]])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import equinox as eqx
@@ -163,6 +163,8 @@ def build_control(config: ControlConfig) -> Experiment:
         segment=training.segment,
         rematerialise=_rematerialised(config),
     )
+    # Drawn once: for the check, the training, what is measured and the judge.
+    sets = cache(lambda: control_sets(config, system))
     judge = ControlJudge(
         config,
         system.environment,
@@ -170,13 +172,13 @@ def build_control(config: ControlConfig) -> Experiment:
         task,
         system.draw,
         system.action_shape,
-        lambda: control_sets(config, system),
+        sets,
     )
     for name in judge.suites:
         lookup("suite", name, judge.known)
 
     def make_pool() -> Problem:
-        return cast(control_sets(config, system)[0], training.precision)
+        return cast(sets()[0], training.precision)
 
     return Experiment(
         config=config,
@@ -184,9 +186,9 @@ def build_control(config: ControlConfig) -> Experiment:
         policy=make_controller(config, system),
         noisy=False,
         make_pool=make_pool,
-        make_measure=lambda: make_control_measure(config, system, task),
-        make_sets=lambda: dict(zip(("train", "test"), control_sets(config, system), strict=True)),
-        check=lambda: _check_states(control_sets(config, system)),
+        make_measure=lambda: make_control_measure(task, sets()),
+        make_sets=lambda: dict(zip(("train", "test"), sets(), strict=True)),
+        check=lambda: _check_states(sets()),
         judge=judge,
     )
 
@@ -204,9 +206,8 @@ def _check_states(sets: tuple[Problem, Problem]) -> None:
         require(not bad.any(), f"{name} state {int(np.argmax(bad))} is not finite; check the system's numbers")
 
 
-def make_control_measure(config: ControlConfig, system: System, task: Task) -> Measure:
+def make_control_measure(task: Task, sets: tuple[Problem, Problem]) -> Measure:
     """Mean losses on the training and the test states, of a policy in default precision."""
-    sets = control_sets(config, system)
     losses = eqx.filter_jit(lambda policy, problems: task.losses(policy, FULL, problems))
 
     def measure(policy: AbstractPolicy) -> dict[str, float]:

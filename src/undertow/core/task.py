@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -17,6 +17,8 @@ from undertow.core.flow import FULL, GradientFlow
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Rematerialise, Trajectory, rollout, with_first
+
+Tree = TypeVar("Tree")
 
 
 class Task(eqx.Module):
@@ -125,6 +127,6 @@ def stack_problems(problems: list[Problem]) -> Problem:
     return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *arrays)
 
 
-def take(problems: Problem, index: Any) -> Problem:
-    """The problems at `index` (an integer or an array of them) of a stacked batch."""
-    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, problems)
+def take(stacked: Tree, index: Any) -> Tree:
+    """What stands at `index` (an integer or an array of them) of a stacked batch: problems, policies, training states."""
+    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, stacked)

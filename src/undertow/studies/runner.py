@@ -64,7 +64,7 @@ class Study:
     def open(self) -> None:
         """Make the folder, or check that it holds this very study. Raises `UndertowError`."""
         file = self.folder / "settings.json"
-        settings = {**self.settings()}
+        settings = self.settings()
         if file.exists():
             before = read_json(file)
             same = isinstance(before, dict) and to_json(before) == to_json(settings)
@@ -131,14 +131,16 @@ def run_cell(
     The history has lists over the measured epochs: `epochs`, `seconds` per epoch, and per seed `train_loss`, `test_loss`,
     and the means over the epoch's updates of `loss`, `gradient_norm`, `cosine` and `zeroed`.
     """
-    experiment, ensemble, state = _start(cell, seeds)
-    history: dict[str, list] = {"epochs": [], "seconds": [], "skipped": []}
+    total = cell.config.training.updates
+    history: dict[str, Any] = {"epochs": [], "seconds": [], "skipped": []}
     if file.exists():
-        state, metadata = load_checkpoint(file, state)
-        history = metadata["history"]
-    total, done = cell.config.training.updates, int(np.max(np.asarray(state.step)))
-    if done >= total:
-        return history
+        history = read_metadata(file)["history"]
+        if "failed" in history or history["epochs"][-1:] == [total // cell.epoch]:
+            return history
+    experiment, ensemble, state = _start(cell, seeds)
+    if file.exists():
+        state, _ = load_checkpoint(file, state)
+    done = int(np.max(np.asarray(state.step)))
     precision = cell.config.training.precision
     sets = {name: cast(problems, precision) for name, problems in experiment.make_sets().items()}
     losses = eqx.filter_jit(_losses)
@@ -178,8 +180,8 @@ def run_cell(
         max_skipped=cell.config.training.max_skipped,
     )
     if result.status == "failed":  # every seed has become non-finite, which is a result, too
-        rest = {"cell": cell.name, "history": {**history, "failed": str(result.error)}}
-        save_checkpoint(file, eqx.tree_at(lambda s: s.step, result.state, np.full_like(result.state.step, total)), rest)
+        history["failed"] = str(result.error)
+        save_checkpoint(file, result.state, {"cell": cell.name, "history": history})
     return history
 
 

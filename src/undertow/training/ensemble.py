@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from undertow._checks import NonFiniteError, require
 from undertow._types import Key, Metrics
 from undertow.core.policy import AbstractPolicy
+from undertow.core.task import take
 from undertow.training.trainer import Trainer, TrainState
 
 Tree = TypeVar("Tree")
@@ -52,7 +53,7 @@ class Ensemble(eqx.Module):
 
     def diagnose(self, states: TrainState) -> NonFiniteError:
         """Where the first member becomes non-finite."""
-        return self.trainer.diagnose(member(states, 0))
+        return self.trainer.diagnose(take(states, 0))
 
 
 def stack(members: Sequence[Tree]) -> Tree:
@@ -62,8 +63,3 @@ def stack(members: Sequence[Tree]) -> Tree:
         "members of an ensemble must have the same structure: layers, activations, flags",
     )
     return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *members)
-
-
-def member(stacked: Tree, index: Any) -> Tree:
-    """One member of a stacked tree."""
-    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, stacked)
