@@ -6,8 +6,6 @@ package, so the learned scheme is compared with WENO on a grid nine times finer.
 Run it with: python examples/own_law.py
 """
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,7 +21,7 @@ class Traffic(AbstractConservationLaw):
     r"""$\rho_t + (\rho (1 - \rho))_x = \nu \rho_{xx}$, with $\rho = 1$ where cars stand bumper to bumper."""
 
     viscosity: float = 0.0
-    num_components: ClassVar[int] = 1
+    num_components = 1
 
     def flux(self, u, axis):
         return u * (1 - u)

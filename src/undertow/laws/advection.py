@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +17,6 @@ class LinearAdvection(AbstractConservationLaw):
 
     velocity: float | Float[Array, " axes"]
     viscosity: float | Float[Array, ""]
-    num_components: ClassVar[int] = 1
 
     # Written out because the abstract `viscosity` would come first: LinearAdvection(2.0) means the velocity.
     def __init__(self, velocity: float | Float[Array, " axes"] = 1.0, viscosity: float | Float[Array, ""] = 0.0):
@@ -29,6 +26,10 @@ class LinearAdvection(AbstractConservationLaw):
     def _speed(self, axis: int) -> Array:
         velocity = jnp.asarray(self.velocity)
         return velocity if velocity.ndim == 0 else velocity[axis]
+
+    @property
+    def num_components(self) -> int:
+        return 1
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$a_d\,u$."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +17,10 @@ class Burgers(AbstractConservationLaw):
     """
 
     viscosity: float | Float[Array, ""] = 0.0
-    num_components: ClassVar[int] = 1
+
+    @property
+    def num_components(self) -> int:
+        return 1
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$u^2/2$."""

@@ -3,14 +3,15 @@ r"""Conservative finite differences: from point values to stencils, and from ste
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
-from undertow.laws.law import AbstractConservationLaw
+from undertow._checks import lookup, require
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
@@ -21,6 +22,9 @@ from undertow.schemes.weights import reconstruct
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
+Bases = tuple[AbstractBasis, ...] | None
+Reconstruction = Literal["component", "characteristic"]
+RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("component", "characteristic")
 
 
 class SemiDiscrete(eqx.Module):
@@ -39,8 +43,13 @@ class SemiDiscrete(eqx.Module):
         pair of names per axis. A leaf: batches may mix boundaries.
     - `speed`: the splitting speed (default: the published global maximum).
     - `source`: a function of position and time, or None.
+    - `reconstruction`: of a system: `component` (default), each conserved component's split flux by itself, or
+        `characteristic`: the stencils of every face are projected on the eigenvectors of the Jacobian at that face, and the
+        reconstructed fluxes projected back. Agents then see characteristic fields.
+    - `mean`: the state at a face that the eigenvectors belong to: `arithmetic` (default, of the conserved values) or `roe`.
 
-    **Raises:** `UndertowError` for unknown names or orders, or a boundary that does not fit the order.
+    **Raises:** `UndertowError` for unknown names or orders, a boundary that does not fit the order, or a law without
+    eigenvectors.
 
     **Reference:** Shu and Osher (1989), J. Comput. Phys. 83, 32-78; Jiang and Shu (1996).
     """
@@ -51,6 +60,8 @@ class SemiDiscrete(eqx.Module):
     speed: AbstractSpeed
     source: SineSource | None
     order: int = eqx.field(static=True)
+    reconstruction: Reconstruction = eqx.field(static=True)
+    mean: Mean = eqx.field(static=True)
 
     def __init__(
         self,
@@ -61,10 +72,14 @@ class SemiDiscrete(eqx.Module):
         order: int = 5,
         speed: AbstractSpeed | None = None,
         source: SineSource | None = None,
+        reconstruction: Reconstruction = "component",
+        mean: Mean = "arithmetic",
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
         self.speed = GlobalSpeed() if speed is None else speed
+        self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
+        self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
         kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
@@ -92,11 +107,15 @@ class SemiDiscrete(eqx.Module):
         """Split-flux stencils at every face, one array per axis of shape `(2, chan, *faces, 2r-1)`.
 
         Entry 0 is the right-going flux, entry 1 the left-going one, mirrored, so that both read from upwind to downwind and
-        one agent serves both directions.
+        one agent serves both directions. With characteristic reconstruction the second axis counts characteristic fields.
         """
+        return self.observe(u)[0]
+
+    def observe(self, u: Float[Array, "chan *cells"]) -> tuple[Stencils, Bases]:
+        """The stencils, and the eigenvectors they are projected on, per axis (None where they are not)."""
         self.check_state(u)
         r = substencil_width(self.order)
-        out = []
+        out, bases = [], []
         for axis, each in enumerate(self.boundary):
             padded = each.pad(u, axis, self.law.parity(axis))
             alpha = self.speed(self.law, padded, axis, self.ghost)
@@ -104,22 +123,38 @@ class SemiDiscrete(eqx.Module):
             fluxes = face_slices(self.law.flux(padded, axis), 2 * r, self.ghost, axis)
             plus = [0.5 * (f + alpha * v) for f, v in zip(fluxes, values, strict=True)]
             minus = [0.5 * (f - alpha * v) for f, v in zip(fluxes, values, strict=True)]
+            if self.reconstruction == "characteristic":
+                basis = self.law.eigenvectors(values[r - 1], values[r], axis, self.mean)
+                plus = [basis.project(f) for f in plus[:-1]]
+                minus = [minus[0], *(basis.project(f) for f in minus[1:])]
+                bases.append(basis)
             # Stacked position by position: the compiler then sees `stencil[..., m]` as one of these operands.
             out.append(jnp.stack([jnp.stack([plus[m], minus[2 * r - 1 - m]]) for m in range(2 * r - 1)], axis=-1))
-        return tuple(out)
+        return tuple(out), tuple(bases) if bases else None
 
-    def fluxes(self, stencils: Stencils, weights: Weights) -> tuple[Float[Array, "chan *faces"], ...]:
-        """The numerical flux at every face, one array per axis."""
+    def fluxes(
+        self, stencils: Stencils, weights: Weights, bases: Bases = None
+    ) -> tuple[Float[Array, "chan *faces"], ...]:
+        """The numerical flux at every face, one array per axis; `bases` are those that `observe` returned."""
+        require(
+            (bases is None) == (self.reconstruction == "component"),
+            "characteristic stencils need the eigenvectors that `observe` returned beside them",
+        )
         out = []
-        for stencil, weight in zip(stencils, weights, strict=True):
+        for axis, (stencil, weight) in enumerate(zip(stencils, weights, strict=True)):
             both = reconstruct(stencil, weight)
-            out.append(both[0] + both[1])
+            total = both[0] + both[1]
+            out.append(total if bases is None else bases[axis].expand(total))
         return tuple(out)
 
-    def tendency(self, stencils: Stencils, weights: Weights) -> Float[Array, "chan *cells"]:
-        r"""$-\sum_d (\hat f_{i+1/2} - \hat f_{i-1/2}) / \Delta x_d$."""
+    def tendency(self, stencils: Stencils, weights: Weights, bases: Bases = None) -> Float[Array, "chan *cells"]:
+        r"""$-\sum_d (\hat f_{i+1/2} - \hat f_{i-1/2}) / \Delta x_d$; arguments as in `fluxes`."""
+        return self.divergence(self.fluxes(stencils, weights, bases))
+
+    def divergence(self, fluxes: tuple[Float[Array, "chan *faces"], ...]) -> Float[Array, "chan *cells"]:
+        """What fluxes through the faces leave in every cell per unit time."""
         total = None
-        for axis, (flux, dx) in enumerate(zip(self.fluxes(stencils, weights), self.grid.spacing, strict=True)):
+        for axis, (flux, dx) in enumerate(zip(fluxes, self.grid.spacing, strict=True)):
             cells = flux.shape[axis + 1] - 1
             left = jax.lax.slice_in_dim(flux, 0, cells, axis=axis + 1)
             right = jax.lax.slice_in_dim(flux, 1, cells + 1, axis=axis + 1)
@@ -152,8 +187,8 @@ class SemiDiscrete(eqx.Module):
         self, u: Float[Array, "chan *cells"], time: Float[Array, ""], choose: Callable[[Array, Stencils], Weights]
     ) -> Float[Array, "chan *cells"]:
         """$du/dt$ with the weights that `choose(u, stencils)` returns."""
-        stencils = self.stencils(u)
-        rate = self.tendency(stencils, choose(u, stencils))
+        stencils, bases = self.observe(u)
+        rate = self.tendency(stencils, choose(u, stencils), bases)
         forcing = self.forcing(u, time)
         return rate if forcing is None else rate + forcing
 

@@ -1,0 +1,74 @@
+"""Agents of the published code, read from its checkpoint files."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import UndertowError, require
+from undertow.policies.stencil import PairedPolicy
+
+
+def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolicy:
+    r"""The agent in a checkpoint of the code of arXiv 2203.08937 as a [`PairedPolicy`][undertow.policies.stencil.PairedPolicy].
+
+    Such a file is a zip archive with the arrays' names (`parameter_list`, JSON) and values (`parameters`, NumPy's npz):
+    `policy/fc0/kernel:0` of shape (in, out), `policy/fc0/bias:0`, ..., `policy/action/kernel:0`, `policy/action/bias:0` (older
+    files say `policy_net`). Inputs are the $2(2r-1)$ values of both stencils, outputs the $2r$ logits, right-going first: this
+    library's own order, so that nothing has to be permuted.
+
+    **Arguments:** `path`; `activation` of the hidden layers, which the file does not tell (default `relu`, as published).
+
+    **Returns:** the policy, of the order that its input width implies.
+
+    **Raises:** `UndertowError` for a file that is not such a checkpoint, naming what is missing or of the wrong shape.
+    """
+    arrays = _read_arrays(Path(path))
+    kernels: list[jax.Array] = []
+    biases: list[jax.Array] = []
+    for layer in [*_hidden_layers(arrays), "action"]:
+        for kind, parts in (("kernel", kernels), ("bias", biases)):
+            name = f"{layer}/{kind}"
+            require(name in arrays, f"{path} has no array {name}; it has {', '.join(sorted(arrays))}")
+            parts.append(jnp.asarray(arrays[name]))
+    sizes = [kernels[0].shape[0], *(kernel.shape[-1] for kernel in kernels)]
+    for kernel, bias, fan_in, fan_out in zip(kernels, biases, sizes[:-1], sizes[1:], strict=True):
+        require(
+            kernel.shape == (fan_in, fan_out) and bias.shape == (fan_out,),
+            f"{path}: layers do not fit together, a kernel of shape {kernel.shape} with a bias of shape {bias.shape}",
+        )
+    r = sizes[-1] // 2
+    order = 2 * r - 1
+    require(
+        2 * order == sizes[0] and sizes[-1] == 2 * r,
+        f"{path}: {sizes[0]} inputs and {sizes[-1]} outputs belong to no order; order 2r-1 has 2(2r-1) and 2r",
+    )
+    policy = PairedPolicy(key=jax.random.key(0), order=order, hidden=tuple(sizes[1:-1]), activation=activation)
+    return eqx.tree_at(lambda p: (p.network.kernels, p.network.biases), policy, (tuple(kernels), tuple(biases)))
+
+
+def _hidden_layers(arrays: dict[str, np.ndarray]) -> list[str]:
+    numbers = sorted(int(match[1]) for name in arrays if (match := re.fullmatch(r"fc(\d+)/kernel", name)))
+    return [f"fc{number}" for number in numbers]
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays by layer and kind, such as `fc0/kernel`."""
+    require(path.is_file(), f"{path} does not exist or is not a file; give a checkpoint (.zip) of the published code")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = json.loads(archive.read("parameter_list"))
+            with np.load(io.BytesIO(archive.read("parameters")), allow_pickle=False) as stored:
+                arrays = {str(name): np.asarray(stored[name], np.float64) for name in names}
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+        message = " ".join(str(error).split())
+        raise UndertowError(f"{path} is not a checkpoint of the published code: {message}") from error
+    return {re.sub(r"^policy(_net)?/|:0$", "", name): array for name, array in arrays.items()}
