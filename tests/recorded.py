@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow.laws.burgers import Burgers
+from undertow.laws.euler import Euler
 from undertow.numerics.grid import UniformGrid
-from undertow.numerics.integrator import INTEGRATORS
+from undertow.numerics.integrator import INTEGRATORS, ForwardEuler
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.coefficients import weno_coefficients
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -91,8 +92,40 @@ def planes(reference_dir: Path):
         arrays = {key.removeprefix(prefix): recorded[key] for key in recorded.files if key.startswith(prefix)}
         kind = str(arrays["boundary"])
         kinds = ast.literal_eval(kind) if kind.startswith("(") else (kind, kind)
-        x = arrays["xy"][0]
-        half = (x[1] - x[0]) / 2
-        grid = UniformGrid((len(x), len(x)), float(x[0] - half), float(x[-1] + half))
+        line = line_of(arrays["xy"][0])
+        grid = UniformGrid(line.num_cells * 2, line.lower[0], line.upper[0])
         arrays["steps"] = recorded["steps"]
         yield name, SemiDiscrete(Burgers(), grid, kinds), arrays
+
+
+def line_of(x: np.ndarray) -> UniformGrid:
+    """The grid with these cell centres."""
+    half = (x[1] - x[0]) / 2
+    return UniformGrid(len(x), float(x[0] - half), float(x[-1] + half))
+
+
+def compare_gases(reference_dir: Path, last: int) -> Comparison:
+    """All recorded gases, up to step `last` or as far as the recording is finite, one batch for each domain."""
+    recorded = np.load(reference_dir / "rl_pde" / "euler1d_traj_N128_order3_comp.npz")
+    names = sorted({key.split("/")[0] for key in recorded.files if "/" in key})
+    grids = {name: line_of(recorded[f"{name}/x"]) for name in names}
+    steps = recorded["steps"][recorded["steps"] <= last]
+    options = {"time_step": FixedStep(float(recorded["dt"])), "integrator": ForwardEuler(), "save_every": 1}
+    names.sort(key=lambda name: grids[name].lower)
+    deviation, round_off = [], []
+    for lower in sorted({grids[name].lower for name in names}):
+        members = [name for name in names if grids[name].lower == lower]
+        scheme = SemiDiscrete(Euler(), grids[members[0]], "outflow")
+        u0 = jnp.stack([jnp.asarray(recorded[f"{name}/u0_full"][:, 4:-4]) for name in members])
+
+        def run(u, weights, scheme=scheme):
+            return solve(scheme, weights, u, steps=last, **options).values[steps]
+
+        march = eqx.filter_jit(eqx.filter_vmap(run, in_axes=(0, None)))
+        every = [np.asarray(march(u0, each)) for each in (ORIGINAL, AsWritten(), AsWritten(backwards=True))]
+        for row, name in enumerate(members):
+            expected = recorded[f"{name}/u"][: len(steps)]
+            out, one, other = (values[row, : len(expected)] for values in every)
+            deviation.append(np.abs(out - expected).max())
+            round_off.append(np.abs(one - other).max())
+    return Comparison(names, np.asarray(deviation), np.asarray(round_off))

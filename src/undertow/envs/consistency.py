@@ -15,7 +15,7 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.rewards import AbstractDifference, AbstractError, CellErrors, conservation, step_lengths
+from undertow.envs.rewards import AbstractDifference, AbstractError, ComponentErrors, conservation, step_lengths
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.interpolation import WenoInterpolation
 
@@ -105,7 +105,7 @@ class ConsistencyHi(AbstractError):
 
     fine: FineStep
 
-    def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
+    def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
         """The error of every step."""
         environment, factor = conservation(problem), self.fine.factor
 
@@ -113,7 +113,7 @@ class ConsistencyHi(AbstractError):
             return self.fine.interpolation.refine(environment.scheme, u, factor)
 
         reached = jax.vmap(jax.checkpoint(refine))(trajectory.after.u)
-        e = jnp.sum(jnp.abs(reached - self.fine(trajectory, environment)), axis=1)
-        for axis in range(1, e.ndim):
+        e = jnp.abs(reached - self.fine(trajectory, environment))
+        for axis in range(2, e.ndim):
             e = jnp.sum(e.reshape(*e.shape[:axis], -1, factor, *e.shape[axis + 1 :]), axis=axis + 1)
         return e

@@ -14,19 +14,23 @@ not in this file are in `undertow.envs.consistency` and `undertow.envs.penalties
 | `logsquash`, `nosquash` | `LogSquash()`, `NoSquash()` |
 | `conserve`, `tv`, `wenodiff` | `ConservationPenalty`, `TotalVariationPenalty`, `WeightCloning` |
 | `l2d` | `StencilCombination("max")` and `LogSquash()` with `FullError` |
+
+Of a system of equations the published *training* squashes the sum of the errors of all components, one reward per face,
+and its *evaluation* squashes each component's error and takes the mean, another quantity of the same name. Here both
+have names: `Reward(..., components="summed")`, the default, and `components="separate"`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
@@ -37,7 +41,9 @@ from undertow.numerics.timestep import FixedStep
 from undertow.schemes.coefficients import substencil_width
 
 CellErrors = Float[Array, "time *cells"]
+ComponentErrors = Float[Array, "time chan *cells"]
 FaceErrors = tuple[Float[Array, "time *faces"], ...]
+Components = Literal["summed", "separate"]
 
 
 def norm(x: Array, power: Literal[1, 2], axis: int | tuple[int, ...]) -> Array:
@@ -73,11 +79,15 @@ def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Arr
 
 
 class AbstractError(eqx.Module):
-    """A non-negative error in every cell after every step."""
+    """A non-negative error in every cell after every step, of every component and of all of them together."""
+
+    def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
+        """Errors of every component: `(time, components, *cells)`."""
+        raise NotImplementedError
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
         """Errors, summed over components: `(time, *cells)`."""
-        raise NotImplementedError
+        return jnp.sum(self.by_component(trajectory, problem), axis=1)
 
 
 class AbstractDifference(AbstractError):
@@ -90,9 +100,9 @@ class AbstractDifference(AbstractError):
         """The signed difference after every step."""
         raise NotImplementedError
 
-    def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
-        """The size of the difference, summed over components."""
-        return jnp.sum(jnp.abs(self.difference(trajectory, problem)), axis=1)
+    def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
+        """The size of the difference."""
+        return jnp.abs(self.difference(trajectory, problem))
 
 
 class OneStepError(AbstractDifference):
@@ -201,9 +211,15 @@ class ClippedError(AbstractError):
     high: float = 0.1
     factor: float = 10.0
 
+    def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
+        """Every component's error, clipped."""
+        return self._clip(self.error.by_component(trajectory, problem))
+
     def __call__(self, trajectory: Trajectory, problem: Problem) -> CellErrors:
-        """The clipped error."""
-        e = self.error(trajectory, problem)
+        """The error, summed over components, and then clipped."""
+        return self._clip(self.error(trajectory, problem))
+
+    def _clip(self, e: Array) -> Array:
         return jnp.where(e < self.low, 0.0, jnp.where(e > self.high, self.factor * e, e))
 
 
@@ -333,7 +349,11 @@ class Reward(AbstractObjective):
     Rewards are summed over time, averaged over the faces of each axis and over the axes.
 
     **Arguments:** `error`, `combination`, `squash`: the parts. The default is the published reward
-    (`one-step_adjacent_avg_arctansquash`) once it is given `OneStepError(comparator)`.
+    (`one-step_adjacent_avg_arctansquash`) once it is given `OneStepError(comparator)`. `components`, of a system:
+    `summed` (default), one reward per face, of the errors' sum, the published training's; or `separate`, one per face and
+    component, over which the loss takes the mean, the published evaluation's. For a scalar law they are the same.
+
+    **Raises:** `UndertowError` for another word.
 
     **Reference:** Way et al. (2022), arXiv 2203.08937, section 4.
     """
@@ -341,10 +361,22 @@ class Reward(AbstractObjective):
     error: AbstractError
     combination: AbstractCombination = AdjacentAverage()
     squash: AbstractSquash = ArctanSquash()
+    components: Components = eqx.field(static=True, default="summed")
+
+    def __check_init__(self):
+        lookup("components", self.components, {name: name for name in get_args(Components)})
 
     def rewards(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
-        """The reward of every face after every step, one array `(time, *faces)` per axis."""
-        return tuple(self.squash(e) for e in self.combination(self.error(trajectory, problem), problem))
+        """The reward of every face after every step, one array per axis.
+
+        They are `(time, *faces)` where components are summed, `(time, components, *faces)` where they are separate.
+        """
+        if self.components == "summed":
+            faces = self.combination(self.error(trajectory, problem), problem)
+        else:
+            combine = jax.vmap(lambda e: self.combination(e, problem), in_axes=1, out_axes=1)
+            faces = combine(self.error.by_component(trajectory, problem))
+        return tuple(self.squash(e) for e in faces)
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """Minus the mean return."""
