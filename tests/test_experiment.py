@@ -32,7 +32,7 @@ from undertow.config import (
     config_to_dict,
 )
 from undertow.core.flow import FULL
-from undertow.envs.suites import BLOCK
+from undertow.envs.families import BLOCK
 from undertow.experiment import Run, evaluate_run, load_policy, load_run, train
 from undertow.policies.classical import classical
 from undertow.presets import preset

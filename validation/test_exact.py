@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow.envs.pools import mixed_boundary
+from undertow.envs.placing import boundaries_of
 from undertow.envs.suites import held_out_conditions
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
@@ -34,7 +34,7 @@ STEPS = 5000  # a Courant number of 0.5 at |u| = 3
 
 def _compare(condition):
     """L1 distance over the two times, in cells times total variation: what a shock smeared over n cells costs is about n."""
-    fine = _march(mixed_boundary(condition, 4), condition(X), TIMES[-1] / STEPS)
+    fine = _march(boundaries_of(condition, 4)[0], condition(X), TIMES[-1] / STEPS)
     distances = []
     for values, time in zip(fine, TIMES, strict=True):
         exact = jax.jit(burgers_exact)(condition, X, time)

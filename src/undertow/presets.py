@@ -99,6 +99,22 @@ _QUANTUM = QuantumTask(
 # No published counterpart. The action's cost keeps forces within what the contact can pass on.
 _CONTACT = ContactTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.001))
 
+# Agents see characteristic fields, measured relative to density and sound speed at the face, and are judged by the density.
+_EULER = SchemeConfig(
+    law=LawConfig("euler"),
+    grid=GridConfig(num_cells=64, steps=50, end_time=0.2, integrator="ssp_rk3", reconstruction="characteristic"),
+    data=DataConfig(pool=1024, truth="fine", refinement=5),
+    policy=PolicyConfig("directional", hidden=(16, 16)),
+    objective=ObjectiveConfig("log-trajectory", penalty=3.0),
+    optimizer=OptimizerConfig(
+        "adam", learning_rate=1e-2, schedule="cosine", final_fraction=0.01, clip="norm", clip_at=1.0
+    ),
+    training=TrainingConfig(updates=800, batch=16, precision="float64"),
+    evaluation=EvaluationConfig(
+        suites=("gas-held-out", "gas-held-out-2x-cells", "gas-held-out-2x-time", "gas-named"), cases=64
+    ),
+)
+
 PRESETS: dict[str, Preset] = {
     "burgers": Preset("a small scheme for Burgers' equation that beats WENO5 on data it never saw", _BURGERS),
     "burgers-paper": Preset("the published set-up, exactly: one-step reward, forward Euler, 128-128 network", _PAPER),
@@ -107,6 +123,7 @@ PRESETS: dict[str, Preset] = {
         replace(_PAPER, grid=replace(_PAPER.grid, integrator="rk4")),
     ),
     "advection": Preset("a small scheme for linear advection of smooth and broken profiles", _ADVECTION),
+    "euler": Preset("a small scheme for gas dynamics on characteristic fields that beats WENO5 on shocks", _EULER),
     "cartpole": Preset(
         "a controller that swings poles on a cart upright, by sign agreement of two gradients", _CARTPOLE
     ),

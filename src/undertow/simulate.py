@@ -21,7 +21,7 @@ from undertow._types import Metrics
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
-from undertow.envs.pools import mixed_boundary
+from undertow.envs.placing import boundaries_of
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_exact import EXACT_BOUNDARIES
 from undertow.laws.conditions import AbstractCondition
@@ -118,7 +118,7 @@ def simulate(
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
     grid = UniformGrid(num_cells, *condition.domain)
-    boundary = (mixed_boundary(condition, (order + 1) // 2 + 1),)
+    boundary = boundaries_of(condition, (order + 1) // 2 + 1)
     scheme = SemiDiscrete(law, grid, boundary, order=order, speed=lookup("splitting speed", speed, SPEEDS))
     x = jnp.asarray(grid.centers())
     u0 = condition(x)[None]

@@ -11,16 +11,9 @@ import pytest
 
 from tests.small import carried, hand_made
 from undertow._checks import UndertowError
+from undertow.envs.families import BLOCK, held_out_conditions, random_conditions, training_conditions, training_numbers
 from undertow.envs.march import advance_all, final_values, saved_values
-from undertow.envs.suites import (
-    BLOCK,
-    SUITES,
-    held_out_conditions,
-    random_conditions,
-    suite,
-    training_conditions,
-    training_numbers,
-)
+from undertow.envs.suites import SUITES, suite
 from undertow.envs.truth import batches, common_form, count, exact_holds, exact_values, rows_of
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers

@@ -66,7 +66,9 @@ class SchemeJudge(AbstractJudge):
     def __init__(self, config: SchemeConfig, law: AbstractConservationLaw):
         self.suites = config.evaluation.suites
         self.known = {name: getattr(each, "summary", "") for name, each in SUITES.items()}
-        self._own = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
+        self._own: dict[str, Any] = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
+        if config.law.name == "euler":
+            self._own["reconstruction"] = config.grid.reconstruction
 
     def make_suite(self, name: str, **overrides: Any) -> Suite:
         """The suite called `name`; `overrides` as in [`suite`][undertow.envs.suites.suite]."""

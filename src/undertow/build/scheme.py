@@ -23,16 +23,21 @@ from undertow.envs import rewards
 from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
+from undertow.envs.families import draw, random_conditions, training_numbers
+from undertow.envs.gas_suites import normalised_case, with_gamma
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
+from undertow.envs.placing import Initial, point_values
 from undertow.envs.pools import Discretised, make_pool
-from undertow.envs.suites import SUITES, random_conditions, training_numbers
+from undertow.envs.suites import SUITES
 from undertow.envs.truth import batches, common_form, rows_of
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.conditions import AbstractCondition
+from undertow.laws.euler import Euler
 from undertow.laws.exact import has_exact_solution
+from undertow.laws.gas_cases import gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import random_source
 from undertow.numerics.boundary import BOUNDARIES
@@ -52,6 +57,9 @@ def make_law(config: SchemeConfig) -> AbstractConservationLaw:
     law = config.law
     require(law.viscosity >= 0, f"law.viscosity must not be negative, got {law.viscosity}")
     require(law.source >= 0, f"law.source must not be negative, got {law.source}")
+    if law.name == "euler":
+        require(law.viscosity == 0 and law.source == 0, "euler has neither law.viscosity nor law.source; set both to 0")
+        return Euler(law.gamma)
     return Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity)
 
 
@@ -134,6 +142,7 @@ def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None 
         truth=config.data.truth,
         refinement=config.data.refinement,
         every=every,
+        reconstruction=config.grid.reconstruction,
     )
 
 
@@ -167,7 +176,7 @@ def training_data(config: SchemeConfig) -> Members:
     data = config.data
     if data.conditions:
         draws = max(1, data.pool // len(data.conditions))
-        return batches(named_conditions(data.conditions, data.boundary, config.seed, draws))
+        return _named(config, data.conditions, config.seed, draws)
     return _random(config, training_numbers(config.seed, data.pool))
 
 
@@ -175,11 +184,19 @@ def watched_data(config: SchemeConfig) -> Members:
     """The initial conditions to measure on while training: never the training's own random ones, never a suite's."""
     watched = config.evaluation
     if watched.conditions:
-        return batches(named_conditions(watched.conditions, config.data.boundary, _WATCHED_FROM, watched.cases))
+        return _named(config, watched.conditions, _WATCHED_FROM, watched.cases)
     return _random(config, _WATCHED_FROM + np.arange(watched.cases))
 
 
+def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) -> Members:
+    if config.law.name == "euler":
+        return batches([normalised_case(name, config.grid.complete().end_time) for name in names])
+    return batches(named_conditions(names, config.data.boundary, seed, draws))
+
+
 def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
+    if config.law.name == "euler":
+        return [(with_gamma(draw("gas", numbers), config.law.gamma), range(len(numbers)))]
     conditions = random_conditions(numbers)
     if config.law.name == "advection":  # what enters through an open end would be another problem
         conditions = eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
@@ -277,12 +294,17 @@ def _check_scheme(config: SchemeConfig) -> None:
     for name in ("conservation", "total_variation", "cloning", "penalty"):
         factor = getattr(config.objective, name)
         require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
-    if config.data.truth == "exact":
+    if config.data.truth == "exact" and not (config.law.name == "euler" and config.data.conditions):
         require(
             has_exact_solution(make_law(config)) and config.law.source == 0,
-            f"{config.law.name} with viscosity or a source has no exact solution; take --data.truth fine",
+            f"{config.law.name}, with viscosity, a source or random data, has no exact solution; take --data.truth fine",
         )
     names = config.data.conditions + config.evaluation.conditions
+    if config.law.name == "euler":
+        require(config.data.boundary is None, "gas problems have their own boundaries; leave data.boundary out")
+        for name in names:
+            gas_case(name)
+        return
     for name in names:
         condition = burgers_condition(name, boundary=config.data.boundary)
         require(
@@ -296,19 +318,20 @@ def _check_states(discretised: Discretised, members: Members, dt: float) -> None
     """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
     for batch, _ in members:
         scheme, states = _initial_states(discretised, batch)
-        for state in states[~np.isfinite(states).all(axis=(1, 2))]:
+        flat = states.reshape(len(states), -1)
+        for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
-        check_courant(scheme, jnp.asarray(states[np.argmax(np.abs(states).max(axis=(1, 2)))]), dt)
+        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
+        check_courant(scheme, jnp.asarray(states[fastest]), dt)
         check_diffusion(discretised.law, dt, scheme.grid.dx)
 
 
-def _initial_states(discretised: Discretised, batch: AbstractCondition) -> tuple[SemiDiscrete, np.ndarray]:
+def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscrete, np.ndarray]:
     """The scheme of a batch's first condition, and the values of all, `"cases chan cells"`, from one program."""
 
-    def make(batch: AbstractCondition) -> tuple[SemiDiscrete, Array]:
+    def make(batch: Initial) -> tuple[SemiDiscrete, Array]:
         scheme = discretised.environment(rows_of(batch, 0)).scheme
-        x = jnp.asarray(scheme.grid.centers())
-        return scheme, eqx.filter_vmap(lambda condition: condition(x)[None])(batch)
+        return scheme, eqx.filter_vmap(lambda condition: point_values(condition, scheme.grid))(batch)
 
     scheme, states = eqx.filter_jit(make)(batch)
     return scheme, np.asarray(states)

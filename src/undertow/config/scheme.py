@@ -16,8 +16,10 @@ from undertow.numerics.timestep import Discretisation, complete
 class LawConfig:
     """The equation: u_t + f(u)_x = nu u_xx + s(x, t)."""
 
-    name: Literal["burgers", "advection"] = "burgers"
-    """burgers: f = u^2 / 2; advection: f = velocity u"""
+    name: Literal["burgers", "advection", "euler"] = "burgers"
+    """burgers: f = u^2 / 2; advection: f = velocity u; euler: density, momentum and energy of an ideal gas"""
+    gamma: float = 1.4
+    """euler: ratio of specific heats of the random problems; named ones have their own"""
     velocity: float = 1.0
     """advection: the speed"""
     viscosity: float = 0.0
@@ -42,6 +44,8 @@ class GridConfig:
     """formal order 2r - 1 of the scheme: the agents see 2r - 1 values and weigh r substencils"""
     integrator: Literal["euler", "ssp_rk3", "rk4"] = "ssp_rk3"
     """in time; the policy is asked at every stage"""
+    reconstruction: Literal["component", "characteristic"] = "component"
+    """of a system: every conserved component by itself, or characteristic fields"""
     speed: Literal["global", "local", "smooth"] = "global"
     """the wave speed of the Lax-Friedrichs splitting: the largest of all cells, of the two at a face, or a smooth
     bound of the largest"""

@@ -30,8 +30,14 @@ class TrajectoryError(AbstractObjective):
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The relative error of one sample."""
-        u = trajectory.after.u[self.every - 1 :: self.every]
-        return jnp.mean(jnp.abs(u - problem.reference.values)) / problem.reference.scale
+        return _mean_error(trajectory, problem, self.every) / problem.reference.scale
+
+
+def _mean_error(trajectory: Trajectory, problem: Problem, every: int) -> Array:
+    """The mean absolute error at the saved times, over the components that the law is judged by."""
+    difference = trajectory.after.u[every - 1 :: every] - problem.reference.values
+    judged = problem.environment.scheme.law.judged
+    return jnp.mean(jnp.abs(jnp.stack([difference[:, component] for component in judged])))
 
 
 class LogTrajectoryError(AbstractObjective):
@@ -52,7 +58,6 @@ class LogTrajectoryError(AbstractObjective):
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The penalised logarithm of the ratio."""
-        u = trajectory.after.u[self.every - 1 :: self.every]
-        error = jnp.mean(jnp.abs(u - problem.reference.values))
+        error = _mean_error(trajectory, problem, self.every)
         ratio = jnp.log((error + self.floor) / (problem.reference.scale + self.floor))
         return ratio + self.penalty * jax.nn.relu(ratio)

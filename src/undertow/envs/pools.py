@@ -13,16 +13,14 @@ from undertow._checks import require
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
-from undertow.laws.conditions import AbstractCondition
-from undertow.laws.exact import exact_solution
+from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, law_of, point_values
+from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
-from undertow.numerics.boundary import Boundary, boundary
-from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.reference import fine_reference
-from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed
 from undertow.schemes.weights import AbstractWeights, WenoJS
@@ -30,21 +28,16 @@ from undertow.schemes.weights import AbstractWeights, WenoJS
 Truth = Literal["exact", "fine"]
 
 
-def mixed_boundary(condition: AbstractCondition, ghost: int) -> Boundary:
-    """The boundary of one condition as data: where the condition's own name is `mixed`, its `periodic` leaf decides."""
-    if condition.boundary != "mixed":
-        return boundary(condition.boundary, ghost=ghost)
-    closed, opened = boundary("periodic", ghost=ghost), boundary("outflow", ghost=ghost)
-    return jax.tree.map(lambda a, b: jnp.where(condition.periodic > 0, a, b), closed, opened)
-
-
 class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where the law has one) or `fine`
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where there is one) or `fine`
     (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
-    at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order).
+    at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order);
+    `reconstruction`: of a system, `component` (default) or `characteristic`.
+
+    Errors are means over the components that the law is judged by: all of them, or the density of a gas.
     """
 
     law: AbstractConservationLaw
@@ -58,30 +51,31 @@ class Discretised(eqx.Module):
     refinement: int = eqx.field(static=True, default=9)
     every: int | None = eqx.field(static=True, default=None)
     baseline: AbstractWeights | None = None
+    reconstruction: Reconstruction = eqx.field(static=True, default="component")
 
     def __check_init__(self):
         require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
         require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
 
-    def environment(self, condition: AbstractCondition, source: SineSource | None = None) -> Conservation:
-        """The environment of one condition: its boundary on its domain, and its source where it has one."""
-        grid = UniformGrid(self.num_cells, *condition.domain)
+    def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
+        """The environment of one condition: its law, its boundary on its domain, and its source where it has one."""
         ghost = (self.order + 1) // 2 + 1
         scheme = SemiDiscrete(
-            self.law,
-            grid,
-            (mixed_boundary(condition, ghost),),
+            law_of(condition, self.law),
+            grid_of(condition, self.num_cells),
+            boundaries_of(condition, ghost),
             order=self.order,
             speed=self.speed,
             source=source,
+            reconstruction=self.reconstruction,
         )
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 
-    def problem(self, condition: AbstractCondition, source: SineSource | None = None) -> Problem:
+    def problem(self, condition: Initial, source: SineSource | None = None) -> Problem:
         """The problem of one condition; `vmap` over a batch of conditions gives a batch of problems."""
         environment = self.environment(condition, source)
         scheme = environment.scheme
-        u0 = condition(jnp.asarray(scheme.grid.centers()))[None]
+        u0 = point_values(condition, scheme.grid)
         truth = self.reference(condition, environment)
         baseline = WenoJS(self.order) if self.baseline is None else self.baseline
         own = solve(
@@ -93,22 +87,24 @@ class Discretised(eqx.Module):
             integrator=self.integrator,
             save_every=self._every,
         ).values[1:]
-        scale = jnp.mean(jnp.abs(own - truth))
+        scale = jnp.mean(jnp.abs(own - truth)[:, jnp.asarray(scheme.law.judged)])
         return Problem(environment, FieldState(u0, jnp.zeros((), u0.dtype)), FieldReference(truth, scale))
 
     @property
     def _every(self) -> int:
         return self.steps if self.every is None else self.every
 
-    def reference(self, condition: AbstractCondition, environment: Conservation) -> Float[Array, "saved chan cells"]:
+    def reference(self, condition: Initial, environment: Conservation) -> Float[Array, "saved chan *cells"]:
         """The truth at the compared times."""
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
-        x = jnp.asarray(environment.scheme.grid.centers())
-        if self.truth == "exact":
-            require(environment.scheme.source is None, "a source leaves no exact solution; take truth='fine'")
-            return jax.lax.map(lambda t: exact_solution(self.law, condition, x, t), times)[:, None, :]
+        scheme = environment.scheme
+        if self.truth == "exact" and has_exact_solution(scheme.law, condition):
+            require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
+            x = coordinates(scheme.grid)
+            values = jax.lax.map(lambda t: exact_solution(scheme.law, condition, x, t), times)
+            return values.reshape(len(times), scheme.law.num_components, *scheme.grid.num_cells)
         return fine_reference(
-            environment.scheme,
+            scheme,
             WenoJS(self.order),
             condition,
             factor=self.refinement,
@@ -120,12 +116,12 @@ class Discretised(eqx.Module):
 
 
 def make_pool(
-    discretised: Discretised, conditions: AbstractCondition, sources: SineSource | None = None, *, chunk: int = 32
+    discretised: Discretised, conditions: Initial, sources: SineSource | None = None, *, chunk: int = 32
 ) -> Problem:
     """Problems for a batch of conditions and, if given, as many sources (a leading axis on every array leaf), `chunk` of
     them at a time."""
 
-    def build(pairs: tuple[AbstractCondition, SineSource | None]) -> Problem:
+    def build(pairs: tuple[Initial, SineSource | None]) -> Problem:
         return jax.lax.map(lambda pair: discretised.problem(*pair), pairs, batch_size=chunk)
 
     return eqx.filter_jit(build)((conditions, sources))

@@ -1,14 +1,10 @@
-r"""What policies are tested on: fixed collections of problems with their truth, none of which is ever trained on.
-
-Number $i$ of the random family is the condition drawn with the key `fold_in(key(0), i)`. The suites hold numbers from 0
-on, a training with seed $s$ numbers from $10^6 (1 + s)$ on: they have none in common, by construction.
-"""
+r"""What policies are tested on: fixed collections of problems with their truth, none of which is ever trained on."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import lookup, nearest, require, require_positive
-from undertow._types import Array, ArrayLike
 from undertow.envs.collection import Suite, make_suite
+from undertow.envs.families import held_out_conditions, random_conditions, training_conditions, training_numbers
+from undertow.envs.gas_suites import GAS_RECIPES
 from undertow.envs.pools import Discretised, Truth
-from undertow.envs.truth import batches, common_form, exact_holds, rows_of
+from undertow.envs.truth import batches, common_form
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.burgers_exact import EXACT_BOUNDARIES
 from undertow.laws.conditions import RandomCondition
 from undertow.laws.exact import has_exact_solution
@@ -43,67 +40,6 @@ __all__ = [
     "training_conditions",
     "training_numbers",
 ]
-
-# --- the random family by number --------------------------------------------------------------------------------------
-
-BLOCK = 1_000_000
-"""Numbers per block: block 0 is the suites', block 1 + s that of the training with seed s."""
-_SEEDS = 4_000  # numbers are 32-bit
-_DRAWS = 256  # conditions drawn by one call of one program
-
-
-@jax.jit
-def _draw(numbers: Array) -> RandomCondition:
-    root = jax.random.key(0, impl="threefry2x32")
-    return jax.vmap(lambda number: random_condition(jax.random.fold_in(root, number)))(numbers)
-
-
-def random_conditions(numbers: ArrayLike | Iterable[int]) -> RandomCondition:
-    """The conditions of the random family with these numbers, as one batch.
-
-    Number $i$ is `random_condition(jax.random.fold_in(jax.random.key(0), i))`. Single and double precision draw
-    differently; within each the draws are always the same.
-
-    **Raises:** `UndertowError` unless the numbers are integers from 0 to 2^32 - 1, at least one.
-    """
-    index = np.asarray(list(numbers) if isinstance(numbers, Iterable) else [numbers])
-    good = index.ndim == 1 and index.size > 0 and index.dtype.kind in "iu"
-    require(
-        good and index.min() >= 0 and index.max() < 2**32, f"condition numbers are integers from 0 on, got {numbers!r}"
-    )
-    filled = np.minimum(np.arange(-(-len(index) // _DRAWS) * _DRAWS), len(index) - 1)
-    parts = [_draw(jnp.asarray(index[part], jnp.uint32)) for part in filled.reshape(-1, _DRAWS)]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(index)], *parts)
-
-
-def training_numbers(seed: int, n: int) -> np.ndarray:
-    """The numbers of the `n` conditions that a training with `seed` may use. Seeds repeat after 4000."""
-    require(0 < n <= BLOCK, f"a training takes 1 to {BLOCK} conditions, got {n}")
-    return BLOCK * (1 + seed % _SEEDS) + np.arange(n)
-
-
-def training_conditions(seed: int, n: int, *, end_time: float | None = None) -> RandomCondition:
-    """The `n` conditions of a training with `seed`.
-
-    With an `end_time` those whose exact solution does not hold until then (see `outflow_holds`) are left out, so that
-    there may be fewer.
-    """
-    return _held(random_conditions(training_numbers(seed, n)), end_time)
-
-
-def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> RandomCondition:
-    """The first `n` conditions, which nobody trains on; `end_time` as in `training_conditions`."""
-    require(0 < n <= BLOCK // 2, f"there are 1 to {BLOCK // 2} held-out conditions, got {n}")
-    return _held(random_conditions(np.arange(n)), end_time)
-
-
-def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
-    if end_time is None:
-        return conditions
-    kept = rows_of(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
-    assert isinstance(kept, RandomCondition)
-    return kept
-
 
 # --- the suites by name -----------------------------------------------------------------------------------------------
 
@@ -250,7 +186,7 @@ _RECIPES = (
     ),
 )
 
-SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in _RECIPES}
+SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_RECIPES, *GAS_RECIPES)}
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 
@@ -264,6 +200,7 @@ def suite(name: str, **overrides) -> Suite:
     - `n`: conditions of a random family (default 256; 128 of each for `families`).
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
     - `truth`: `exact`, the default where the law has an exact solution, or `fine`; `refinement` of the latter.
+    - `reconstruction`: of a gas, `characteristic` (default) or `component`.
 
     **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, or numbers
     that cannot work.

@@ -6,6 +6,8 @@ shape, so many rows (a condition and its time) of so many points, whatever the n
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -15,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
 from undertow._types import ArrayLike, Scalar
+from undertow.envs.placing import Initial
 from undertow.laws.burgers_exact import outflow_holds
 from undertow.laws.conditions import (
     AbstractCondition,
@@ -28,18 +31,20 @@ from undertow.laws.conditions import (
 from undertow.laws.exact import exact_solution
 from undertow.laws.law import AbstractConservationLaw
 
+InitialT = TypeVar("InitialT", bound=Initial)
 _ROWS, _POINTS, _AT_ONCE = 32, 64, 8  # a program's rows and points; rows at a time, so that they stay in the cache
 
 
 def exact_values(
-    law: AbstractConservationLaw, conditions: AbstractCondition, x: ArrayLike, times: ArrayLike
-) -> Float[Array, "rows points"]:
+    law: AbstractConservationLaw, conditions: Initial, x: ArrayLike, times: ArrayLike
+) -> Float[Array, "rows *chan points"]:
     r"""Point values of the exact solution, one row per condition.
 
     **Arguments:** `law`; `conditions`: a batch, every array with a leading axis "rows"; `x`: points, `"points"`;
     `times`: one for all, or `"rows"`.
 
-    **Returns:** $u(x, t)$, `"rows points"`. **Raises:** as [`exact_solution`][undertow.laws.exact.exact_solution].
+    **Returns:** $u(x, t)$, `"rows points"`, of a field `"rows chan points"`.
+    **Raises:** as [`exact_solution`][undertow.laws.exact.exact_solution].
     """
     x = jnp.asarray(x, float)
     rows, points = count(conditions), x.shape[0]
@@ -48,22 +53,22 @@ def exact_values(
     row = np.minimum(np.arange(-(-rows // _ROWS) * _ROWS), rows - 1).reshape(-1, _ROWS)
     point = np.minimum(np.arange(-(-points // _POINTS) * _POINTS), points - 1).reshape(-1, _POINTS)
     values = [
-        jnp.concatenate([_exact(law, rows_of(conditions, r), x[p], times[r]) for p in point], axis=1) for r in row
+        jnp.concatenate([_exact(law, rows_of(conditions, r), x[p], times[r]) for p in point], axis=-1) for r in row
     ]
-    return jnp.concatenate(values)[:rows, :points]
+    return jnp.concatenate(values)[:rows, ..., :points]
 
 
 @eqx.filter_jit
-def _exact(law: AbstractConservationLaw, conditions: AbstractCondition, x: Array, times: Array) -> Array:
+def _exact(law: AbstractConservationLaw, conditions: Initial, x: Array, times: Array) -> Array:
     return jax.lax.map(lambda row: exact_solution(law, row[0], x, row[1]), (conditions, times), batch_size=_AT_ONCE)
 
 
-def count(batch: AbstractCondition) -> int:
+def count(batch: Initial) -> int:
     """How many conditions a batch holds."""
     return len(jax.tree.leaves(eqx.filter(batch, eqx.is_array))[0])
 
 
-def rows_of(batch: AbstractCondition, index: ArrayLike) -> AbstractCondition:
+def rows_of(batch: InitialT, index: ArrayLike) -> InitialT:
     """The conditions at `index` (an integer or an array of them) of a batch."""
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
 
@@ -163,7 +168,7 @@ def _padded(condition: PiecewisePolynomial) -> PiecewisePolynomial | None:
     return PiecewisePolynomial(positions, coefficients, boundary=condition.boundary, domain=condition.domain)
 
 
-def batches(conditions: list[AbstractCondition]) -> list[tuple[AbstractCondition, list[int]]]:
+def batches(conditions: Sequence[InitialT]) -> list[tuple[InitialT, list[int]]]:
     """Batches of conditions that share a structure, with the places of their members in the list."""
     require(len(conditions) > 0, "no conditions given; name at least one")
     found: dict[object, list[int]] = {}

@@ -17,7 +17,7 @@ from undertow.core.task import take
 from undertow.envs.collection import Suite
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import saved_values
-from undertow.envs.pools import mixed_boundary
+from undertow.envs.placing import boundaries_of
 from undertow.evaluation.evaluate import check_orders
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
@@ -85,7 +85,7 @@ def snapshots(policies: Mapping[str, AbstractPolicy], *, cells: int = 64, order:
     for name in SNAPSHOTS:
         condition = burgers_condition(name)
         grid = UniformGrid(cells, *condition.domain)
-        boundary = (mixed_boundary(condition, (order + 1) // 2 + 1),)
+        boundary = boundaries_of(condition, (order + 1) // 2 + 1)
         environment = Conservation(SemiDiscrete(Burgers(), grid, boundary, order=order), FixedStep(jnp.asarray(0.0)))
         u0 = condition(jnp.asarray(grid.centers()))[None]
         found.append(_profile(name, policies, environment, u0[None], np.zeros(1)))

@@ -19,7 +19,7 @@ from undertow._checks import lookup, require, require_positive
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
 from undertow.envs.march import march
-from undertow.envs.pools import mixed_boundary
+from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
 from undertow.evaluation.evaluate import check_orders
 from undertow.laws.burgers import Burgers
@@ -181,7 +181,7 @@ def convergence(
     grids = []
     for count in cells:
         grid = UniformGrid(count, *condition.domain)
-        scheme = SemiDiscrete(law, grid, (mixed_boundary(condition, (order + 1) // 2 + 1),), order=order)
+        scheme = SemiDiscrete(law, grid, boundaries_of(condition, (order + 1) // 2 + 1), order=order)
         environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
         x = jnp.asarray(grid.centers())
         state = environment.initial(condition(x)[None])

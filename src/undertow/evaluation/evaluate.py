@@ -46,17 +46,16 @@ def evaluate(policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: 
     check_orders(contestants, order)
     runs = {name: _run(policy, suite) for name, policy in contestants.items()}
     truth, reference = suite.truth, runs[baseline][0]
-    volume = suite.problems.environment.scheme.grid.cell_volume
-    scored = suite.scored & ~(_norms(reference - truth, volume)["l1"] <= suite.rounding_level)
+    scored = suite.scored & ~(_norms(reference - truth, suite)["l1"] <= suite.rounding_level)
     scores = {}
     for name, (values, seconds, compile_seconds) in runs.items():
-        scores[name] = _score(values, truth, reference, suite, volume, seconds, compile_seconds)
+        scores[name] = _score(values, truth, reference, suite, seconds, compile_seconds)
     return Evaluation(
         suite=suite,
         baseline=baseline,
         scores={name: score.over(scores[baseline], scored) for name, score in scores.items()},
         scored=scored,
-        true_variation=np.asarray(jax.vmap(total_variation)(jnp.asarray(truth))),
+        true_variation=np.asarray(_variation(truth, suite)),
     )
 
 
@@ -76,10 +75,16 @@ def _run(policy: AbstractPolicy, suite: Suite) -> tuple[Float[np.ndarray, "cases
     return np.asarray(values), time.perf_counter() - compiled, compiled - start
 
 
-def _norms(difference: np.ndarray, volume: float) -> dict[str, np.ndarray]:
-    d = jnp.asarray(difference)
+def _norms(difference: np.ndarray, suite: Suite) -> dict[str, np.ndarray]:
+    """Of the components that the law is judged by."""
+    d = jnp.asarray(difference[:, list(suite.judged)])
+    volume = suite.problems.environment.scheme.grid.cell_volume
     norms = {"l1": lambda e: l1(e, volume), "l2": lambda e: l2(e, volume), "linf": linf}
     return {name: np.asarray(jax.vmap(norm)(d)) for name, norm in norms.items()}
+
+
+def _variation(values: np.ndarray, suite: Suite) -> Array:
+    return jax.vmap(total_variation)(jnp.asarray(values[:, list(suite.judged)]))
 
 
 def _score(
@@ -87,24 +92,24 @@ def _score(
     truth: np.ndarray,
     reference: np.ndarray,
     suite: Suite,
-    volume: float,
     seconds: float,
     compile_seconds: float,
 ) -> Scores:
-    finite = np.isfinite(values).all(axis=(1, 2))
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     start = np.asarray(suite.problems.state.u)
 
     def shown(numbers: Array | np.ndarray) -> np.ndarray:
         # Infinity and NaN are one thing: a result that is none.
         return np.where(finite, np.asarray(numbers), np.nan)
 
-    errors = {name: shown(norm) for name, norm in _norms(values - truth, volume).items()}
-    distances = {f"{name}_to_baseline": shown(norm) for name, norm in _norms(values - reference, volume).items()}
-    mass = np.abs((values - start).sum(axis=2)).max(axis=1) * volume
+    errors = {name: shown(norm) for name, norm in _norms(values - truth, suite).items()}
+    distances = {f"{name}_to_baseline": shown(norm) for name, norm in _norms(values - reference, suite).items()}
+    volume = suite.problems.environment.scheme.grid.cell_volume
+    mass = np.abs((values - start).reshape(*values.shape[:2], -1).sum(axis=2)).max(axis=1) * volume
     return Scores(
         **errors,
         **distances,
-        total_variation=shown(jax.vmap(total_variation)(jnp.asarray(values))),
+        total_variation=shown(_variation(values, suite)),
         mass_error=np.where(suite.periodic, shown(mass), np.nan),
         ratio=np.full(len(finite), np.nan),
         finite=finite,

@@ -10,6 +10,7 @@ from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_exact import burgers_exact
 from undertow.laws.conditions import AbstractCondition
+from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 
 
@@ -33,23 +34,36 @@ def advection_exact(
     return condition(jnp.where(condition.periodic > 0, low + (foot - low) % (high - low), jnp.clip(foot, low, high)))
 
 
-def has_exact_solution(law: AbstractConservationLaw) -> bool:
-    """Whether `exact_solution` knows the law: inviscid Burgers, and advection without diffusion."""
+def has_exact_solution(
+    law: AbstractConservationLaw, condition: AbstractCondition | AbstractField | None = None
+) -> bool:
+    """Whether `exact_solution` knows the law: inviscid Burgers, and advection without diffusion. A field knows for itself."""
+    if isinstance(condition, AbstractField):
+        return condition.solvable
     inviscid = isinstance(law.viscosity, (int, float)) and law.viscosity == 0
     return inviscid and isinstance(law, (Burgers, LinearAdvection))
 
 
 def exact_solution(
-    law: AbstractConservationLaw, condition: AbstractCondition, x: Float[Array, " cells"], t: ArrayLike
-) -> Float[Array, " cells"]:
-    r"""Point values at `x` of the exact (entropy) solution of `law` from `condition` at time `t`, in one dimension.
+    law: AbstractConservationLaw,
+    condition: AbstractCondition | AbstractField,
+    x: Float[Array, "*cells"] | tuple[Float[Array, "*cells"], ...],
+    t: ArrayLike,
+) -> Float[Array, "*cells"]:
+    r"""Point values at `x` of the exact (entropy) solution of `law` from `condition` at time `t`.
 
-    **Arguments:** `law`: `Burgers` or `LinearAdvection`, both with viscosity 0; `condition` $u_0$, one sample; `x`
-    points, `"cells"`; `t` time $\ge 0$, a scalar.
+    **Arguments:** `law`: `Burgers` or `LinearAdvection`, both with viscosity 0, for a scalar condition; a field has its own;
+    `condition` $u_0$, one sample; `x` points, `"cells"`, or a tuple of coordinates in several dimensions; `t` time
+    $\ge 0$, a scalar.
 
-    **Returns:** $u(x, t)$, `"cells"`. **Raises:** `UndertowError` for a law without an exact solution here, and as
-    [`burgers_exact`][undertow.laws.burgers_exact.burgers_exact] and `advection_exact` do.
+    **Returns:** $u(x, t)$, `"cells"` for a scalar condition, `"chan *cells"` for a field. **Raises:** `UndertowError` for a
+    law or field without an exact solution here, and as [`burgers_exact`][undertow.laws.burgers_exact.burgers_exact] and
+    `advection_exact` do.
     """
+    if isinstance(condition, AbstractField):
+        return condition.exact(*(x if isinstance(x, tuple) else (x,)), time=t)
+    require(not isinstance(x, tuple) or len(x) == 1, f"{type(condition).__name__} is one-dimensional")
+    x = x[0] if isinstance(x, tuple) else x
     if has_exact_solution(law):
         if isinstance(law, LinearAdvection):
             return advection_exact(law.velocity, condition, x, t)

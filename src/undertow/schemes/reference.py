@@ -26,6 +26,8 @@ def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
         order=scheme.order,
         speed=scheme.speed,
         source=scheme.source,
+        reconstruction=scheme.reconstruction,
+        mean=scheme.mean,
     )
 
 
@@ -39,7 +41,7 @@ def sample_centers(fine: Float[Array, "... fine_cells"], factor: int, num_axes: 
 def fine_reference(
     scheme: SemiDiscrete,
     weights: AbstractWeights,
-    condition: Callable[[Array], Array],
+    condition: Callable[..., Array],
     *,
     factor: int,
     steps: int,
@@ -50,14 +52,15 @@ def fine_reference(
     r"""Solve on a grid `factor` times finer with `factor` times as many steps, and sample the coarse cell centres.
 
     **Arguments:** `scheme` the coarse scheme; `weights` as in `solve`; `condition` the initial point values as a function of
-    the cell centres `(cells,)` (1D grids); `factor` odd; `steps` and `dt` the *coarse* time steps;
-    `save_every` in coarse steps.
+    the cell centres, one array of the shape of the cells per axis, with or without an axis of components; `factor` odd;
+    `steps` and `dt` the *coarse* time steps; `integrator`; `save_every` in coarse steps.
 
     **Returns:** a `Solution` on the coarse grid. **Raises:** `UndertowError` for an even factor.
     """
     fine = refined(scheme, factor)
-    require(scheme.grid.num_axes == 1, f"fine_reference covers 1D grids, got {scheme.grid.num_axes} axes")
-    u0 = condition(jnp.asarray(fine.grid.centers()))[None]
+    axes = range(fine.grid.num_axes)
+    u0 = condition(*jnp.meshgrid(*(jnp.asarray(fine.grid.centers(axis)) for axis in axes), indexing="ij"))
+    u0 = u0[None] if u0.ndim == fine.grid.num_axes else u0
     kept = None if save_every is None else save_every * factor
     out = solve(
         fine,
@@ -68,4 +71,4 @@ def fine_reference(
         integrator=integrator,
         save_every=kept,
     )
-    return Solution(out.times, sample_centers(out.values, factor))
+    return Solution(out.times, sample_centers(out.values, factor, fine.grid.num_axes))
