@@ -11,7 +11,7 @@ any bound above, and neither vacuum nor a pressure ratio of 1e10 is an extreme. 
 subclass of `AbstractWaves`; everything else is here.
 
 **Reference:** E. F. Toro, Riemann Solvers and Numerical Methods for Fluid Dynamics, 3rd ed., sections 4.2-4.6. The
-two-rarefaction state is a bound from above: J.-L. Guermond, B. Popov, J. Comput. Phys. 321 (2016) 908-926, lemma 4.2.
+two-rarefaction state is a bound from above: J.-L. Guermond, B. Popov, J. Comput. Phys. 321 (2016) 908-926.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Local(NamedTuple):
 
     def pick(self, values: Float[Array, "2"]) -> Array:
         """The value of the side that a point is on."""
-        return jnp.where(self.left, values[0], values[1])
+        return pick(self.left, values)
 
 
 def solve_middle(waves: AbstractWaves, states: TwoStates) -> Middle:
@@ -112,51 +112,53 @@ def solve_middle(waves: AbstractWaves, states: TwoStates) -> Middle:
     vacuum = (margin <= 0) | ~touching
     apart = jnp.where(vacuum, 0, apart)
     half = jnp.where(touching, (states.level[1] - states.level[0]) / 2, 0)
-    problem = waves, sound, apart, half
+    offsets = half * _inward(half)
 
-    # The search iterates, so only its last step is differentiated: the implicit function theorem.
-    frozen = jax.tree.map(stop_gradient, problem)
+    # The search iterates, so only what follows it is differentiated: the implicit function theorem.
+    frozen = jax.tree.map(stop_gradient, _Problem(waves, sound, apart, offsets))
     root = _root(frozen)
-    slope = _with_slope(lambda y: _residual(frozen, y)[0], root)[1]
-    residual, _ = _residual(problem, root)
-    root = root - (residual - stop_gradient(residual)) / slope
-    strength = root + _offsets(half)
+    slopes = frozen.jumps(root)[1]
+    jumps = sound * waves.jump(root + offsets)
+    residual = jnp.sum(jumps) + apart
+    step = -(residual - stop_gradient(residual)) / jnp.sum(slopes)  # zero, but for its derivative
+    strength, jumps = root + step + offsets, jumps + slopes * step
+    # Either wave tells the velocity; weighed like this, an error of the root does not count.
+    told = states.velocity - jumps * _inward(sound)
+    reached = told[0] + slopes[0] / jnp.sum(slopes) * (told[1] - told[0])
 
-    jumps = sound * waves.jump(strength)
     edges = states.velocity + expansion * states.sound * _inward(sound)
     one_edge = jnp.where(states.empty[0], edges[1], edges[0])
     edge = jnp.where(states.empty[0] ^ states.empty[1], one_edge, jnp.mean(edges))
-    velocity = jnp.where(vacuum, edge, jnp.mean(states.velocity) + (jumps[1] - jumps[0]) / 2)
-    return Middle(strength, velocity, vacuum)
+    return Middle(strength, jnp.where(vacuum, edge, reached), vacuum)
 
 
 def locate(waves: AbstractWaves, states: TwoStates, middle: Middle, xi: Array) -> Local:
     r"""Which part of the solution the points $\xi = x/t$ lie in. A point on a jump belongs to the piece on its left."""
-    expansion = waves.expansion()
+    expansion, left = waves.expansion(), xi <= middle.velocity
     shock = (middle.strength > 0) & ~middle.vacuum
-    strength = jnp.where(shock, middle.strength, 0)
-    head = states.sound * jnp.where(shock, waves.shock_speed(strength), 1)
-    weakest = jnp.where(middle.vacuum, 0, jnp.exp(waves.exponent() * jnp.where(shock, 0, middle.strength)))
-    sound = jnp.where(states.empty, 1, states.sound)
+    heads = states.sound * jnp.where(shock, waves.shock_speed(jnp.where(shock, middle.strength, 0)), 1)
+    # The least sound speed of the fans, over that in front: 0 where they end in vacuum.
+    ends = jnp.where(middle.vacuum, 0, jnp.exp(waves.exponent() * jnp.where(shock, 0, middle.strength)))
+    sounds = jnp.where(states.empty, 1, states.sound)
+    velocity, sound, head, outward = (pick(left, v) for v in (states.velocity, sounds, heads, -_inward(sounds)))
 
-    left = xi <= middle.velocity
-    local = Local(left, left, left, xi, xi)
-    velocity, pace = local.pick(states.velocity), local.pick(sound)
-    outward = -local.pick(_inward(sound))
-
-    def ratio_at(xi):
-        """The sound speed of the fan through this point, from 0 at the edge of vacuum to 1 at its head."""
-        return (expansion + outward * (xi - velocity) / pace) / (1 + expansion)
+    def fan(xi):
+        return (expansion + outward * (xi - velocity) / sound) / (1 + expansion)
 
     speed = outward * (xi - velocity)
-    ahead = jnp.where(left, speed >= local.pick(head), speed > local.pick(head)) | local.pick(states.empty)
-    behind = ~ahead & (local.pick(shock) | (ratio_at(xi) <= local.pick(weakest)))
+    ahead = jnp.where(left, speed >= head, speed > head) | pick(left, states.empty)
+    behind = ~ahead & (pick(left, shock) | (fan(xi) <= pick(left, ends)))
     in_fan, in_vacuum = ~ahead & ~behind, behind & middle.vacuum
-    # Infinite xi are good points, but not for derivatives.
-    ratio = jnp.where(in_fan, ratio_at(jnp.where(in_fan, xi, 0)), 1)
-    in_fan_velocity = velocity + outward * pace * expansion * (ratio - 1)
-    between = jnp.where(in_vacuum, jnp.where(in_vacuum, xi, 0), middle.velocity)
-    return Local(left, behind & ~in_vacuum, in_vacuum, ratio, jnp.where(behind, between, in_fan_velocity))
+    # Infinite xi are good points, but not for derivatives: these see 0 where they are not wanted.
+    ratio = jnp.where(in_fan, fan(jnp.where(in_fan, xi, 0)), 1)
+    outside = velocity + outward * sound * expansion * (ratio - 1)
+    inside = jnp.where(in_vacuum, jnp.where(in_vacuum, xi, 0), middle.velocity)
+    return Local(left, behind & ~in_vacuum, in_vacuum, ratio, jnp.where(behind, inside, outside))
+
+
+def pick(left: Array, values: Float[Array, "2"]) -> Array:
+    """The first of two values where `left`, else the second."""
+    return jnp.where(left, values[0], values[1])
 
 
 def similarity(x: Array, x0: ArrayLike, t: ArrayLike) -> Array:
@@ -164,9 +166,11 @@ def similarity(x: Array, x0: ArrayLike, t: ArrayLike) -> Array:
     x, x0, t = (jnp.asarray(value, jnp.result_type(x)) for value in (x, x0, t))
     require(jnp.ndim(t) == 0, f"t must be a single time, got shape {jnp.shape(t)}; batch with jax.vmap")
     require(is_traced(t) or bool(t >= 0), f"time must be at least 0, got {t}")
-    # Nothing has moved, and the derivative would overflow.
-    started = t > float(jnp.finfo(x.dtype).tiny) ** 0.4
-    return jnp.where(started, (x - x0) / jnp.where(started, t, 1), jnp.where(x > x0, jnp.inf, -jnp.inf))
+    # Nothing has moved, and the derivative would overflow; neither is there one at infinity.
+    moving = (t > float(jnp.finfo(x.dtype).tiny) ** 0.4) & ~jnp.isinf(x)
+    return jnp.where(
+        moving, (jnp.where(moving, x, x0) - x0) / jnp.where(moving, t, 1), jnp.where(x > x0, jnp.inf, -jnp.inf)
+    )
 
 
 def as_states(left: ArrayLike, right: ArrayLike, xi: ArrayLike, entries: str, least: int) -> tuple[Array, Array]:
@@ -194,7 +198,20 @@ def is_traced(value: ArrayLike) -> bool:
 
 # --- the root -------------------------------------------------------------------------------------------------------
 
-_Problem = tuple[AbstractWaves, Array, Array, Array]
+
+class _Problem(NamedTuple):
+    """Two waves that must add up, for the mean y of their strengths."""
+
+    waves: AbstractWaves
+    sound: Array
+    apart: Array  # the velocity of the right side less that of the left
+    offsets: Array  # the strengths, less their mean
+
+    def jumps(self, y: Array) -> tuple[Array, Array]:
+        """The velocities that both waves bridge, and their derivatives."""
+        strength = y + self.offsets
+        jump, slope = jax.jvp(self.waves.jump, (strength,), (jnp.ones_like(strength),))
+        return self.sound * jump, self.sound * slope
 
 
 def _inward(like: Array) -> Array:
@@ -202,40 +219,27 @@ def _inward(like: Array) -> Array:
     return jnp.asarray([1, -1], like.dtype)
 
 
-def _offsets(half: Array) -> Array:
-    """The strengths of both waves, less their mean."""
-    return half * _inward(half)
-
-
-def _residual(problem: _Problem, y: Array) -> tuple[Array, Array]:
-    """The velocity that the waves of mean strength y leave over, and the size of what it is made of."""
-    waves, sound, apart, half = problem
-    jumps = sound * waves.jump(y + _offsets(half))
-    return jnp.sum(jumps) + apart, jnp.sum(jnp.abs(jumps)) + jnp.abs(apart)
-
-
-def _with_slope(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
-    return jax.jvp(function, (y,), (jnp.ones_like(y),))
-
-
 def _root(problem: _Problem) -> Array:
-    """The mean strength y for which nothing is left over, by Newton's method from above in a shrinking bracket."""
-    waves, sound, apart, half = problem
-    expansion, exponent, eps = waves.expansion(), waves.exponent(), jnp.finfo(half.dtype).eps
+    """The y for which the waves bridge what the sides are apart, by Newton's method from above in a shrinking bracket."""
+    waves, sound, apart, offsets = problem
+    expansion, exponent, eps = waves.expansion(), waves.exponent(), jnp.finfo(sound.dtype).eps
     # A shock takes at most what is pushed into it and what the other side gives while it expands.
     push = jnp.maximum(expansion * sound[::-1] - apart, 0)
-    bound = jnp.min(waves.strength_bound(push / sound) - _offsets(half))
+    bound = jnp.min(waves.strength_bound(push / sound) - offsets)
+    # The answer if both waves are rarefactions, above the true one if they are not.
     margin = expansion * jnp.sum(sound) - apart
-    rarefactions = jnp.log(margin / (expansion * jnp.sum(sound * jnp.exp(exponent * _offsets(half))))) / exponent
+    rarefactions = jnp.log(margin / (expansion * jnp.sum(sound * jnp.exp(exponent * offsets)))) / exponent
 
     def body(state):
         count, y, low, high, _ = state
-        (value, size), (slope, _) = jax.jvp(lambda y: _residual(problem, y), (y,), (jnp.ones_like(y),))
+        jumps, slopes = problem.jumps(y)
+        value, size = jnp.sum(jumps) + apart, jnp.sum(jnp.abs(jumps)) + jnp.abs(apart)
         low, high = jnp.where(value < 0, y, low), jnp.where(value > 0, y, high)
-        newton = y - value / slope
+        newton = y - value / jnp.sum(slopes)
         new = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         # The step is taken all the same: it is what makes the last digits right.
-        settled = (jnp.abs(value) <= 4 * eps * size) | (jnp.abs(new - y) <= 2 * eps * jnp.abs(y))
+        noise = 4 * eps * (jnp.abs(y) + jnp.abs(offsets[0]))
+        settled = (jnp.abs(value) <= 4 * eps * size) | (jnp.abs(new - y) <= noise)
         return count + 1, new, low, high, settled
 
     start = jnp.minimum(rarefactions, bound)
