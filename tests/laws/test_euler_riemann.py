@@ -112,7 +112,7 @@ def problems(draw, vacuum: bool = True):
     ],
 )
 def test_the_table_of_the_book(name, pressure, velocity, densities):
-    """Toro, table 4.3. Some of its digits are cut off, not rounded, and the last velocity is the one before the last."""
+    """Toro, table 4.2. Some of its digits are cut off, not rounded, and the last velocity is the one before the last."""
     states = problem(name)
     p, v = star_state(*states, 1.4)
     gap = 1e-6 * max(1, abs(float(v)))

@@ -18,7 +18,7 @@ def blast(gamma, j):
 
 @pytest.mark.parametrize(("j", "known"), [(1, 2 * 0.5387), (2, 0.98407), (3, 0.851072)])
 def test_published_constants(j, known):
-    """Kamm and Timmes (2007), table 1, for gamma = 1.4; for planes there with the energy of one side."""
+    """For gamma = 1.4, Kamm and Timmes (2007); for planes they count the energy of one side."""
     assert abs(sedov_constant(1.4, j) - known) < 1e-4
     assert sedov_shock_radius(1.0, energy=sedov_constant(1.4, j), dimensions=j) == pytest.approx(1.0, rel=1e-15)
 

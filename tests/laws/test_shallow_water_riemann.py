@@ -43,7 +43,7 @@ def solve(states, xi, gravity=G) -> np.ndarray:
 
 
 def wave_curve(h, state):
-    """Toro (2001), (5.7), in terms of depths."""
+    """In terms of depths, as in Toro (2001), chapter 5."""
     start = state[0]
     if h > start:
         return (h - start) * np.sqrt(G / 2 * (h + start) / (h * start))

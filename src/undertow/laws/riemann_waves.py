@@ -11,7 +11,8 @@ any bound above, and neither vacuum nor a pressure ratio of 1e10 is an extreme. 
 subclass of `AbstractWaves`; everything else is here.
 
 **Reference:** E. F. Toro, Riemann Solvers and Numerical Methods for Fluid Dynamics, 3rd ed., sections 4.2-4.6. The
-two-rarefaction state is a bound from above: J.-L. Guermond, B. Popov, J. Comput. Phys. 321 (2016) 908-926.
+two-rarefaction state is a bound from above for $\gamma \le 5/3$: J.-L. Guermond, B. Popov, J. Comput. Phys. 321 (2016)
+908-926.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def shallow_water_riemann(
 
     **Raises:** `UndertowError` for such states outside of a trace, or for other shapes.
 
-    **Reference:** Toro (2001): depth equation (5.3)-(5.8), shocks (5.29)-(5.33), fans (5.37)-(5.43), dry beds chapter 6.
+    **Reference:** Toro (2001), chapter 5, and chapter 6 for dry beds; LeVeque (2002), sections 13.7-13.10.
     """
     states, xi = as_states(left, right, xi, _ENTRIES, 2)
     return _solve(states, _checked(states, gravity), xi)
@@ -84,7 +84,7 @@ def shallow_water_star_state(
     [`shallow_water_riemann`][undertow.laws.shallow_water_riemann.shallow_water_riemann]. **Returns:** two scalars,
     differentiable once. **Raises:** as `shallow_water_riemann`.
 
-    **Reference:** Toro (2001), section 5.2.
+    **Reference:** Toro (2001), chapter 5.
     """
     states, _ = as_states(left, right, left, _ENTRIES, 2)
     return _star(states, _checked(states, gravity))
@@ -100,11 +100,11 @@ class ShallowWaterWaves(AbstractWaves):
         return jnp.asarray(0.5)
 
     def shock_jump(self, s: Array) -> Array:
-        r"""$(e^s - 1)\,\sqrt{(1 + e^{-s})/2}$, Toro (5.7) in units of $c_K$."""
+        r"""$(e^s - 1)\,\sqrt{(1 + e^{-s})/2}$ in units of $c_K$: the jump conditions."""
         return jnp.expm1(s) * jnp.sqrt((1 + jnp.exp(-s)) / 2)
 
     def shock_speed(self, s: Array) -> Array:
-        r"""$\sqrt{(e^s + 1)\,e^s/2}$, Toro (5.32)."""
+        r"""$\sqrt{(e^s + 1)\,e^s/2}$, from the same."""
         return jnp.exp(s) * jnp.sqrt((1 + jnp.exp(-s)) / 2)
 
     def strength_bound(self, jump: Array) -> Array:
