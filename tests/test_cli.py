@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.policies.test_published import agent, write
 from tests.tiny import FLAGS, tiny
 from undertow import cli, experiment
 from undertow._checks import NonFiniteError
@@ -49,6 +50,7 @@ def test_every_field_is_a_flag_with_its_default(capsys: pytest.CaptureFixture[st
         "--help",
         "train --help",
         "evaluate --help",
+        "import-agent --help",
         "simulate --help",
         "plot --help",
         "list --help",
@@ -86,6 +88,13 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]):
         ("evaluate nowhere", "there is no run directory nowhere"),
         ("evaluate", "Missing"),
         ("plot nowhere", "there is no run directory nowhere"),
+        ("import-agent nowhere.zip", "nowhere.zip does not exist or is not a file"),
+        ("import-agent", "Missing"),
+        (
+            "import-agent nowhere.zip --preset cartpole",
+            "--preset must be one of a learned scheme, and 'cartpole' is not",
+        ),
+        ("import-agent nowhere.zip --preset burger", "unknown preset 'burger'; did you mean 'burgers'?"),
         ("simulate shok", "unknown Burgers condition 'shok'; did you mean 'shock'?"),
         ("simulate shock --policy wenoz", "neither a run directory nor a policy; did you mean 'weno-z'?"),
         ("simulate shock --dt 1", "far above 1: take dt <= "),
@@ -209,6 +218,25 @@ def test_evaluate_prints_and_writes(run: Path, capsys: pytest.CaptureFixture[str
     assert all(name in shown for name in ("learned", "weno-js", "weno-z"))
     assert sorted(path.name for path in out.iterdir()) == ["held-out.csv", "held-out.json"]
     assert cli.main(words) == 2 and "exists already" in capsys.readouterr().err
+
+
+def test_a_published_agent_becomes_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    file, out = write(tmp_path / "model_best.zip", agent(3, (4,))), tmp_path / "run"
+    words = ["import-agent", str(file), "--preset", "burgers", "--out", str(out)]
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == f"run directory: {out}\n"
+    assert RunDirectory.open(out).info["command"][:2] == ["undertow", "import-agent"]
+    assert cli.main(words) == 2 and "exists already and is left as it is" in capsys.readouterr().err
+    simulate = ["simulate", "rarefaction", "--cells", "16", "--end-time", "0.01", "--order", "3", "--policy"]
+    shown = []
+    for policy in (file, out):
+        assert cli.main([*simulate, str(policy)]) == 0
+        shown.append([line for line in capsys.readouterr().out.splitlines() if not line.startswith("seconds")])
+    assert shown[0] == shown[1]
+    evaluate = ["evaluate", str(out), "--cells", "16", "--end-time", "0.01", "--cases", "2"]
+    assert cli.main(evaluate) == 0 and "learned" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(file)]) == 2
+    assert f"make a run of it first: undertow import-agent {file}" in capsys.readouterr().err
 
 
 def test_a_run_that_did_not_finish_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

@@ -57,6 +57,7 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     done = SimpleNamespace(evaluations={}, table=None, path="run", status="finished", exit_code=0)
     result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)
+    monkeypatch.setattr(experiment, "import_agent", lambda path, config, **options: done)
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
     shown = SimpleNamespace(table="", timed="", results="", figures=[], finished=True)
     monkeypatch.setattr(study, "reproduce", lambda task, out, **options: shown)

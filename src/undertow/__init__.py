@@ -46,7 +46,7 @@ from undertow.envs.suites import SUITES, Suite, suite, training_conditions
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
-from undertow.experiment import Run, evaluate_run, load_policy, plot_run, train
+from undertow.experiment import Run, evaluate_run, import_agent, load_policy, plot_run, train
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -149,6 +149,7 @@ __all__ = [
     "evaluate_run",
     "exact_solution",
     "fit",
+    "import_agent",
     "load_policy",
     "make_pool",
     "mixed",

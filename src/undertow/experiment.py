@@ -9,19 +9,20 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError, UndertowError, lookup, nearest, require
-from undertow.build import AbstractJudge, Experiment, Measure, build, cast, read_policy
-from undertow.config import Config, config_from_dict, config_to_dict
+from undertow.build import AbstractJudge, Experiment, Measure, build, cast, read_policy, refuse_published
+from undertow.config import Config, PolicyConfig, SchemeConfig, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.classical import CLASSICAL, classical
+from undertow.policies.published import is_published, read_published
 from undertow.progress import Display, StopRequest
 from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
 from undertow.training.fit import Callback, Progress, fit
@@ -231,6 +232,7 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
     **Raises:** `UndertowError` naming what is missing, damaged or of another shape.
     """
     path = Path(path)
+    refuse_published(path)
     if path.is_file():
         path, which = path.parent.parent, path.name
     directory = RunDirectory.open(path)
@@ -239,12 +241,15 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
 
 
 def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
-    """A policy by the name of a classical one (with this order), a run directory, or one of its checkpoints.
+    """A policy by the name of a classical one (with this order), a run directory, one of its checkpoints, or a checkpoint
+    of the code of arXiv 2203.08937 (a zip file).
 
     **Raises:** `UndertowError` for something that is none of them.
     """
     if str(where) in CLASSICAL:
         return classical(str(where), order)
+    if is_published(where):
+        return read_published(where)
     if Path(where).exists():
         return load_run(where)[2]
     raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")
@@ -275,4 +280,61 @@ def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     directory, experiment, policy = load_run(path, which)
     judge = experiment.judge
     evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or tuple(judge.known)[:1]}
-    return judge.draw(directory.figures, policy, evaluations, directory.read_metrics())
+    # An imported agent has none.
+    metrics = directory.read_metrics() if (directory.path / "metrics.csv").exists() else None
+    return judge.draw(directory.figures, policy, evaluations, metrics)
+
+
+# --- agents of the published code -------------------------------------------------------------------------------------
+
+
+class _Imported(NamedTuple):
+    """What a checkpoint holds of a policy that was trained elsewhere: no optimiser, no updates."""
+
+    policy: AbstractPolicy
+
+
+def import_agent(
+    path: Path | str,
+    config: SchemeConfig,
+    *,
+    activation: str = "relu",
+    out: Path | str | None = None,
+    root: Path | str = "runs",
+    command: Sequence[str] | None = None,
+) -> RunDirectory:
+    """Make a run directory of an agent that the code of arXiv 2203.08937 trained, which serves wherever a run does.
+
+    It is finished after no updates: `evaluate_run`, `plot_run`, `load_policy` and `policy.start` take it. Nothing is
+    measured here.
+
+    **Arguments:**
+
+    - `path`: the agent's checkpoint, as [`read_published`][undertow.policies.published.read_published] reads it.
+    - `config`: what it is to be evaluated under, and trained further: law, grid, suites. Order and policy are the file's.
+    - `activation`: of the hidden layers, which the file does not tell (default `relu`, as published).
+    - `out`: the directory, which must not exist yet; None makes `<root>/imported/<time>`.
+    - `command`: the command line, to be noted in the directory.
+
+    **Raises:** `UndertowError` for a file that is not such a checkpoint, a configuration that cannot work, or a directory
+    that exists.
+    """
+    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
+    policy = read_published(path, activation=activation)
+    hidden = tuple(len(bias) for bias in policy.network.biases[:-1])
+    order: Any = policy.order  # a known one and a known activation: the policy was made with them
+    kind: Any = activation
+    config = replace(
+        config, grid=replace(config.grid, order=order), policy=PolicyConfig("paired", hidden=hidden, activation=kind)
+    )
+    build(config)
+    directory = RunDirectory.create(out, preset="imported", config=config_to_dict(config), command=command, root=root)
+    with directory:
+        state = _Imported(cast(policy, config.training.precision))
+        about = {"imported": Path(path).name, "update": 0}
+        save_checkpoint(directory.last_checkpoint, state, about)
+        # The best of one, whatever it is measured by.
+        BestCheckpoints(directory.checkpoints, metric="imported", keep=1).offer(0.0, 0, state, about)
+        parameters = policy.network.num_parameters
+        directory.write_summary({"status": "finished", "reason": None, "updates": 0, "parameters": parameters, **about})
+    return directory

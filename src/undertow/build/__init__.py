@@ -9,13 +9,21 @@ from __future__ import annotations
 
 from undertow._checks import UndertowError
 from undertow.build.control import build_control
-from undertow.build.experiment import Experiment, Measure, cast, check_training, make_gradient, read_policy
+from undertow.build.experiment import (
+    Experiment,
+    Measure,
+    cast,
+    check_training,
+    make_gradient,
+    read_policy,
+    refuse_published,
+)
 from undertow.build.judge import AbstractJudge
 from undertow.build.scheme import build_scheme
 from undertow.config import Config, ControlConfig, SchemeConfig, validate_config
 from undertow.training.optimizer import build_optimizer
 
-__all__ = ["AbstractJudge", "Experiment", "Measure", "build", "cast", "read_policy"]
+__all__ = ["AbstractJudge", "Experiment", "Measure", "build", "cast", "read_policy", "refuse_published"]
 
 
 def build(config: Config) -> Experiment:

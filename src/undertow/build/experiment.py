@@ -19,6 +19,7 @@ from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
+from undertow.policies.published import is_published
 from undertow.training.checkpoint import load_checkpoint
 from undertow.training.optimizer import build_optimizer
 from undertow.training.rundir import RunDirectory
@@ -120,5 +121,14 @@ def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> Abstra
 
     **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
     """
+    refuse_published(path)
     file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
     return load_checkpoint(file, like, subtree=".policy")[0]
+
+
+def refuse_published(path: Path) -> None:
+    """Raise `UndertowError` for a checkpoint of the published code, which tells less than a run has to know."""
+    require(
+        not is_published(path),
+        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {path}",
+    )

@@ -87,6 +87,9 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("train PRESET", "train a policy, evaluate it, keep everything in a run directory", runs.train),
     "evaluate": Command("evaluate RUN", "compare a run's policy with others on fixed problems", runs.evaluate),
+    "import-agent": Command(
+        "import-agent FILE", "make a run of an agent that the published code trained", runs.import_agent
+    ),
     "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
     "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),

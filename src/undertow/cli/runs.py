@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `plot`."""
+"""The commands `train`, `evaluate`, `plot` and `import-agent`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import require
+from undertow._checks import UndertowError, require
 from undertow.cli.parse import parse, require_new, say, show
-from undertow.config import Config
+from undertow.config import Config, SchemeConfig
 from undertow.presets import PRESETS, preset
 
 C = TypeVar("C", bound=Config)
@@ -114,4 +114,37 @@ def plot(arguments: list[str]) -> int:
     parsed = parse(PlotArguments, arguments, "plot", "Draw a run's figures again, into its directory.")
     for path in experiment.plot_run(parsed.run, which=parsed.checkpoint):
         show(str(path))
+    return 0
+
+
+@dataclass(frozen=True)
+class ImportArguments:
+    """Options of `import-agent`."""
+
+    file: tyro.conf.Positional[Path]
+    """a checkpoint (.zip) of the published code, arXiv 2203.08937"""
+    preset: str = "euler-sod-paper"
+    """the preset that says what it is evaluated under (`undertow list presets`): law, grid, suites"""
+    activation: str = "relu"
+    """of its hidden layers, which the file does not tell (`undertow list activations`)"""
+    out: Path | None = None
+    """the run directory, which must not exist yet; None: runs/imported/TIME"""
+
+
+def import_agent(arguments: list[str]) -> int:
+    """Make a run directory of a published agent; print what it is and where."""
+    parsed = parse(
+        ImportArguments, arguments, "import-agent", "Make a run of an agent that the published code trained."
+    )
+    config = preset(parsed.preset).config
+    if not isinstance(config, SchemeConfig):
+        raise UndertowError(f"--preset must be one of a learned scheme, and {parsed.preset!r} is not")
+    directory = experiment.import_agent(
+        parsed.file,
+        config,
+        activation=parsed.activation,
+        out=parsed.out,
+        command=["undertow", "import-agent", *arguments],
+    )
+    show(f"run directory: {directory.path}")
     return 0

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import equinox as eqx
@@ -15,6 +16,26 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow.policies.stencil import PairedPolicy
+from undertow.schemes.coefficients import ORDERS
+
+# What the readers of the three formats raise at files that are damaged, encrypted or something else.
+_NOT_OURS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OSError,
+    EOFError,
+)
+
+
+def is_published(path: Path | str) -> bool:
+    """Whether a file looks like a checkpoint of the published code: a zip archive, by its contents or its name."""
+    path = Path(path)
+    return path.is_file() and (path.suffix == ".zip" or zipfile.is_zipfile(path))
 
 
 def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolicy:
@@ -29,7 +50,8 @@ def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolic
 
     **Returns:** the policy, of the order that its input width implies.
 
-    **Raises:** `UndertowError` for a file that is not such a checkpoint, naming what is missing or of the wrong shape.
+    **Raises:** `UndertowError` for a file that is not such a checkpoint, naming what is missing, of the wrong shape or not
+    finite.
     """
     arrays = _read_arrays(Path(path))
     kernels: list[jax.Array] = []
@@ -38,8 +60,13 @@ def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolic
         for kind, parts in (("kernel", kernels), ("bias", biases)):
             name = f"{layer}/{kind}"
             require(name in arrays, f"{path} has no array {name}; it has {', '.join(sorted(arrays))}")
+            require(
+                arrays[name].ndim == (2 if kind == "kernel" else 1),
+                f"{path}: array {name} has shape {arrays[name].shape}; a kernel has two axes, a bias one",
+            )
+            require(bool(np.isfinite(arrays[name]).all()), f"{path}: array {name} is not finite")
             parts.append(jnp.asarray(arrays[name]))
-    sizes = [kernels[0].shape[0], *(kernel.shape[-1] for kernel in kernels)]
+    sizes = [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)]
     for kernel, bias, fan_in, fan_out in zip(kernels, biases, sizes[:-1], sizes[1:], strict=True):
         require(
             kernel.shape == (fan_in, fan_out) and bias.shape == (fan_out,),
@@ -48,8 +75,8 @@ def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolic
     r = sizes[-1] // 2
     order = 2 * r - 1
     require(
-        2 * order == sizes[0] and sizes[-1] == 2 * r,
-        f"{path}: {sizes[0]} inputs and {sizes[-1]} outputs belong to no order; order 2r-1 has 2(2r-1) and 2r",
+        2 * order == sizes[0] and sizes[-1] == 2 * r and order in ORDERS,
+        f"{path}: {sizes[0]} inputs and {sizes[-1]} outputs belong to no order; order 2r-1 (3, 5, 7 ...) has 2(2r-1) and 2r",
     )
     policy = PairedPolicy(key=jax.random.key(0), order=order, hidden=tuple(sizes[1:-1]), activation=activation)
     return eqx.tree_at(lambda p: (p.network.kernels, p.network.biases), policy, (tuple(kernels), tuple(biases)))
@@ -68,7 +95,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             names = json.loads(archive.read("parameter_list"))
             with np.load(io.BytesIO(archive.read("parameters")), allow_pickle=False) as stored:
                 arrays = {str(name): np.asarray(stored[name], np.float64) for name in names}
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    except _NOT_OURS as error:
         message = " ".join(str(error).split())
         raise UndertowError(f"{path} is not a checkpoint of the published code: {message}") from error
     return {re.sub(r"^policy(_net)?/|:0$", "", name): array for name, array in arrays.items()}
