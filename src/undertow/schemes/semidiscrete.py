@@ -10,19 +10,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup, require
+from undertow._checks import UndertowError, lookup, require
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.fluxes import lax_friedrichs
+from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed
 from undertow.schemes.weights import reconstruct
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
 Bases = tuple[AbstractBasis, ...] | None
+Fluxes = tuple[Float[Array, "chan *faces"], ...]
 Reconstruction = Literal["component", "characteristic"]
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("component", "characteristic")
 
@@ -47,6 +50,8 @@ class SemiDiscrete(eqx.Module):
         `characteristic`: the stencils of every face are projected on the eigenvectors of the Jacobian at that face, and the
         reconstructed fluxes projected back. Agents then see characteristic fields.
     - `mean`: the state at a face that the eigenvectors belong to: `arithmetic` (default, of the conserved values) or `roe`.
+    - `limiter`: a [`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter] that `rate` applies to the fluxes, or
+        None (default).
 
     **Raises:** `UndertowError` for unknown names or orders, a boundary that does not fit the order, or a law without
     eigenvectors.
@@ -59,6 +64,7 @@ class SemiDiscrete(eqx.Module):
     boundary: tuple[Boundary, ...]
     speed: AbstractSpeed
     source: SineSource | None
+    limiter: PositivityLimiter | None
     order: int = eqx.field(static=True)
     reconstruction: Reconstruction = eqx.field(static=True)
     mean: Mean = eqx.field(static=True)
@@ -74,10 +80,12 @@ class SemiDiscrete(eqx.Module):
         source: SineSource | None = None,
         reconstruction: Reconstruction = "component",
         mean: Mean = "arithmetic",
+        limiter: PositivityLimiter | None = None,
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
         self.speed = GlobalSpeed() if speed is None else speed
+        self.limiter = limiter
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
         kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
@@ -132,9 +140,7 @@ class SemiDiscrete(eqx.Module):
             out.append(jnp.stack([jnp.stack([plus[m], minus[2 * r - 1 - m]]) for m in range(2 * r - 1)], axis=-1))
         return tuple(out), tuple(bases) if bases else None
 
-    def fluxes(
-        self, stencils: Stencils, weights: Weights, bases: Bases = None
-    ) -> tuple[Float[Array, "chan *faces"], ...]:
+    def fluxes(self, stencils: Stencils, weights: Weights, bases: Bases = None) -> Fluxes:
         """The numerical flux at every face, one array per axis; `bases` are those that `observe` returned."""
         require(
             (bases is None) == (self.reconstruction == "component"),
@@ -151,7 +157,7 @@ class SemiDiscrete(eqx.Module):
         r"""$-\sum_d (\hat f_{i+1/2} - \hat f_{i-1/2}) / \Delta x_d$; arguments as in `fluxes`."""
         return self.divergence(self.fluxes(stencils, weights, bases))
 
-    def divergence(self, fluxes: tuple[Float[Array, "chan *faces"], ...]) -> Float[Array, "chan *cells"]:
+    def divergence(self, fluxes: Fluxes) -> Float[Array, "chan *cells"]:
         """What fluxes through the faces leave in every cell per unit time."""
         total = None
         for axis, (flux, dx) in enumerate(zip(fluxes, self.grid.spacing, strict=True)):
@@ -183,12 +189,37 @@ class SemiDiscrete(eqx.Module):
             total = part if total is None else total + part
         return total
 
+    def limited(
+        self, u: Float[Array, "chan *cells"], fluxes: Fluxes, time: Float[Array, ""], dt: Float[Array, ""] | None
+    ) -> Fluxes:
+        """The fluxes as the limiter leaves them for a forward Euler step `dt` from `u` at `time`; as they are without one.
+
+        **Raises:** `UndertowError` for a limiter without `dt`.
+        """
+        if self.limiter is None:
+            return fluxes
+        if dt is None:
+            raise UndertowError("a positivity limiter has to know the time step: give dt to rate")
+        low, speeds = [], []
+        for axis, each in enumerate(self.boundary):
+            padded = each.pad(u, axis, self.law.parity(axis))
+            speeds.append(self.speed(self.law, padded, axis, self.ghost))
+            left, right = face_slices(padded, 2, self.ghost, axis)
+            low.append(lax_friedrichs(self.law, left, right, axis, speeds[-1]))
+        periodic = tuple(each.periodic for each in self.boundary)
+        return self.limiter(self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt)
+
     def rate(
-        self, u: Float[Array, "chan *cells"], time: Float[Array, ""], choose: Callable[[Array, Stencils], Weights]
+        self,
+        u: Float[Array, "chan *cells"],
+        time: Float[Array, ""],
+        choose: Callable[[Array, Stencils], Weights],
+        dt: Float[Array, ""] | None = None,
     ) -> Float[Array, "chan *cells"]:
-        """$du/dt$ with the weights that `choose(u, stencils)` returns."""
+        """$du/dt$ with the weights that `choose(u, stencils)` returns; a limiter has to know the time step `dt`."""
         stencils, bases = self.observe(u)
-        rate = self.tendency(stencils, choose(u, stencils), bases)
+        fluxes = self.fluxes(stencils, choose(u, stencils), bases)
+        rate = self.divergence(self.limited(u, fluxes, time, dt))
         forcing = self.forcing(u, time)
         return rate if forcing is None else rate + forcing
 

@@ -36,7 +36,7 @@ def advance(
     """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time."""
     speed = scheme.speed_over_dx(u) if time_step.needs_speed else jnp.zeros((), u.dtype)
     dt = time_step(speed, time).astype(u.dtype)
-    new = integrator.step(lambda v, t: scheme.rate(v, t, choose), u, time, dt)
+    new = integrator.step(lambda v, t: scheme.rate(v, t, choose, dt), u, time, dt)
     return new, time + dt
 
 
