@@ -68,7 +68,7 @@ class SchemeJudge(AbstractJudge):
         self.known = {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         self._own: dict[str, Any] = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
         if config.law.name == "euler":
-            self._own["reconstruction"] = config.grid.reconstruction
+            self._own |= {"reconstruction": config.grid.reconstruction, "positivity": config.grid.positivity}
 
     def make_suite(self, name: str, **overrides: Any) -> Suite:
         """The suite called `name`; `overrides` as in [`suite`][undertow.envs.suites.suite]."""

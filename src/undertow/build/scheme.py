@@ -24,7 +24,7 @@ from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
 from undertow.envs.families import draw, random_conditions, training_numbers
-from undertow.envs.gas_suites import normalised_case, with_gamma
+from undertow.envs.gas_suites import PIECES, with_gamma
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.placing import Initial, point_values
@@ -44,6 +44,7 @@ from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import classical
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
+from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
@@ -143,6 +144,7 @@ def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None 
         refinement=config.data.refinement,
         every=every,
         reconstruction=config.grid.reconstruction,
+        limiter=PositivityLimiter() if config.grid.positivity else None,
     )
 
 
@@ -190,7 +192,8 @@ def watched_data(config: SchemeConfig) -> Members:
 
 def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) -> Members:
     if config.law.name == "euler":
-        return batches([normalised_case(name, config.grid.complete().end_time) for name in names])
+        # On their own domains and to the time that the configuration says, with nothing rescaled.
+        return batches([gas_case(name).field().padded(PIECES) for name in names])
     return batches(named_conditions(names, config.data.boundary, seed, draws))
 
 
@@ -302,8 +305,11 @@ def _check_scheme(config: SchemeConfig) -> None:
     names = config.data.conditions + config.evaluation.conditions
     if config.law.name == "euler":
         require(config.data.boundary is None, "gas problems have their own boundaries; leave data.boundary out")
-        for name in names:
-            gas_case(name)
+        domains = {name: gas_case(name).domain for name in names}
+        require(
+            len(set(domains.values())) <= 1,
+            f"gas problems trained or evaluated on together share a domain, got {domains}; name some with the same one",
+        )
         return
     for name in names:
         condition = burgers_condition(name, boundary=config.data.boundary)

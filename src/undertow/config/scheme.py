@@ -46,6 +46,8 @@ class GridConfig:
     """in time; the policy is asked at every stage"""
     reconstruction: Literal["component", "characteristic"] = "component"
     """of a system: every conserved component by itself, or characteristic fields"""
+    positivity: bool = False
+    """of a gas: limit fluxes where density or pressure would become negative"""
     speed: Literal["global", "local", "smooth"] = "global"
     """the wave speed of the Lax-Friedrichs splitting: the largest of all cells, of the two at a face, or a smooth
     bound of the largest"""

@@ -44,15 +44,15 @@ class Conservation(AbstractEnvironment[FieldState, Stencils, Weights]):
 
     def observe(self, state: FieldState) -> Stencils:
         """The split-flux stencils at every face."""
-        return self.scheme.stencils(state.u)
+        return self.scheme.stencils(state.u, state.time)
 
     def step(self, state: FieldState, feedback: Callable[[FieldState], Weights]) -> tuple[FieldState, Weights]:
         """One time step; the feedback law is asked at every stage."""
         asked: list[Weights] = []
 
-        def choose(u: Array, stencils: Stencils) -> Weights:
-            asked.append(feedback(FieldState(u, state.time)))
+        def choose(u: Array, stencils: Stencils, time: Array) -> Weights:
+            asked.append(feedback(FieldState(u, time)))
             return asked[-1]
 
-        u, time = advance(self.scheme, choose, self.integrator, self.time_step, state.u, state.time)
+        u, time = advance(self.scheme, choose, self.integrator, self.time_step, state.u, state.time, asks_time=True)
         return FieldState(u, time), asked[-1]

@@ -19,19 +19,21 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import PiecewiseGas
 from undertow.laws.gas_cases import GAS_CASES, gas_case
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
+from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import Reconstruction
 from undertow.schemes.splitting import AbstractSpeed
 
 END_TIME = 0.2
 """The time unit of gas suites: every case is stated on the interval (0, 1) and until this time."""
 _STEPS_PER_CELL = 50 / 64  # Courant numbers of about one half in the random family
-_PIECES = 3
+PIECES = 3
+"""Pieces of every named problem, so that they share one structure."""
 
 
 def normalised_case(name: str, end_time: float = END_TIME) -> PiecewiseGas:
     """A named gas problem on (0, 1) until `end_time`, in one structure for all. Raises `UndertowError` for an unknown name."""
     case = gas_case(name)
-    return case.field().padded(_PIECES).normalised(end_time, case.end_time)
+    return case.field().padded(PIECES).normalised(end_time, case.end_time)
 
 
 def with_gamma(gases: PiecewiseGas, gamma: float) -> PiecewiseGas:
@@ -71,6 +73,7 @@ class GasRecipe:
         truth: Truth | None = None,
         refinement: int | None = None,
         reconstruction: Reconstruction = "characteristic",
+        positivity: bool = False,
     ) -> Suite:
         """The suite, see [`suite`][undertow.envs.suites.suite]. A `law` only says that it is a gas: cases bring their own."""
         law = Euler() if law is None else law
@@ -97,6 +100,7 @@ class GasRecipe:
                 truth=kind,
                 refinement=self.refinement if refinement is None else refinement,
                 reconstruction=reconstruction,
+                limiter=PositivityLimiter() if positivity else None,
             )
 
         if self.kind == "random":

@@ -19,6 +19,7 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
+from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import fine_reference
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.solve import solve
@@ -35,7 +36,7 @@ class Discretised(eqx.Module):
     SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where there is one) or `fine`
     (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
     at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order);
-    `reconstruction`: of a system, `component` (default) or `characteristic`.
+    `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the fluxes (default none).
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
     """
@@ -52,6 +53,7 @@ class Discretised(eqx.Module):
     every: int | None = eqx.field(static=True, default=None)
     baseline: AbstractWeights | None = None
     reconstruction: Reconstruction = eqx.field(static=True, default="component")
+    limiter: PositivityLimiter | None = None
 
     def __check_init__(self):
         require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
@@ -68,6 +70,7 @@ class Discretised(eqx.Module):
             speed=self.speed,
             source=source,
             reconstruction=self.reconstruction,
+            limiter=self.limiter,
         )
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 

@@ -28,6 +28,7 @@ def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
         source=scheme.source,
         reconstruction=scheme.reconstruction,
         mean=scheme.mean,
+        limiter=scheme.limiter,
     )
 
 
