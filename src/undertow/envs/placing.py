@@ -50,7 +50,7 @@ def boundaries_of(condition: Initial, ghost: int) -> tuple[Boundary, ...]:
     if isinstance(condition, AbstractField):
         closed, mirrored = boundary("periodic", ghost=ghost), boundary("reflective", ghost=ghost)
         return tuple(
-            _choose(condition.periodic[axis], closed, _choose(condition.reflective[axis], mirrored, opened))
+            _choose(condition.periodic[axis], closed, _by_end(condition.reflective[axis], mirrored, opened))
             for axis in range(len(condition.lower))
         )
     if condition.boundary != "mixed":
@@ -60,3 +60,10 @@ def boundaries_of(condition: Initial, ghost: int) -> tuple[Boundary, ...]:
 
 def _choose(wanted: Array, one: Boundary, other: Boundary) -> Boundary:
     return jax.tree.map(lambda a, b: jnp.where(wanted > 0, a, b), one, other)
+
+
+def _by_end(wanted: Array, one: Boundary, other: Boundary) -> Boundary:
+    """`_choose` for either end: the rows of the ghosts below the first cell come before those above the last one."""
+    rows = jnp.repeat(jnp.broadcast_to(wanted, (2,)), one.ghost)[:, None]
+    even, odd = (jnp.where(rows > 0, a, b) for a, b in ((one.even, other.even), (one.odd, other.odd)))
+    return Boundary(even, odd, other.periodic, one.ghost)

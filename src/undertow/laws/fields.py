@@ -24,18 +24,26 @@ class AbstractField(eqx.Module):
     - `law`: the conservation law they are meant for, with its constants.
     - `lower`, `upper`: the ends of the domain, one number per axis; static.
     - `periodic`, `reflective`: what happens beyond the domain, one number per axis, 1.0 or 0.0; where neither is 1, values
-        continue as the edge cell's (outflow). Arrays, so that they may differ within a batch.
+        continue as the edge cell's (outflow). Arrays, so that they may differ within a batch. `reflective` may have one
+        number per axis and end, too: `"axes 2"`, the lower end first.
     """
 
     law: eqx.AbstractVar[AbstractConservationLaw]
     lower: eqx.AbstractVar[tuple[float, ...]]
     upper: eqx.AbstractVar[tuple[float, ...]]
     periodic: eqx.AbstractVar[Float[Array, " axes"]]
-    reflective: eqx.AbstractVar[Float[Array, " axes"]]
+    reflective: eqx.AbstractVar[Float[Array, " axes"] | Float[Array, "axes ends"]]
 
     @abc.abstractmethod
     def __call__(self, *x: Float[Array, "*cells"]) -> Float[Array, "chan *cells"]:
         """Conserved point values; one array of coordinates per axis, all of the shape of the cells."""
+
+    def entering(
+        self, *x: Float[Array, "*cells"], time: ArrayLike
+    ) -> tuple[Float[Array, "chan *cells"], Float[Array, "*cells"]] | None:
+        """What is prescribed beyond the domain: conserved values at `x` and `time`, and 1.0 where they hold and 0.0 where the
+        boundary is as `periodic` and `reflective` say. None (the default) for a field that prescribes nothing."""
+        return None
 
     @property
     def solvable(self) -> bool:
