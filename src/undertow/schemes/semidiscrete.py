@@ -15,6 +15,7 @@ from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
+from undertow.numerics.inflow import AbstractInflow
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
@@ -52,6 +53,8 @@ class SemiDiscrete(eqx.Module):
     - `mean`: the state at a face that the eigenvectors belong to: `arithmetic` (default, of the conserved values) or `roe`.
     - `limiter`: a [`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter] that `rate` applies to the fluxes, or
         None (default).
+    - `inflow`: prescribed values for some of the ghost cells, an
+        [`AbstractInflow`][undertow.numerics.inflow.AbstractInflow], or None (default).
 
     **Raises:** `UndertowError` for unknown names or orders, a boundary that does not fit the order, or a law without
     eigenvectors.
@@ -65,6 +68,7 @@ class SemiDiscrete(eqx.Module):
     speed: AbstractSpeed
     source: SineSource | None
     limiter: PositivityLimiter | None
+    inflow: AbstractInflow | None
     order: int = eqx.field(static=True)
     reconstruction: Reconstruction = eqx.field(static=True)
     mean: Mean = eqx.field(static=True)
@@ -81,11 +85,12 @@ class SemiDiscrete(eqx.Module):
         reconstruction: Reconstruction = "component",
         mean: Mean = "arithmetic",
         limiter: PositivityLimiter | None = None,
+        inflow: AbstractInflow | None = None,
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
         self.speed = GlobalSpeed() if speed is None else speed
-        self.limiter = limiter
+        self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
         kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
@@ -111,21 +116,31 @@ class SemiDiscrete(eqx.Module):
             f"a state here has shape {expected} (components, *cells), got {u.shape}; batches go through jax.vmap",
         )
 
-    def stencils(self, u: Float[Array, "chan *cells"]) -> Stencils:
+    def pad(
+        self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
+    ) -> Float[Array, "chan *padded"]:
+        """`u` with ghost cells at both ends of `axis`, as boundary and inflow fill them at `time` (default 0)."""
+        padded = self.boundary[axis].pad(u, axis, self.law.parity(axis))
+        if self.inflow is None:
+            return padded
+        return self.inflow.fill(padded, self.grid, axis, self.ghost, jnp.zeros((), u.dtype) if time is None else time)
+
+    def stencils(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Stencils:
         """Split-flux stencils at every face, one array per axis of shape `(2, chan, *faces, 2r-1)`.
 
         Entry 0 is the right-going flux, entry 1 the left-going one, mirrored, so that both read from upwind to downwind and
         one agent serves both directions. With characteristic reconstruction the second axis counts characteristic fields.
+        `time` (default 0) is for the inflow.
         """
-        return self.observe(u)[0]
+        return self.observe(u, time)[0]
 
-    def observe(self, u: Float[Array, "chan *cells"]) -> tuple[Stencils, Bases]:
+    def observe(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> tuple[Stencils, Bases]:
         """The stencils, and the eigenvectors they are projected on, per axis (None where they are not)."""
         self.check_state(u)
         r = substencil_width(self.order)
         out, bases = [], []
-        for axis, each in enumerate(self.boundary):
-            padded = each.pad(u, axis, self.law.parity(axis))
+        for axis in range(self.grid.num_axes):
+            padded = self.pad(u, axis, time)
             alpha = self.speed(self.law, padded, axis, self.ghost)
             values = face_slices(padded, 2 * r, self.ghost, axis)
             fluxes = face_slices(self.law.flux(padded, axis), 2 * r, self.ghost, axis)
@@ -173,8 +188,8 @@ class SemiDiscrete(eqx.Module):
         r"""$\nu\nabla^2 u + s(x, t)$ with the second-order Laplacian, or None where both are absent."""
         total = None
         if not (isinstance(self.law.viscosity, (int, float)) and self.law.viscosity == 0):
-            for axis, (each, dx) in enumerate(zip(self.boundary, self.grid.spacing, strict=True)):
-                padded = each.pad(u, axis, self.law.parity(axis))
+            for axis, dx in enumerate(self.grid.spacing):
+                padded = self.pad(u, axis, time)
                 at = [
                     jax.lax.slice_in_dim(padded, self.ghost + k, self.ghost + k + u.shape[axis + 1], axis=axis + 1)
                     for k in (-1, 0, 1)
@@ -201,8 +216,8 @@ class SemiDiscrete(eqx.Module):
         if dt is None:
             raise UndertowError("a positivity limiter has to know the time step: give dt to rate")
         low, speeds = [], []
-        for axis, each in enumerate(self.boundary):
-            padded = each.pad(u, axis, self.law.parity(axis))
+        for axis in range(self.grid.num_axes):
+            padded = self.pad(u, axis, time)
             speeds.append(self.speed(self.law, padded, axis, self.ghost))
             left, right = face_slices(padded, 2, self.ghost, axis)
             low.append(lax_friedrichs(self.law, left, right, axis, speeds[-1]))
@@ -217,16 +232,24 @@ class SemiDiscrete(eqx.Module):
         dt: Float[Array, ""] | None = None,
     ) -> Float[Array, "chan *cells"]:
         """$du/dt$ with the weights that `choose(u, stencils)` returns; a limiter has to know the time step `dt`."""
-        stencils, bases = self.observe(u)
+        stencils, bases = self.observe(u, time)
         fluxes = self.fluxes(stencils, choose(u, stencils), bases)
         rate = self.divergence(self.limited(u, fluxes, time, dt))
         forcing = self.forcing(u, time)
         return rate if forcing is None else rate + forcing
 
-    def speed_over_dx(self, u: Float[Array, "chan *cells"]) -> Float[Array, ""]:
-        r"""$\max_i \sum_d |\lambda_d(u_i)| / \Delta x_d$, what the CFL condition bounds."""
-        total = sum(self.law.max_speed(u, axis) / dx for axis, dx in enumerate(self.grid.spacing))
-        return jnp.max(jnp.asarray(total))
+    def speed_over_dx(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, ""]:
+        r"""$\max_i \sum_d |\lambda_d(u_i)| / \Delta x_d$, what the CFL condition bounds; with an inflow of its ghost cells at
+        `time` (default 0), too."""
+
+        def largest(values: Array) -> Array:
+            total = sum(self.law.max_speed(values, axis) / dx for axis, dx in enumerate(self.grid.spacing))
+            return jnp.max(jnp.asarray(total))
+
+        if self.inflow is None:
+            return largest(u)
+        every = [largest(self.pad(u, axis, time)) for axis in range(self.grid.num_axes)]
+        return jnp.max(jnp.stack(every))
 
 
 def _as_boundary(kind: Boundary | str | tuple[str, str], ghost: int) -> Boundary:

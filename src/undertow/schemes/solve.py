@@ -27,16 +27,25 @@ class Solution(eqx.Module):
 
 def advance(
     scheme: SemiDiscrete,
-    choose: Callable[[Array, tuple], tuple],
+    choose: Callable[..., tuple],
     integrator: AbstractIntegrator,
     time_step: FixedStep | CFLStep,
     u: Float[Array, "chan *cells"],
     time: Float[Array, ""],
+    *,
+    asks_time: bool = False,
 ) -> tuple[Float[Array, "chan *cells"], Float[Array, ""]]:
-    """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time."""
-    speed = scheme.speed_over_dx(u) if time_step.needs_speed else jnp.zeros((), u.dtype)
+    """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time.
+
+    With `asks_time` it is `choose(u, stencils, time)`, the time of the stage.
+    """
+    speed = scheme.speed_over_dx(u, time) if time_step.needs_speed else jnp.zeros((), u.dtype)
     dt = time_step(speed, time).astype(u.dtype)
-    new = integrator.step(lambda v, t: scheme.rate(v, t, choose, dt), u, time, dt)
+
+    def tendency(v: Array, t: Array) -> Array:
+        return scheme.rate(v, t, (lambda *seen: choose(*seen, t)) if asks_time else choose, dt)
+
+    new = integrator.step(tendency, u, time, dt)
     return new, time + dt
 
 
