@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import quick_jit
 from undertow._checks import UndertowError
-from undertow.envs.placing import boundaries_of, coordinates, grid_of, point_values
+from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, point_values
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.gas_cases import gas_case
 from undertow.laws.plane_burgers import CombinedBurgers, DiagonalSine, GaussianHill
@@ -27,6 +27,7 @@ from undertow.laws.plane_inflows import DoubleMach, Jet
 from undertow.laws.planes import PLANE_CASES, plane_case
 from undertow.laws.sedov import sedov, sedov_shock_radius
 from undertow.numerics.boundary import boundary
+from undertow.schemes.semidiscrete import SemiDiscrete
 
 # Waves between the quadrants 2|1, 3|2, 3|4 and 4|1 of Lax and Liu (1998): rarefaction, shock, contact.
 WAVES = {
@@ -275,4 +276,22 @@ def test_the_jet_enters_on_the_left():
     np.testing.assert_array_equal(given, [1, 1, 0])
     speed = field.law.max_speed(values, 0) - jnp.asarray([800, 0, 0])
     np.testing.assert_allclose(800 / speed[0], 2157, rtol=1e-3)
-    assert plane_case("vortex").field().entering(*coordinates(grid_of(field, 4)), time=0.0) is None
+    assert inflow_of(plane_case("vortex").field()) is inflow_of(burgers_condition("sine")) is None
+
+
+def test_a_shock_that_enters_passes_the_open_part_of_the_boundary_unchanged():
+    """Away from the wall the ghost cells of the double Mach reflection hold the shock itself, before it and after."""
+    field = DoubleMach()
+    grid = grid_of(field, 32)
+    scheme = SemiDiscrete(field.law, grid, boundaries_of(field, 4), inflow=inflow_of(field))
+    u = point_values(field, grid)
+    padded = quick_jit(lambda: scheme.pad(u, 1, jnp.asarray(0.0)))()
+    y = jnp.asarray((jnp.arange(16) - 4 + 0.5) / 8)
+    x = jnp.asarray(grid.centers())
+    expected = field._shock(*jnp.meshgrid(x, y, indexing="ij"), 0.0)
+    np.testing.assert_allclose(padded[:, :, 4:], expected[:, :, 4:], rtol=1e-14)
+    # Below, the state behind the shock up to the corner and a mirror from there on.
+    np.testing.assert_allclose(padded[0, :2, :4], 8.0)
+    np.testing.assert_allclose(
+        padded[:, 2:, :4], (padded * jnp.asarray([1, 1, -1, 1])[:, None, None])[:, 2:, 4:8][..., ::-1]
+    )

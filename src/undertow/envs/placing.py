@@ -15,6 +15,7 @@ from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
+from undertow.numerics.inflow import AbstractInflow
 
 Initial = AbstractCondition | AbstractField
 
@@ -56,6 +57,11 @@ def boundaries_of(condition: Initial, ghost: int) -> tuple[Boundary, ...]:
     if condition.boundary != "mixed":
         return (boundary(condition.boundary, ghost=ghost),)
     return (_choose(condition.periodic, boundary("periodic", ghost=ghost), opened),)
+
+
+def inflow_of(condition: Initial) -> AbstractInflow | None:
+    """What the condition prescribes beyond parts of its boundary, if anything."""
+    return condition.inflow if isinstance(condition, AbstractField) else None
 
 
 def _choose(wanted: Array, one: Boundary, other: Boundary) -> Boundary:

@@ -16,6 +16,7 @@ from undertow.laws.conditions import as_float
 from undertow.laws.euler import Euler
 from undertow.laws.euler_riemann import euler_riemann_at
 from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.inflow import AbstractInflow
 
 
 class AbstractField(eqx.Module):
@@ -38,11 +39,10 @@ class AbstractField(eqx.Module):
     def __call__(self, *x: Float[Array, "*cells"]) -> Float[Array, "chan *cells"]:
         """Conserved point values; one array of coordinates per axis, all of the shape of the cells."""
 
-    def entering(
-        self, *x: Float[Array, "*cells"], time: ArrayLike
-    ) -> tuple[Float[Array, "chan *cells"], Float[Array, "*cells"]] | None:
-        """What is prescribed beyond the domain: conserved values at `x` and `time`, and 1.0 where they hold and 0.0 where the
-        boundary is as `periodic` and `reflective` say. None (the default) for a field that prescribes nothing."""
+    @property
+    def inflow(self) -> AbstractInflow | None:
+        """What is prescribed beyond parts of the boundary, for [`SemiDiscrete`][undertow.schemes.semidiscrete.SemiDiscrete];
+        nothing by default."""
         return None
 
     @property

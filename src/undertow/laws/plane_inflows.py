@@ -12,6 +12,7 @@ from undertow.laws.conditions import as_float
 from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.plane_gases import both, plane_gas
+from undertow.numerics.inflow import CallableInflow, Prescribed
 
 
 class DoubleMach(AbstractField):
@@ -60,7 +61,12 @@ class DoubleMach(AbstractField):
     def __call__(self, *x):
         return self._shock(*x, 0.0)
 
-    def entering(self, *x, time):
+    @property
+    def inflow(self) -> CallableInflow:
+        """See `entering`."""
+        return CallableInflow(self.entering)
+
+    def entering(self, *x: Array, time: ArrayLike) -> Prescribed:
         """The shock on the left and above; from below, before the wall, what is behind it."""
         below = x[1] < 0
         values = jnp.where(below, self.law.conserved(_either(below, self.behind, self.ahead)), self._shock(*x, time))
@@ -103,7 +109,12 @@ class Jet(AbstractField):
         rest = jnp.zeros_like(speed)
         return self.law.conserved(jnp.stack([rest + self.density, speed, rest, rest + self.pressure]))
 
-    def entering(self, *x, time):
+    @property
+    def inflow(self) -> CallableInflow:
+        """See `entering`."""
+        return CallableInflow(self.entering)
+
+    def entering(self, *x: Array, time: ArrayLike) -> Prescribed:
         """The jet, and beside it the gas at rest, on the left."""
         outside = x[0] < self.lower[0]
         values = self._moving(jnp.where(outside & (jnp.abs(x[1]) < self.radius), self.speed, 0.0))
