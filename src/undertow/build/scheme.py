@@ -9,11 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import lookup, require
 from undertow.build.experiment import Experiment, Measure, cast, read_policy
 from undertow.build.judge import SchemeJudge
+from undertow.build.scheme_checks import check_scales, check_scheme, check_states, make_law
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, Problem
@@ -24,44 +24,25 @@ from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
 from undertow.envs.families import draw, random_conditions, training_numbers
-from undertow.envs.gas_suites import PIECES, with_gamma
+from undertow.envs.field_suites import PIECES, with_gamma
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.placing import Initial, point_values
 from undertow.envs.pools import Discretised, make_pool
-from undertow.envs.suites import SUITES
-from undertow.envs.truth import batches, common_form, rows_of
-from undertow.laws.advection import LinearAdvection
-from undertow.laws.burgers import Burgers
+from undertow.envs.truth import batches, common_form
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.conditions import AbstractCondition
-from undertow.laws.euler import Euler
-from undertow.laws.exact import has_exact_solution
 from undertow.laws.gas_cases import gas_case
-from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.planes import plane_case
 from undertow.laws.source import random_source
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import classical
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
 
 # Numbers of random conditions (see `undertow.envs.suites`) between those of the suites, from 0 on, and the trainings'.
 _WATCHED_FROM = 500_000
-
-
-def make_law(config: SchemeConfig) -> AbstractConservationLaw:
-    """The conservation law."""
-    law = config.law
-    require(law.viscosity >= 0, f"law.viscosity must not be negative, got {law.viscosity}")
-    require(law.source >= 0, f"law.source must not be negative, got {law.source}")
-    if law.name == "euler":
-        require(law.viscosity == 0 and law.source == 0, "euler has neither law.viscosity nor law.source; set both to 0")
-        return Euler(law.gamma)
-    return Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity)
 
 
 def make_policy(config: SchemeConfig) -> AbstractPolicy:
@@ -71,7 +52,7 @@ def make_policy(config: SchemeConfig) -> AbstractPolicy:
     shared = {"key": key, "order": order, "hidden": chosen.hidden, "noise": chosen.noise}
     policy: AbstractPolicy
     if chosen.name == "paired":
-        policy = PairedPolicy(**shared, activation=chosen.activation)
+        policy = PairedPolicy(**shared, activation=chosen.activation, first_scale=chosen.first_scale)
     else:
         policy = DirectionalPolicy(
             **shared,
@@ -194,12 +175,16 @@ def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) 
     if config.law.name == "euler":
         # On their own domains and to the time that the configuration says, with nothing rescaled.
         return batches([gas_case(name).field().padded(PIECES) for name in names])
+    if config.grid.dimensions == 2:
+        return batches([plane_case(name).field() for name in names])
     return batches(named_conditions(names, config.data.boundary, seed, draws))
 
 
 def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
     if config.law.name == "euler":
         return [(with_gamma(draw("gas", numbers), config.law.gamma), range(len(numbers)))]
+    if config.grid.dimensions == 2:
+        return [(draw("plane", numbers), range(len(numbers)))]
     conditions = random_conditions(numbers)
     if config.law.name == "advection":  # what enters through an open end would be another problem
         conditions = eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
@@ -242,7 +227,7 @@ def make_problems(config: SchemeConfig, discretised: Discretised, members: Membe
 
 def build_scheme(config: SchemeConfig) -> Experiment:
     """The experiment of a learned scheme. Raises `UndertowError` for what cannot work."""
-    _check_scheme(config)
+    check_scheme(config)
     whole = config.grid.complete()
     every = compared_every(config, whole.steps)
     task = Task(
@@ -260,12 +245,12 @@ def build_scheme(config: SchemeConfig) -> Experiment:
             config.training.batch <= size,
             f"training.batch={config.training.batch} is larger than the pool of {size} problems",
         )
-        _check_states(discretised, members(), whole.dt)
+        check_states(discretised, members(), whole.dt)
 
     def make_training_pool() -> Problem:
         pool = make_problems(config, discretised, members())
         if config.objective.name != "reward":
-            _check_scales(pool, config.data.conditions)
+            check_scales(pool, config.data.conditions)
         return cast(pool, config.training.precision)
 
     return Experiment(
@@ -281,86 +266,12 @@ def build_scheme(config: SchemeConfig) -> Experiment:
     )
 
 
-def _check_scheme(config: SchemeConfig) -> None:
-    require(
-        config.training.rematerialise != "adjoint",
-        "training.rematerialise adjoint is for controllers, which are asked once per step; take step",
-    )
-    for name in ("pool", "refinement"):
-        require_positive(f"data.{name}", getattr(config.data, name))
-    for name in ("every", "cases", "horizon", "keep"):
-        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
-    require(config.data.refinement % 2 == 1, f"data.refinement must be odd, got {config.data.refinement}")
-    for name in config.evaluation.suites:
-        lookup("suite", name, SUITES)
-    require(config.objective.floor > 0, f"objective.floor must be above 0, got {config.objective.floor}")
-    for name in ("conservation", "total_variation", "cloning", "penalty"):
-        factor = getattr(config.objective, name)
-        require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
-    if config.data.truth == "exact" and not (config.law.name == "euler" and config.data.conditions):
-        require(
-            has_exact_solution(make_law(config)) and config.law.source == 0,
-            f"{config.law.name}, with viscosity, a source or random data, has no exact solution; take --data.truth fine",
-        )
-    names = config.data.conditions + config.evaluation.conditions
-    if config.law.name == "euler":
-        require(config.data.boundary is None, "gas problems have their own boundaries; leave data.boundary out")
-        domains = {name: gas_case(name).domain for name in names}
-        require(
-            len(set(domains.values())) <= 1,
-            f"gas problems trained or evaluated on together share a domain, got {domains}; name some with the same one",
-        )
-        return
-    for name in names:
-        condition = burgers_condition(name, boundary=config.data.boundary)
-        require(
-            config.law.name == "burgers" or condition.boundary in ("periodic", "outflow"),
-            f"condition {name!r} has a {condition.boundary} boundary, with which advection has no exact solution; "
-            "choose another with --data.boundary",
-        )
-
-
-def _check_states(discretised: Discretised, members: Members, dt: float) -> None:
-    """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
-    for batch, _ in members:
-        scheme, states = _initial_states(discretised, batch)
-        flat = states.reshape(len(states), -1)
-        for state in states[~np.isfinite(flat).all(axis=1)]:
-            check_finite(state)
-        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
-        check_courant(scheme, jnp.asarray(states[fastest]), dt)
-        check_diffusion(discretised.law, dt, scheme.grid.dx)
-
-
-def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscrete, np.ndarray]:
-    """The scheme of a batch's first condition, and the values of all, `"cases chan cells"`, from one program."""
-
-    def make(batch: Initial) -> tuple[SemiDiscrete, Array]:
-        scheme = discretised.environment(rows_of(batch, 0)).scheme
-        return scheme, eqx.filter_vmap(lambda condition: point_values(condition, scheme.grid))(batch)
-
-    scheme, states = eqx.filter_jit(make)(batch)
-    return scheme, np.asarray(states)
-
-
-def _check_scales(pool: Problem, names: tuple[str, ...]) -> None:
-    """The objective is relative to WENO-JS's error: where there is none, or no truth, nothing can be learned."""
-    scales = np.asarray(pool.reference.scale)
-    bad = np.argwhere(~np.isfinite(scales) | (scales < 1e-12)).ravel()
-    if len(bad):
-        which = f"condition {names[bad[0]]!r}" if len(names) == len(scales) else f"training problem {bad[0]}"
-        raise UndertowError(
-            f"WENO-JS's own error on {which} is {scales[bad[0]]:.3g}, and nothing can be measured relative to that; "
-            "leave it out"
-        )
-
-
 def _make_measure(config: SchemeConfig, task: Task, every: int) -> Measure:
     """The metrics of `EvaluationConfig`, of a policy in default precision on the watched conditions."""
     discretised = make_discretised(config, times=config.evaluation.horizon)
     members = watched_data(config)
     problems = make_problems(config, discretised, members)
-    _check_scales(problems, config.evaluation.conditions)
+    check_scales(problems, config.evaluation.conditions)
     scales = np.asarray(problems.reference.scale)
     ending = Task(TrajectoryError(discretised.steps), discretised.steps)
     losses = eqx.filter_jit(lambda task, policy, problems: task.losses(policy, FULL, problems))

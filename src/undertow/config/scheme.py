@@ -33,7 +33,9 @@ class GridConfig:
     """The numerical scheme: cells, time steps, order. What is None follows from the rest."""
 
     num_cells: int | None = 64
-    """number of cells"""
+    """number of cells, along each axis"""
+    dimensions: Literal[1, 2] = 1
+    """of space; 2: of scalar Burgers on a square"""
     steps: int | None = 40
     """number of time steps"""
     end_time: float | None = 0.1
@@ -99,6 +101,9 @@ class PolicyConfig:
     """directional: how smooth the data must be for the scheme to stay WENO-Z; less means smoother"""
     freedom: float = 1.0
     """directional: how far the network may lift a weight that WENO-Z sets to zero"""
+    first_scale: float = 1.0
+    """paired: the last layer's first weights in units of the usual ones; less starts closer to equal weights, which every
+    seed survives"""
     noise: float = 0.0
     """standard deviation of noise on the logits in training"""
     start: Path | None = None

@@ -20,8 +20,28 @@ from undertow.envs.truth import exact_holds, rows_of
 from undertow.laws.burgers_conditions import random_condition
 from undertow.laws.conditions import RandomCondition
 from undertow.laws.gas_cases import random_gas
+from undertow.laws.plane_burgers import CombinedBurgers
 
-RANDOM_FAMILIES: dict[str, Callable[[Key], Initial]] = {"scalar": random_condition, "gas": random_gas}
+
+def random_plane(key: Key) -> CombinedBurgers:
+    r"""$u_0 = \tfrac12 (f(x) + g(y))$ with two conditions of the scalar family: random data for Burgers' equation on the unit
+    square, smooth or broken along lines, periodic or open along either axis."""
+
+    def half(condition: RandomCondition) -> RandomCondition:
+        parts = (condition.mean, condition.amplitudes, condition.coefficients)
+        return eqx.tree_at(lambda c: (c.mean, c.amplitudes, c.coefficients), condition, [part / 2 for part in parts])
+
+    one, other = jax.random.split(key)
+    parts = half(random_condition(one)), half(random_condition(other))
+    make: Callable[..., CombinedBurgers] = CombinedBurgers  # its abstract attributes are properties, not arguments
+    return make(*parts)
+
+
+RANDOM_FAMILIES: dict[str, Callable[[Key], Initial]] = {
+    "scalar": random_condition,
+    "gas": random_gas,
+    "plane": random_plane,
+}
 """What draws a random condition from a key, by name."""
 
 BLOCK = 1_000_000
@@ -42,8 +62,9 @@ def draw(family: str, numbers: ArrayLike | Iterable[int]) -> Initial:
     Number $i$ is drawn with the key `jax.random.fold_in(jax.random.key(0), i)`. Single and double precision draw
     differently; within each the draws are always the same.
 
-    **Arguments:** `family`: `scalar` ([`random_condition`][undertow.laws.burgers_conditions.random_condition]) or `gas`
-    ([`random_gas`][undertow.laws.gas_cases.random_gas]); `numbers`.
+    **Arguments:** `family`: `scalar` ([`random_condition`][undertow.laws.burgers_conditions.random_condition]), `gas`
+    ([`random_gas`][undertow.laws.gas_cases.random_gas]) or `plane`
+    ([`random_plane`][undertow.envs.families.random_plane]); `numbers`.
 
     **Raises:** `UndertowError` unless the numbers are integers from 0 to 2^32 - 1, at least one.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from undertow._checks import lookup, nearest, require, require_positive
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import held_out_conditions, random_conditions, training_conditions, training_numbers
-from undertow.envs.gas_suites import GAS_RECIPES
+from undertow.envs.field_suites import FIELD_RECIPES
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
 from undertow.laws.advection import LinearAdvection
@@ -186,7 +186,7 @@ _RECIPES = (
     ),
 )
 
-SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_RECIPES, *GAS_RECIPES)}
+SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_RECIPES, *FIELD_RECIPES)}
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 

@@ -29,7 +29,9 @@ class PairedPolicy(AbstractPolicy):
     over each direction's $r$ logits. One network for all faces, components and axes.
 
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 128, 128: 18,694 parameters at order 5); `activation`
-    (default `relu`); `noise`: standard deviation of normal noise on the logits, added only when a key is passed at the call.
+    (default `relu`); `noise`: standard deviation of normal noise on the logits, added only when a key is passed at the call;
+    `first_scale` (default 1): factor on the last layer's first weights. On shock tubes some random policies are
+    unstable at once; below 1 they start closer to equal weights, which are not.
 
     The published z-score divides by $\sigma + 10^{-10}$: where a stencil is constant its derivative is $10^{10}$ and true for
     changes below $10^{-10}$ alone, which is of no use. `DirectionalPolicy` is differentiable there.
@@ -49,10 +51,14 @@ class PairedPolicy(AbstractPolicy):
         hidden: tuple[int, ...] = (128, 128),
         activation: str = "relu",
         noise: float = 0.0,
+        first_scale: float = 1.0,
     ):
         r = substencil_width(order)
         require(noise >= 0, f"noise must not be negative, got {noise!r}")
-        self.network = MLP((2 * order, *hidden, 2 * r), key=key, activation=activation)
+        require(first_scale >= 0, f"first_scale must not be negative, got {first_scale!r}")
+        network = MLP((2 * order, *hidden, 2 * r), key=key, activation=activation)
+        last = network.kernels[-1] * first_scale
+        self.network = eqx.tree_at(lambda n: n.kernels[-1], network, last)
         self.order, self.noise = order, noise
 
     def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:

@@ -1,0 +1,137 @@
+r"""Systems and planes to test policies on: random gases, the shock tubes that everyone knows, Burgers in two dimensions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import lookup, require, require_positive
+from undertow.envs.collection import Suite, make_suite
+from undertow.envs.families import draw
+from undertow.envs.pools import Discretised, Truth
+from undertow.envs.truth import batches
+from undertow.laws.burgers import Burgers
+from undertow.laws.euler import Euler
+from undertow.laws.fields import PiecewiseGas
+from undertow.laws.gas_cases import GAS_CASES, gas_case
+from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
+from undertow.schemes.positivity import PositivityLimiter
+from undertow.schemes.semidiscrete import Reconstruction
+from undertow.schemes.splitting import AbstractSpeed
+
+END_TIME = 0.2
+"""The time unit of gas suites: every case is stated on the interval (0, 1) and until this time."""
+_STEPS_PER_CELL = 50 / 64  # Courant numbers of about one half in the random family
+PIECES = 3
+"""Pieces of every named problem, so that they share one structure."""
+
+
+def normalised_case(name: str, end_time: float = END_TIME) -> PiecewiseGas:
+    """A named gas problem on (0, 1) until `end_time`, in one structure for all. Raises `UndertowError` for an unknown name."""
+    case = gas_case(name)
+    return case.field().padded(PIECES).normalised(end_time, case.end_time)
+
+
+def with_gamma(gases: PiecewiseGas, gamma: float) -> PiecewiseGas:
+    """The same initial states of density, velocity and pressure in gases with another ratio of specific heats."""
+    return eqx.tree_at(lambda g: g.law.gamma, gases, jnp.full_like(gases.law.gamma, gamma))
+
+
+@dataclass(frozen=True)
+class FieldRecipe:
+    """How to make a suite of systems or of two dimensions: call it. What a call does not give is taken from here.
+
+    **Arguments:** `name`, `summary`: for people; `family`: of random data, `gas` (Riemann problems with waves in the density) or
+    `plane` (scalar Burgers in two dimensions), or `named-gas` (every case of `GAS_CASES`); `cells`; `unit`: the usual end
+    time; `horizon`: end time in units of it; `steps_per_cell`: time steps per cell and unit; `n`: random problems;
+    `refinement`: cells per cell of the finer grid that counts as the truth where no exact solution is known.
+    """
+
+    name: str
+    summary: str
+    family: Literal["gas", "plane", "named-gas"] = "gas"
+    cells: int = 64
+    unit: float = END_TIME
+    horizon: float = 1.0
+    steps_per_cell: float = _STEPS_PER_CELL
+    n: int = 200
+    refinement: int = 9
+
+    def __call__(
+        self,
+        *,
+        cells: int | None = None,
+        steps: int | None = None,
+        end_time: float | None = None,
+        order: int = 5,
+        integrator: str | AbstractIntegrator = "ssp_rk3",
+        n: int | None = None,
+        law: AbstractConservationLaw | None = None,
+        speed: AbstractSpeed | None = None,
+        truth: Truth | None = None,
+        refinement: int | None = None,
+        reconstruction: Reconstruction | None = None,
+        positivity: bool = False,
+    ) -> Suite:
+        """The suite, see [`suite`][undertow.envs.suites.suite]. A `law` only says what it is: cases bring their own."""
+        own: AbstractConservationLaw = Burgers() if self.family == "plane" else Euler()
+        require(
+            law is None or isinstance(law, type(own)),
+            f"suite {self.name} is of {type(own).__name__}, got the law {type(law).__name__}",
+        )
+        usual: Reconstruction = "component" if self.family == "plane" else "characteristic"
+        count = self.n if n is None else n
+        cells = self.cells if cells is None else cells
+        end_time = self.horizon * self.unit if end_time is None else end_time
+        for label, value in (("cells", cells), ("end_time", end_time), ("n", count)):
+            require_positive(label, value)
+        if steps is None:
+            steps = math.ceil(self.steps_per_cell * cells * (end_time / self.unit) * (1 - 1e-12))
+        require_positive("steps", steps)
+        if isinstance(integrator, str):
+            integrator = lookup("integrator", integrator, INTEGRATORS)
+        how = Discretised(
+            own if law is None else law,
+            cells,
+            steps,
+            float(end_time),
+            order=order,
+            integrator=integrator,
+            speed=speed,
+            truth=truth or ("exact" if self.family == "named-gas" else "fine"),
+            refinement=self.refinement if refinement is None else refinement,
+            reconstruction=reconstruction or usual,
+            limiter=PositivityLimiter() if positivity else None,
+        )
+        if self.family == "named-gas":
+            names = list(GAS_CASES)
+            return make_suite(self.name, self.summary, how, batches([normalised_case(each) for each in names]), names)
+        members = [(draw(self.family, np.arange(count)), range(count))]
+        cases = [f"random {number}" for number in range(count)]
+        return make_suite(self.name, self.summary, how, members, cases, [self.family] * count)
+
+
+FIELD_RECIPES = (
+    FieldRecipe("gas-held-out", "random Riemann problems with density waves that no training sees"),
+    FieldRecipe("gas-held-out-2x-cells", "the same on twice the cells", cells=128, refinement=5),
+    FieldRecipe("gas-held-out-2x-time", "the same to twice the time", horizon=2.0),
+    FieldRecipe(
+        "gas-named", "the shock tubes everyone knows, to their own end times", "named-gas", 200, steps_per_cell=4.0
+    ),
+    FieldRecipe(
+        "plane-held-out",
+        "random data for Burgers' equation in two dimensions that no training sees",
+        "plane",
+        32,
+        0.1,
+        steps_per_cell=1.0,
+        n=64,
+        refinement=5,
+    ),
+)
