@@ -261,15 +261,15 @@ def evaluate_run(
     """Evaluate a run's policy, and its rivals beside it, on suites.
 
     **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `undertow list suites` (default: the
-    family's first); `which` checkpoint; `overrides`: for a scheme as in [`suite`][undertow.envs.suites.suite], such as
-    `cells=256`; for a controller `n` states and `steps`.
+    first of the run's own, or of the family's); `which` checkpoint; `overrides`: for a scheme as in
+    [`suite`][undertow.envs.suites.suite], such as `cells=256`; for a controller `n` states and `steps`.
 
     **Returns:** by suite, for a learned scheme an [`Evaluation`][undertow.evaluation.results.Evaluation] of the policies
     `learned`, `weno-js` and `weno-z`, for a controller a
     [`ControlEvaluation`][undertow.evaluation.control.ControlEvaluation] of it and of no control.
     """
     _, experiment, policy = load_run(path, which)
-    suites = suites if suites else (next(iter(experiment.judge.known)),)
+    suites = suites if suites else (*experiment.judge.suites, *experiment.judge.known)[:1]
     for name in suites:
         lookup("suite", name, experiment.judge.known)
     return {name: experiment.judge.evaluate(policy, name, **overrides) for name in suites}

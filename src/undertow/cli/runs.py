@@ -65,7 +65,7 @@ class EvaluateArguments:
     run: tyro.conf.Positional[Path]
     """a run directory, or one of its checkpoints"""
     suite: tuple[str, ...] = ()
-    """suites to evaluate on (`undertow list suites`); none: held-out for a scheme, test for a controller"""
+    """suites to evaluate on (`undertow list suites`); none: the first of the run's own"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
     cells: int | None = None
