@@ -106,7 +106,7 @@ def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy) -> AbstractO
         "log": rewards.LogSquash(),
         "none": rewards.NoSquash(),
     }
-    return rewards.Reward(error, combination, squashes[objective.squash])
+    return rewards.Reward(error, combination, squashes[objective.squash], components=objective.components)
 
 
 def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None = None) -> Discretised:

@@ -134,6 +134,9 @@ class ObjectiveConfig:
     """reward: R = arctan(-scale e), -log(e) or -e"""
     scale: float = 1000.0
     """reward: the scale of arctan"""
+    components: Literal["summed", "separate"] = "summed"
+    """reward of a system: errors of its components added up before they are squashed (the published training), or each
+    squashed and then averaged (the published evaluation)"""
     comparator: Literal["weno-js", "weno-js-original", "weno-z", "linear"] = "weno-js"
     """reward and cloning: the scheme to compare with"""
     conservation: float = 0.0
