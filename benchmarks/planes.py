@@ -1,0 +1,47 @@
+"""Policies trained in one dimension, in the plane: `python -m benchmarks.planes [run directory or policy ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import jax
+
+from benchmarks.common import RESULTS, write
+from benchmarks.plane_references import FILE
+from undertow.evaluation.planes import STUDY, load_references, transfer_planes
+from undertow.experiment import load_policy
+
+STATES = RESULTS / "planes_states.npz"  # the final fields; git ignores it
+
+
+def table(
+    policies: tuple[str, ...] = (),
+    cases: tuple[str, ...] = STUDY,
+    cells: tuple[int, ...] = (64,),
+    reconstruction: str = "characteristic",
+) -> None:
+    """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
+    loaded = {Path(where).name: load_policy(where) for where in policies}
+    study = transfer_planes(loaded, cases, cells, references=load_references(FILE), reconstruction=reconstruction)
+    study.save_states(STATES)
+    means = [{"case": "all", **row} for row in study.summary()]
+    write("planes", [*study.rows(), *means])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("policies", nargs="*", help="run directories, checkpoints, or names of classical policies")
+    parser.add_argument("--cases", nargs="+", default=STUDY)
+    parser.add_argument("--cells", nargs="+", type=int, default=(64,))
+    parser.add_argument("--reconstruction", choices=("characteristic", "component"), default="characteristic")
+    given = parser.parse_args(arguments)
+    table(tuple(given.policies), tuple(given.cases), tuple(given.cells), given.reconstruction)
+    return 0
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    sys.exit(main(sys.argv[1:]))
