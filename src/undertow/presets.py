@@ -135,19 +135,9 @@ _SOD_PAPER = replace(
     law=LawConfig("euler"),
     grid=GridConfig(num_cells=128, dt=1e-4, steps=1000, end_time=None, integrator="euler"),
     data=DataConfig(conditions=("sod",)),
-    # Two things are not as published: one random start of five blows up within its first rollout, and with a rate that
-    # begins high and falls 1,000 updates do what took 10,000.
+    # Not as published: usual random weights blow up within their first rollout with one seed of five, these with none.
     policy=PolicyConfig("paired", hidden=(64, 64), activation="relu", first_scale=0.1),
-    optimizer=OptimizerConfig(
-        "adam",
-        learning_rate=4e-3,
-        convention="tf1",
-        schedule="cosine",
-        final_fraction=0.01,
-        clip="norm",
-        clip_at=30.0,
-    ),
-    training=TrainingConfig(updates=1000, batch=1, sampling="cycle", precision="float64", dispatch=10),
+    training=TrainingConfig(updates=10_000, batch=1, sampling="cycle", precision="float64", dispatch=10),
     evaluation=EvaluationConfig(every=50, conditions=("sod",), keep=5, suites=("gas-named",)),
 )
 
