@@ -125,6 +125,20 @@ class PositivityLimiter(eqx.Module):
         after = jnp.where(periodic > 0, first, 1.0)
         return jnp.minimum(jnp.concatenate([before, right], axis=axis), jnp.concatenate([left, after], axis=axis))
 
+    def scaled(
+        self, law: AbstractConservationLaw, base: Float[Array, "chan *places"], change: Float[Array, "chan *places"]
+    ) -> Float[Array, "chan *places"]:
+        r"""$\theta d$ with the largest $\theta \in [0, 1]$ for which $g(b + \theta d) \ge m\,g(b)$ for every quantity $g$ of the
+        `law` that has to be positive.
+
+        **Arguments:** as in `largest`.
+
+        **Reference:** Zhang and Shu (2010), section 3, with an absolute margin there.
+        """
+        for which in range(len(law.positive(base))):
+            change = self.largest(law, which, base, change) * change
+        return change
+
     def largest(
         self,
         law: AbstractConservationLaw,

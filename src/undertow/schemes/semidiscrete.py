@@ -228,10 +228,15 @@ class SemiDiscrete(eqx.Module):
         self,
         u: Float[Array, "chan *cells"],
         time: Float[Array, ""],
-        choose: Callable[[Array, Stencils], Weights],
+        choose: Callable[[Array, Stencils], Weights] | None,
         dt: Float[Array, ""] | None = None,
     ) -> Float[Array, "chan *cells"]:
-        """$du/dt$ with the weights that `choose(u, stencils)` returns; a limiter has to know the time step `dt`."""
+        """$du/dt$ with the weights that `choose(u, stencils)` returns; a limiter has to know the time step `dt`.
+
+        **Raises:** `UndertowError` without `choose`, or for a limiter without `dt`.
+        """
+        if choose is None:
+            raise UndertowError("a SemiDiscrete scheme needs weights, got None; WenoJS() are the usual ones")
         stencils, bases = self.observe(u, time)
         fluxes = self.fluxes(stencils, choose(u, stencils), bases)
         rate = self.divergence(self.limited(u, fluxes, time, dt))

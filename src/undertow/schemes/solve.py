@@ -14,6 +14,7 @@ from undertow._checks import NonFiniteError, UndertowError, require
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.weights import AbstractWeights
 
@@ -26,8 +27,8 @@ class Solution(eqx.Module):
 
 
 def advance(
-    scheme: SemiDiscrete,
-    choose: Callable[..., tuple],
+    scheme: SemiDiscrete | RiemannScheme,
+    choose: Callable[..., tuple] | None,
     integrator: AbstractIntegrator,
     time_step: FixedStep | CFLStep,
     u: Float[Array, "chan *cells"],
@@ -37,21 +38,24 @@ def advance(
 ) -> tuple[Float[Array, "chan *cells"], Float[Array, ""]]:
     """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time.
 
-    With `asks_time` it is `choose(u, stencils, time)`, the time of the stage.
+    With `asks_time` it is `choose(u, stencils, time)`, the time of the stage. A `RiemannScheme` has None for it.
     """
     speed = scheme.speed_over_dx(u, time) if time_step.needs_speed else jnp.zeros((), u.dtype)
     dt = time_step(speed, time).astype(u.dtype)
 
     def tendency(v: Array, t: Array) -> Array:
-        return scheme.rate(v, t, (lambda *seen: choose(*seen, t)) if asks_time else choose, dt)
+        asked = choose
+        if choose is not None and asks_time:
+            asked = lambda v, stencils: choose(v, stencils, t)
+        return scheme.rate(v, t, asked, dt)
 
     new = integrator.step(tendency, u, time, dt)
     return new, time + dt
 
 
 def solve(
-    scheme: SemiDiscrete,
-    weights: AbstractWeights,
+    scheme: SemiDiscrete | RiemannScheme,
+    weights: AbstractWeights | None,
     u0: Float[Array, "chan *cells"],
     *,
     steps: int,
@@ -61,21 +65,22 @@ def solve(
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
-    **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`); `u0` the
-    point values at $t=0$, shape `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3);
-    `save_every`: keep every so many steps (default: only the first and the last state).
+    **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
+    [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
+    `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3); `save_every`: keep every so many steps
+    (default: only the first and the last state).
 
     **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or an order that does not fit.
     """
     scheme.check_state(u0)
-    require(weights.order == scheme.order, f"weights of order {weights.order} in a scheme of order {scheme.order}")
+    theirs = scheme.order if weights is None else weights.order
+    require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
     require(steps >= 0, f"steps must not be negative, got {steps}")
     every = max(steps, 1) if save_every is None else save_every
     require(every >= 1, f"save_every must be at least 1, got {every}")
     integrator = SSPRK3() if integrator is None else integrator
 
-    def choose(u: Array, stencils: tuple) -> tuple:
-        return tuple(weights(s) for s in stencils)
+    choose = None if weights is None else (lambda u, stencils: tuple(weights(s) for s in stencils))
 
     def one(carry, _):
         return advance(scheme, choose, integrator, time_step, *carry), None
@@ -97,7 +102,9 @@ def solve(
     return Solution(times, values)
 
 
-def check_courant(scheme: SemiDiscrete, u0: Float[Array, "chan *cells"], dt: float, *, limit: float = 2.0) -> float:
+def check_courant(
+    scheme: SemiDiscrete | RiemannScheme, u0: Float[Array, "chan *cells"], dt: float, *, limit: float = 2.0
+) -> float:
     r"""The Courant number $\Delta t \max|\lambda|/\Delta x$ of a fixed step at the initial state.
 
     **Raises:** `UndertowError` if it is above `limit` (2: far above what any integrator here is stable for), or if `u0` is
