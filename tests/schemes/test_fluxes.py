@@ -155,3 +155,53 @@ def test_errors():
     for flux in (HLL, HLLC):
         with pytest.raises(UndertowError, match="unknown bounds 'einfeld'; did you mean 'einfeldt'"):
             flux("einfeld")
+
+
+@pytest.mark.parametrize("flux", [HLL, HLLC])
+def test_rounded_corners_change_little_and_keep_what_matters(flux, rng):
+    """Equal states have the law's flux, mirror images are alike, a contact at rest is kept, and the rest is near."""
+    delta = 1e-3
+    smooth, left, right = flux(delta=delta), gas(rng, 300), gas(rng, 300)
+    np.testing.assert_allclose(smooth(PLANE, left, left, 0), PLANE.flux(left, 0), rtol=1e-12, atol=1e-12)
+    sharp, here = flux()(PLANE, left, right, 0), smooth(PLANE, left, right, 0)
+    assert 0 < np.abs(here - sharp).max() < delta * np.abs(sharp).max()
+    sign = jnp.asarray(PLANE.parity(0))[:, None]
+    mirrored = -sign * smooth(PLANE, sign * right, sign * left, 0)
+    np.testing.assert_allclose(mirrored, here, rtol=1e-12, atol=1e-12 * np.abs(here).max())
+    for bounds in ("davis", "einfeldt"):
+        for law in (PLANE, Burgers(), VectorBurgers()):
+            pair = [u[: law.num_components] for u in (left, right)]
+            (low, high), (lower, higher) = (wave_speeds(law, *pair, 0, bounds, d) for d in (0.0, delta))
+            assert np.all(lower <= low) and np.all(higher >= high)
+    rest = [GAS.conserved(jnp.asarray([[r], [0.0], [0.7]])) for r in (1.3, 0.07)]
+    if flux is HLLC:
+        np.testing.assert_allclose(smooth(GAS, *rest, 0), GAS.flux(rest[0], 0), atol=1e-15)
+
+
+@pytest.mark.parametrize("flux", [HLL, HLLC])
+def test_rounded_corners_have_a_derivative(flux, rng):
+    """Where the sharp ones have none: a contact at rest, a tie of the sound speeds, a sonic point, a shock at rest."""
+    root, sound = np.sqrt(6.0), np.sqrt(1.4)
+    behind = 1 / (0.4 / 2.4 + 2 / (2.4 * 6.0))
+    shock = np.array([[1.0, root * sound, 1.0], [behind, root * sound / behind, 1 + 2.8 / 2.4 * 5]])
+    pairs = np.array(
+        [
+            [[1.0, 0.0, 0.7], [0.1, 0.0, 0.7]],
+            [[1.0, 0.0, 1.0], [0.01, 0.0, 0.01]],
+            [[1.0, sound, 1.0], [0.5, 2.0, 0.3]],
+            shock,
+        ]
+    )
+    left, right = (jnp.asarray(pairs[:, side].T) for side in (0, 1))
+    directions = jnp.asarray(rng.normal(size=(2, 3, 4)))
+
+    def along(h):
+        return flux(delta=1e-3)(
+            GAS, *(GAS.conserved(u + h * d) for u, d in zip((left, right), directions, strict=True)), 0
+        )
+
+    h = 1e-6
+    slope = jax.jvp(along, (0.0,), (1.0,))[1]
+    np.testing.assert_allclose((along(h) - along(-h)) / (2 * h), slope, rtol=1e-4, atol=1e-4)
+    one_sided = [abs((along(s * 1e-3) - along(0.0)) / (s * 1e-3) - slope).max() for s in (1, -1)]
+    assert max(one_sided) > 1e-2  # on the scale of delta there is a corner

@@ -10,6 +10,8 @@ import pytest
 from undertow._checks import UndertowError
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
+from undertow.laws.euler import Euler
+from undertow.laws.shallow_water import ShallowWater
 from undertow.schemes.splitting import SPEEDS, FixedSpeed, GlobalSpeed, LocalSpeed, SmoothSpeed
 
 LAW = Burgers()
@@ -61,6 +63,27 @@ def test_the_smooth_speed_has_a_derivative_at_ties_and_at_rest(rng):
         h = 1e-6
         numerical = (smooth(u + h * v) - smooth(u - h * v)) / (2 * h)
         np.testing.assert_allclose(numerical, jnp.vdot(gradient, v), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("law", [Euler(dimensions=2), ShallowWater(dimensions=2)], ids=["gas", "water"])
+def test_the_smooth_speed_of_waves_bounds_theirs_and_has_a_derivative_at_rest(law, rng):
+    """|v| + c has its corner where v is 0, however large c is."""
+    density, pressure = np.exp(rng.normal(size=(2, 40)))
+    velocity = rng.normal(size=(2, 40)) * (np.arange(40) % 3 > 0)
+    u = law.conserved(jnp.asarray(np.stack([density, *velocity, pressure])[: law.num_components]))
+    rest = law.conserved(law.primitive(u).at[1:3].set(0.0))
+    direction = jnp.asarray(rng.normal(size=u.shape))
+    for axis, delta in ((0, 1e-3), (1, 1e-1)):
+        smooth, sharp = jnp.sqrt(law.smooth_speed_squared(u, axis, delta)), law.max_speed(u, axis)
+        assert np.all(smooth > sharp)
+        assert np.all(smooth <= sharp + delta * law.max_speed(rest, axis) * (1 + 1e-12))
+
+        def along(h, axis=axis, delta=delta):
+            return law.smooth_speed_squared(rest + h * direction, axis, delta)
+
+        value, slope = jax.jvp(along, (0.0,), (1.0,))
+        h = 1e-3 * delta
+        np.testing.assert_allclose((along(h) - along(-h)) / (2 * h), slope, atol=1e-4 * float(jnp.max(value)))
 
 
 def test_the_global_speed_splits_the_gradient_of_a_tie_equally():

@@ -79,9 +79,19 @@ class Euler(AbstractConservationLaw):
 
     def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
         r"""$|v_a| + c$ with $c = \sqrt{\gamma p/\rho}$. Its derivative at $v_a = 0$ does not exist; JAX takes that of $c$."""
+        along, square = self._speeds(u, axis)
+        return jnp.abs(along) + jnp.sqrt(square)
+
+    def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
+        r"""$\big(\sqrt{v_a^2 + \delta^2 c^2} + c\big)^2$: above $|v_a| + c$ by at most $\delta c$, and smooth at $v_a = 0$."""
+        along, square = self._speeds(u, axis)
+        return (jnp.sqrt(along * along + delta**2 * square) + jnp.sqrt(square)) ** 2
+
+    def _speeds(self, u: Array, axis: int) -> tuple[Array, Array]:
+        """The velocity along an axis, and the square of the sound speed."""
         density = jnp.maximum(u[0], self.density_floor)
         velocity = u[1:-1] / density
-        return jnp.abs(velocity[axis]) + jnp.sqrt(self.gamma * self._pressure(u, velocity) / density)
+        return velocity[axis], self.gamma * self._pressure(u, velocity) / density
 
     def parity(self, axis: int) -> tuple[float, ...]:
         """The momentum normal to a wall changes sign there."""

@@ -79,6 +79,13 @@ class ShallowWater(AbstractConservationLaw):
         depth = self._depth(u)
         return jnp.abs(u[1 + axis] / depth) + jnp.sqrt(self.gravity * depth)
 
+    def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
+        r"""$\big(\sqrt{v_a^2 + \delta^2 g h} + \sqrt{g h}\big)^2$: above $|v_a| + \sqrt{g h}$ by at most
+        $\delta \sqrt{g h}$, and smooth at $v_a = 0$."""
+        depth = self._depth(u)
+        along, square = u[1 + axis] / depth, self.gravity * depth
+        return (jnp.sqrt(along * along + delta**2 * square) + jnp.sqrt(square)) ** 2
+
     def parity(self, axis: int) -> tuple[float, ...]:
         """The momentum normal to a wall changes sign there."""
         return (1.0, *(-1.0 if d == axis else 1.0 for d in range(self.dimensions)))
