@@ -9,11 +9,14 @@ import jax.numpy as jnp
 
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite, make_suite
+from undertow.envs.field_suites import END_TIME, normalised_case
 from undertow.envs.pools import Discretised
 from undertow.envs.suites import suite
 from undertow.envs.truth import batches
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.conditions import PiecewisePolynomial, SineCondition
+from undertow.laws.euler import Euler
+from undertow.numerics.integrator import ForwardEuler
 from undertow.policies.classical import classical
 
 
@@ -33,6 +36,16 @@ def hand_made() -> Suite:
     ]
     how = Discretised(LinearAdvection(1.0), 32, 20, 0.25)
     return make_suite("hand-made", "three cases", how, batches(conditions), ["wave", "constant", "jump"])
+
+
+@functools.cache
+def tubes() -> Suite:
+    """Named problems of a gas on characteristic fields: one on a domain of ten, one with a reference on a finer grid."""
+    names = ("sod", "lax", "shu_osher", "double_rarefaction")
+    how = Discretised(
+        Euler(), 32, 64, END_TIME, order=3, integrator=ForwardEuler(), refinement=3, reconstruction="characteristic"
+    )
+    return make_suite("tubes", "four tubes", how, batches([normalised_case(name) for name in names]), names)
 
 
 class Failing(AbstractPolicy):

@@ -8,6 +8,8 @@ from undertow.build.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
+from undertow.laws.gas_cases import GAS_CASES
+from undertow.laws.planes import PLANE_CASES
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import CLASSICAL
@@ -39,6 +41,20 @@ def catalogue() -> dict[str, dict[str, str]]:
         "conditions": {
             name: f"{family.formula} ({family.boundary}{', random parameters' if family.draw else ''})"
             for name, family in BURGERS_CONDITIONS.items()
+        },
+        "gas cases": {
+            name: f"{each.source}; {each.boundary}, t = {each.end_time:g}, {each.cells} cells"
+            for name, each in GAS_CASES.items()
+        },
+        "plane cases": {
+            **{
+                name if name not in BURGERS_CONDITIONS else f"2d-{name}": f"{each.source}; t = {each.end_time:g}, "
+                f"{each.cells} cells along x"
+                for name, each in PLANE_CASES.items()
+                if not name.startswith(("1d-", "combo-"))
+            },
+            "1d-CASE-x, 1d-CASE-y": "every gas case and Burgers condition, along one axis",
+            "combo-CASE-CASE": "two of Burgers' conditions, one along each axis (arXiv 2203.08937, code)",
         },
         "policies": dict.fromkeys(CLASSICAL, "")
         | {

@@ -2,114 +2,131 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import difflib
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from undertow._checks import NonFiniteError, lookup, require, require_positive
-from undertow._types import Metrics
+from undertow._checks import NonFiniteError, UndertowError, lookup, require, require_positive
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
-from undertow.envs.placing import boundaries_of
+from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
+from undertow.evaluation.comparison import Comparison
+from undertow.evaluation.simulation import Simulation, exact_states
 from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.burgers_exact import EXACT_BOUNDARIES
-from undertow.laws.conditions import AbstractCondition
-from undertow.laws.exact import exact_solution, has_exact_solution
+from undertow.laws.euler import Euler
+from undertow.laws.exact import has_exact_solution
+from undertow.laws.fields import AbstractField
+from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw
-from undertow.numerics.grid import UniformGrid
+from undertow.laws.planes import PLANE_CASES, plane_case
 from undertow.numerics.integrator import INTEGRATORS
-from undertow.numerics.norms import l1, l2, linf, total_variation
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import classical
-from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.positivity import PositivityLimiter
+from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete
 from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
-from undertow.training._files import atomic_write_text
+
+__all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
 
 
-@dataclass(frozen=True)
-class Simulation:
-    """What came out: `x: "cells"`, `times: "saved"`, `values: "saved cells"`; `exact`, the same, where there is one.
+class Case(NamedTuple):
+    """An initial condition, the number of cells it is usually shown with (along the first axis) and the usual end time."""
 
-    The first saved state is the initial one. `steps`: time steps taken; `seconds`: without compiling.
+    initial: Initial
+    num_cells: int = 128
+    end_time: float = 0.1
+
+
+def named_case(name: str) -> Case:
+    """The case called `name`: a Burgers condition, a gas problem in one dimension, or a problem in the plane.
+
+    A plane case that shares its name with one in one dimension is called `2d-<name>`.
+
+    **Raises:** `UndertowError` for an unknown name, with the nearest match.
     """
+    if name in BURGERS_CONDITIONS:
+        return Case(burgers_condition(name))
+    if name in GAS_CASES:
+        case = GAS_CASES[name]
+        return Case(case.field(), case.cells, case.end_time)
+    try:
+        plane = plane_case(name.removeprefix("2d-"))
+    except UndertowError:
+        combined = [f"combo-{x}-{y}" for x in BURGERS_CONDITIONS for y in BURGERS_CONDITIONS]
+        close = difflib.get_close_matches(name, [*case_names(), *combined], n=1, cutoff=0.5)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        # Hundreds of names: too many to repeat here.
+        raise UndertowError(f"unknown case {name!r}{meant} (undertow list shows all)") from None
+    return Case(plane.field(), plane.cells, plane.end_time)
 
-    x: Float[np.ndarray, " cells"]
-    times: Float[np.ndarray, " saved"]
-    values: Float[np.ndarray, "saved cells"]
-    exact: Float[np.ndarray, "saved cells"] | None
-    steps: int
-    seconds: float
 
-    def metrics(self) -> Metrics:
-        """Of the last state: errors against the exact solution, total variation, extremes, change of the mass."""
-        u, dx = jnp.asarray(self.values), float(self.x[1] - self.x[0])
-        metrics: Metrics = {"time": self.times[-1], "steps": self.steps, "seconds": self.seconds}
-        if self.exact is not None:
-            error = u[-1:] - jnp.asarray(self.exact[-1:])
-            metrics |= {"l1_error": l1(error, dx), "l2_error": l2(error, dx), "linf_error": linf(error)}
-        metrics |= {
-            "total_variation": total_variation(u[-1:]),
-            "minimum": u[-1].min(),
-            "maximum": u[-1].max(),
-            "mass_change": (u[-1].sum() - u[0].sum()) * dx,
-        }
-        return {name: value if name == "steps" else float(value) for name, value in metrics.items()}
-
-    def to_csv(self, path: Path | str) -> None:
-        """Write time, x, u and the exact value of every cell at every saved time, atomically."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["time", "x", "u"] + ([] if self.exact is None else ["exact"]))
-        for index, saved in enumerate(self.times):
-            columns = [self.x, self.values[index]] + ([] if self.exact is None else [self.exact[index]])
-            writer.writerows([repr(float(saved)), *map(repr, map(float, row))] for row in zip(*columns, strict=True))
-        atomic_write_text(path, text.getvalue())
+def case_names() -> list[str]:
+    """The names of all cases, in the order: Burgers conditions, gas problems, problems in the plane."""
+    single = [*BURGERS_CONDITIONS, *GAS_CASES]
+    return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
 def simulate(
-    condition: AbstractCondition,
+    condition: str | Initial,
     policy: AbstractPolicy | None = None,
     *,
     law: AbstractConservationLaw | None = None,
-    num_cells: int = 128,
-    end_time: float = 0.1,
+    num_cells: int | None = None,
+    end_time: float | None = None,
     cfl: float | None = None,
     dt: float | None = None,
     steps: int | None = None,
     integrator: str = "ssp_rk3",
     order: int = 5,
     speed: str = "global",
+    reconstruction: str | None = None,
+    positivity: bool = False,
     saves: int = 1,
 ) -> Simulation:
     r"""March an initial condition to `end_time`. Not jittable: it looks at its input and at what comes out.
 
     **Arguments:**
 
-    - `condition`: for example `burgers_condition("shock")`, or `CallableCondition(function, boundary)`.
-    - `policy`: chooses the weights; default WENO-JS of the given order. `law`: default `Burgers()`.
-    - `num_cells`; `end_time`; and one of `cfl` (Courant number; steps follow the wave speed and the last one is clipped
-        to the end; the default, 0.5), `dt` (the number of steps is rounded up) or `steps`.
+    - `condition`: the name of a case (`undertow list`), for example `"shock"`, `"sod"` or `"vortex"`; a condition, such as
+        `burgers_condition("shock", A=2.0)` or `CallableCondition(function, boundary)`; or a field of a system in one or more
+        dimensions ([`AbstractField`][undertow.laws.fields.AbstractField]).
+    - `policy`: chooses the weights; default WENO-JS of the given order. `law`: of a scalar condition, default `Burgers()`; a
+        field brings its own.
+    - `num_cells` along the first axis (the cells of other axes have the same size); `end_time`; the default is the named
+        case's own, otherwise 128 and 0.1.
+    - One of `cfl` (Courant number; steps follow the wave speed and the last one is clipped to the end; the default, 0.5, with
+        positivity 0.4), `dt` (the number of steps is rounded up) or `steps`.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
+    - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
+    - `positivity`: limit fluxes so that density and pressure stay positive
+        ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); default False.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
 
-    **Returns:** `Simulation`.
+    **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
     **Raises:** `UndertowError` for anything that cannot work, a Courant number far above 1 or a non-finite initial state
     among it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
-    policy, law = classical("weno-js", order) if policy is None else policy, Burgers() if law is None else law
+    case = named_case(condition) if isinstance(condition, str) else Case(condition)
+    initial = case.initial
+    num_cells = case.num_cells if num_cells is None else num_cells
+    end_time = case.end_time if end_time is None else end_time
+    if isinstance(initial, AbstractField):
+        require(law is None, f"{_called(condition)} brings its own law; leave law out")
+        law = initial.law
+    law = Burgers() if law is None else law
+    policy = classical("weno-js", order) if policy is None else policy
     theirs = getattr(policy, "order", order)
     require(theirs == order, f"this policy is of order {theirs}, the scheme of order {order}; take --order {theirs}")
     for name, value in (("end_time", end_time), ("saves", saves), ("num_cells", num_cells)):
@@ -117,16 +134,29 @@ def simulate(
     given = [f"{name}={value}" for name, value in (("cfl", cfl), ("dt", dt), ("steps", steps)) if value is not None]
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
-    grid = UniformGrid(num_cells, *condition.domain)
-    boundary = boundaries_of(condition, (order + 1) // 2 + 1)
-    scheme = SemiDiscrete(law, grid, boundary, order=order, speed=lookup("splitting speed", speed, SPEEDS))
-    x = jnp.asarray(grid.centers())
-    u0 = condition(x)[None]
+    grid = grid_of(initial, num_cells)
+    scheme = SemiDiscrete(
+        law,
+        grid,
+        boundaries_of(initial, (order + 1) // 2 + 1),
+        order=order,
+        speed=lookup("splitting speed", speed, SPEEDS),
+        reconstruction=_reconstruction(reconstruction, law),
+        limiter=PositivityLimiter() if positivity else None,
+        inflow=inflow_of(initial),
+    )
+    u0 = point_values(initial, grid)
+    scheme.check_state(u0)
     check_finite(u0)
+    if positivity:
+        require(
+            len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out"
+        )
+        require(integrator != "rk4", "positivity holds with the integrators euler and ssp_rk3, not with rk4")
 
     rule: FixedStep | CFLStep
     if dt is None and steps is None:
-        cfl = 0.5 if cfl is None else cfl
+        cfl = (0.4 if positivity else 0.5) if cfl is None else cfl
         require(0 < cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
         rule = CFLStep(cfl, jnp.asarray(end_time), grid.dx)
         step = cfl / max(float(scheme.speed_over_dx(u0)), rule.min_speed / grid.dx)
@@ -141,7 +171,7 @@ def simulate(
     limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
-        goal = jnp.asarray(end, x.dtype)
+        goal = jnp.asarray(end, u0.dtype)
         own: FixedStep | CFLStep
         if isinstance(rule, CFLStep):
             own = dataclasses.replace(rule, end_time=goal)
@@ -156,7 +186,13 @@ def simulate(
     for end in ends:
         state, count = advance(state, float(end))
         taken += count
-        check_finite(state.u, step=taken)
+        try:
+            check_finite(state.u, step=taken)
+        except NonFiniteError as error:
+            if isinstance(law, Euler) and not positivity:
+                message = f"{error}; --positivity keeps density and pressure above zero"
+                raise NonFiniteError(message, step=error.step, cell=error.cell) from None
+            raise
         if float(state.time) < float(end) - step:
             raise NonFiniteError(
                 f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken
@@ -165,7 +201,48 @@ def simulate(
     seconds = time.perf_counter() - start
     times = np.concatenate([[0.0], ends])
     exact = None
-    if has_exact_solution(law) and condition.boundary in EXACT_BOUNDARIES:
-        solve = eqx.filter_jit(lambda t: exact_solution(law, condition, x, t))
-        exact = np.stack([np.asarray(solve(jnp.asarray(t))) for t in times])
-    return Simulation(np.asarray(x), times, np.stack([np.asarray(u[0]) for u in states]), exact, taken, seconds)
+    if isinstance(initial, AbstractField) or initial.boundary in EXACT_BOUNDARIES:
+        exact = exact_states(law, initial, grid, times) if has_exact_solution(law, initial) else None
+    values = np.stack([np.asarray(u) for u in states])
+    return Simulation(initial, law, grid, times, values, exact, taken, seconds)
+
+
+def compare(
+    condition: str | Initial,
+    policies: Mapping[str, AbstractPolicy],
+    *,
+    refinement: int | None = None,
+    title: str | None = None,
+    **options: Any,
+) -> Comparison:
+    """March one initial condition with several policies, to be drawn side by side.
+
+    **Arguments:** `condition` and `options` as in [`simulate`][undertow.simulate.simulate]; `policies` by name; `refinement`: of
+    a grid so many times finer along every axis, on which WENO-JS makes a reference where there is no exact solution
+    (default: no reference; in two dimensions the work grows with its third power); `title` (default: the case's name).
+
+    **Returns:** [`Comparison`][undertow.evaluation.comparison.Comparison]. **Raises:** as `simulate` does.
+    """
+    require(len(policies) > 0, "compare needs at least one policy, got none")
+    runs = {name: simulate(condition, policy, **options) for name, policy in policies.items()}
+    first = next(iter(runs.values()))
+    reference = None
+    if refinement is not None and first.exact is None:
+        require_positive("refinement", refinement)
+        finer = {"num_cells": first.grid.num_cells[0] * refinement}
+        if options.get("dt") is not None:
+            finer["dt"] = options["dt"] / refinement
+        elif options.get("steps") is not None:
+            finer["steps"] = options["steps"] * refinement
+        reference = simulate(condition, **{**options, **finer})
+    return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
+    if name is None:
+        return "characteristic" if isinstance(law, Euler) else "component"
+    return lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS})
+
+
+def _called(condition: str | Initial) -> str:
+    return condition if isinstance(condition, str) else type(condition).__name__

@@ -126,9 +126,14 @@ class SchemeJudge(AbstractJudge):
         evaluations: Mapping[str, Evaluation],
         metrics: Mapping[str, np.ndarray] | None = None,
     ) -> list[Path]:
-        from undertow.report.figures import draw_run  # not at the top: it takes long to load
+        # Not at the top: they take long to load.
+        from undertow.report.field_run import draw_field_run
+        from undertow.report.figures import draw_run
 
         first, *others = evaluations
         transfers = {name: evaluations[name] for name in others}
-        shown = evaluations[first]
-        return draw_run(folder, shown, self.contestants(policy), shown.suite, metrics, transfers=transfers)
+        shown, policies = evaluations[first], self.contestants(policy)
+        scheme = shown.suite.problems.environment.scheme
+        if scheme.law.num_components > 1 or scheme.grid.num_axes > 1:
+            return draw_field_run(folder, shown, policies, metrics, transfers=transfers)
+        return draw_run(folder, shown, policies, shown.suite, metrics, transfers=transfers)

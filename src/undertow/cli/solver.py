@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -14,12 +14,19 @@ from undertow import experiment
 from undertow._checks import UndertowError, lookup, require
 from undertow.cli.parse import parse, show
 from undertow.cli.runs import Integrator
-from undertow.config import LawConfig
+from undertow.config import LawConfig, SchemeConfig, config_from_dict
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.numerics.boundary import BOUNDARIES
-from undertow.simulate import simulate
+from undertow.policies.classical import CLASSICAL
+from undertow.policies.published import is_published
+from undertow.schemes.semidiscrete import Reconstruction
+from undertow.simulate import named_case, simulate
+from undertow.training.rundir import RunDirectory
+
+_ENDINGS = (".csv", ".png", ".gif")
+_FRAMES = 40  # states for a moving picture
 
 
 @dataclass(frozen=True)
@@ -27,18 +34,20 @@ class SimulateArguments:
     """Options of `simulate`."""
 
     case: tyro.conf.Positional[str]
-    """an initial condition (`undertow list conditions`)"""
+    """an initial condition, a gas case or a case in the plane (`undertow list conditions "gas cases" "plane cases"`)"""
     policy: str = "weno-js"
-    """who chooses the weights: a name (`undertow list policies`), a run directory or a checkpoint"""
+    """who chooses the weights: a name (`undertow list policies`), a run directory, a checkpoint, or an agent of the published
+    code (.zip)"""
     params: tuple[str, ...] = ()
     """parameters of the condition, such as A=1.5 k=4"""
     law: LawConfig = dataclasses.field(default_factory=LawConfig)
-    cells: int = 128
-    """number of cells"""
-    end_time: float = 0.1
-    """time simulated"""
+    cells: int | None = None
+    """number of cells, in 2D along the first axis; None: 128, or as the case is usually shown"""
+    end_time: float | None = None
+    """time simulated; None: 0.1, or the case's own"""
     cfl: float | None = None
-    """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given"""
+    """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given, 0.4 with
+    positivity"""
     dt: float | None = None
     """length of a fixed time step"""
     steps: int | None = None
@@ -49,31 +58,34 @@ class SimulateArguments:
     """formal order of the scheme; None: the policy's, or 5"""
     speed: Literal["global", "local", "smooth"] = "global"
     """wave speed of the splitting"""
+    reconstruction: Literal["component", "characteristic"] | None = None
+    """of a system: every component by itself, or characteristic fields; None: what the policy was trained on, for a gas with
+    a classical policy characteristic"""
+    positivity: bool = False
+    """of a gas: limit fluxes where density or pressure would become negative"""
     boundary: str | None = None
     """instead of the condition's own (`undertow list boundaries`)"""
-    saves: int = 1
-    """states to keep, at equal distances in time"""
+    saves: int | None = None
+    """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
     out: tuple[Path, ...] = ()
-    """new files: .csv for the states, .png for a picture"""
+    """new files: .csv for the states, .png for a picture, .gif for a moving one"""
 
 
 def run(arguments: list[str]) -> int:
     """Solve one initial value problem; print what was measured, write files if asked to."""
     parsed = parse(SimulateArguments, arguments, "simulate", "Solve one initial value problem and measure the result.")
     for path in parsed.out:
-        require(path.suffix in (".csv", ".png"), f"--out takes .csv and .png files, got {path}")
+        require(path.suffix in _ENDINGS, f"--out takes .csv and .png files, and .gif for moving pictures, got {path}")
         require(not path.exists(), f"{path} exists already and is left as it is; choose another --out")
         require(path.absolute().parent.is_dir(), f"cannot write {path}: there is no directory {path.parent}")
-    require(parsed.law.source == 0, "simulate takes no source; train and evaluate do")
-    if parsed.boundary is not None:
-        lookup("boundary", parsed.boundary, dict.fromkeys(BOUNDARIES))
-    condition = burgers_condition(parsed.case, boundary=parsed.boundary, **_parameters(parsed.params))
+    trained = _trained_on(parsed.policy)
+    problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)
     policy = experiment.load_policy(parsed.policy, 5 if parsed.order is None else parsed.order)
-    law = parsed.law
+    moving = any(path.suffix == ".gif" for path in parsed.out)
     result = simulate(
-        condition,
+        problem.pop("condition"),
         policy,
-        law=Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity),
+        **problem,
         num_cells=parsed.cells,
         end_time=parsed.end_time,
         cfl=parsed.cfl,
@@ -82,20 +94,70 @@ def run(arguments: list[str]) -> int:
         integrator=parsed.integrator,
         order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
         speed=parsed.speed,
-        saves=parsed.saves,
+        positivity=parsed.positivity,
+        saves=parsed.saves if parsed.saves is not None else _FRAMES if moving else 1,
     )
-    for name, value in result.metrics().items():
-        show(f"{name.replace('_', ' '):16}{value:.6g}")
+    metrics = result.metrics()
+    width = max([16, *(len(name) + 2 for name in metrics)])
+    for name, value in metrics.items():
+        show(f"{name.replace('_', ' '):{width}}{value:.6g}")
     for path in parsed.out:
         if path.suffix == ".csv":
             result.to_csv(path)
         else:
             from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
 
-            title = f"{parsed.case}, {parsed.policy}, {parsed.cells} cells"
-            draw_simulation(result.x, result.times, result.values, result.exact, path, title=title)
+            draw_simulation(result, path, title=f"{parsed.case}, {parsed.policy}")
         show(str(path))
     return 0
+
+
+def _condition(parsed: SimulateArguments) -> dict[str, Any]:
+    """A scalar condition and its law."""
+    law = parsed.law
+    require(law.source == 0, "simulate takes no source; train and evaluate do")
+    require(law.name != "euler", f"{parsed.case} is a condition of one component; gas cases: undertow list 'gas cases'")
+    if parsed.boundary is not None:
+        lookup("boundary", parsed.boundary, dict.fromkeys(BOUNDARIES))
+    return {
+        "condition": burgers_condition(parsed.case, boundary=parsed.boundary, **_parameters(parsed.params)),
+        "law": Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity),
+        "reconstruction": parsed.reconstruction,
+    }
+
+
+def _field(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[str, Any]:
+    """A case with a law, parameters and boundaries of its own; or a misspelt name, which `simulate` refuses."""
+    own = {
+        "--law": parsed.law != LawConfig(),
+        "--params": bool(parsed.params),
+        "--boundary": parsed.boundary is not None,
+    }
+    given = [name for name, changed in own.items() if changed]
+    if given:
+        named_case(parsed.case)
+        raise UndertowError(
+            f"{parsed.case} brings its own law, parameters and boundary; leave {' and '.join(given)} out"
+        )
+    return {"condition": parsed.case, "reconstruction": parsed.reconstruction or trained}
+
+
+def _trained_on(policy: str) -> Reconstruction | None:
+    """The reconstruction that a policy learned for systems knows; None for all others.
+
+    **Raises:** `UndertowError` for a run of a controller, which chooses no weights.
+    """
+    path = Path(policy)
+    if policy in CLASSICAL or not path.exists():
+        return None
+    if is_published(path):
+        return "component"
+    config = config_from_dict(RunDirectory.open(path.parent.parent if path.is_file() else path).config)
+    if not isinstance(config, SchemeConfig):
+        raise UndertowError(
+            f"{policy} is a run of a controller; simulate takes policies that choose a scheme's weights"
+        )
+    return config.grid.reconstruction if config.law.name == "euler" else None
 
 
 def _parameters(given: Sequence[str]) -> dict[str, float]:

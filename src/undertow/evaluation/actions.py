@@ -2,7 +2,7 @@ r"""What policies do: the weights they choose, beside each other, on the same st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -34,18 +34,21 @@ class Profile:
     r"""The weights that policies choose on the same states.
 
     - `title`: which states; `times`: `"saved"`.
-    - `x`, `states`: cell centres and values, `"cells"` and `"saved cells"` (one component).
+    - `x`, `states`: cell centres and values, `"cells"` and `"saved chan cells"`; `components`: their names.
     - `faces`: positions of the faces, `"faces"`.
-    - `weights`: by policy, `"saved 2 faces r"`: for the right-going flux, then for the left-going one, whose
+    - `weights`: by policy, `"saved 2 fields faces r"`: for the right-going flux, then for the left-going one, whose
         substencils count from its own upwind side.
+    - `fields`: the names of what is weighed: components, or the characteristic fields of a system.
     """
 
     title: str
     times: Float[np.ndarray, " saved"]
     x: Float[np.ndarray, " cells"]
-    states: Float[np.ndarray, "saved cells"]
+    states: Float[np.ndarray, "saved chan cells"]
     faces: Float[np.ndarray, " faces"]
-    weights: Mapping[str, Float[np.ndarray, "saved 2 faces r"]]
+    weights: Mapping[str, Float[np.ndarray, "saved 2 fields faces r"]]
+    components: tuple[str, ...] = ("u",)
+    fields: tuple[str, ...] = ("u",)
 
 
 def profile(
@@ -63,6 +66,18 @@ def profile(
 
     **Returns:** `Profile`. **Raises:** `UndertowError` for unknown names or a policy of another order.
     """
+    return profiles(policies, suite, [case], along=along, every=every)[0]
+
+
+def profiles(
+    policies: Mapping[str, AbstractPolicy],
+    suite: Suite,
+    cases: Iterable[str | int],
+    *,
+    along: str | None = None,
+    every: int | None = None,
+) -> list[Profile]:
+    """The same for several cases, which are marched together."""
     require(len(policies) > 0, "a profile needs at least one policy, got none")
     check_orders(policies, suite.discretised.order)
     along = next(iter(policies)) if along is None else along
@@ -70,12 +85,14 @@ def profile(
     steps = suite.discretised.steps
     every = steps if every is None else every
     require(1 <= every <= steps, f"every must lie between 1 and the {steps} steps, got {every}")
-    place = suite.find([case])[0]
-    problems = take(suite.problems, np.array([place]))
-    states = saved_values(leader, problems, steps // every * every, every)[0]
-    times = np.arange(len(states)) * every * (suite.discretised.end_time / steps)
-    environment = take(suite.problems, place).environment
-    return _profile(f"{suite.cases[place]}, states of {along}", policies, environment, states, times)
+    places = suite.find(cases)
+    states = saved_values(leader, take(suite.problems, np.asarray(places)), steps // every * every, every)
+    times = np.arange(states.shape[1]) * every * (suite.discretised.end_time / steps)
+    found = []
+    for place, own in zip(places, states, strict=True):
+        environment = take(suite.problems, place).environment
+        found.append(_profile(f"{suite.cases[place]}, states of {along}", policies, environment, own, times))
+    return found
 
 
 def snapshots(policies: Mapping[str, AbstractPolicy], *, cells: int = 64, order: int = 5) -> list[Profile]:
@@ -95,16 +112,24 @@ def snapshots(policies: Mapping[str, AbstractPolicy], *, cells: int = 64, order:
 def _profile(
     title: str, policies: Mapping[str, AbstractPolicy], environment: Conservation, states: Array, times: np.ndarray
 ) -> Profile:
-    grid = environment.scheme.grid
+    scheme = environment.scheme
+    grid, names = scheme.grid, scheme.law.component_names
+    require(grid.num_axes == 1, f"a profile of weights is of one dimension, got {grid.num_axes}")
     x = grid.centers()
     weights = {name: np.asarray(_weights(policy, environment, states)) for name, policy in policies.items()}
     faces = np.append(x - grid.dx / 2, x[-1] + grid.dx / 2)
-    return Profile(title, times, x, np.asarray(states)[:, 0], faces, weights)
+    fields = names if scheme.reconstruction == "component" else _field_names(len(names))
+    return Profile(title, times, x, np.asarray(states), faces, weights, names, fields)
+
+
+def _field_names(count: int) -> tuple[str, ...]:
+    """The characteristic fields of a gas or of shallow water in one dimension, from the slowest to the fastest."""
+    return {2: ("v - c", "v + c"), 3: ("v - c", "v", "v + c")}.get(count, tuple(f"field {i}" for i in range(count)))
 
 
 @eqx.filter_jit
 def _weights(policy: AbstractPolicy, environment: Conservation, states: Array) -> Array:
     def one(u):
-        return policy(environment.observe(FieldState(u, jnp.zeros((), u.dtype))))[0][:, 0]
+        return policy(environment.observe(FieldState(u, jnp.zeros((), u.dtype))))[0]
 
     return jax.vmap(one)(states)

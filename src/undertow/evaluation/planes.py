@@ -208,9 +208,9 @@ def transfer_planes(
 
     - `policies` by name, each for stencils of its own order (default 5); `cases`: names out of `PLANE_CASES`; `cells` along the
         first axis.
-    - `references`: what is true, for cases without an exact solution ([`load_references`]
-        [undertow.evaluation.planes.load_references]); where one is missing it is computed on a grid `factor` times finer,
-        which takes its time.
+    - `references`: what is true, for cases without an exact solution, as
+        [`load_references`][undertow.evaluation.planes.load_references] reads them; where one is missing it is computed on a
+        grid `factor` times finer, which takes its time.
     - `reconstruction`: `characteristic` (default) or `component`, for gases; of other laws it is always the latter.
     - `cfl`: Courant number of the time steps, default 0.45; `limiter` of the fluxes, default none.
     - `baseline`, `rivals`: classical schemes to run, too (default WENO5-JS, and WENO-Z); `doubled`: the baseline on twice the

@@ -30,29 +30,33 @@ class Series:
     r"""Policies in time on the cases of a suite.
 
     - `suite`; `times`: `"saved"`, the first one 0.
-    - `values`: by policy, `"cases saved chan cells"`; `truth`: the same for the truth.
+    - `values`: by policy, `"cases saved chan *cells"`; `truth`: the same for the truth.
     """
 
     suite: Suite
     times: Float[np.ndarray, " saved"]
-    values: Mapping[str, Float[np.ndarray, "cases saved chan cells"]]
-    truth: Float[np.ndarray, "cases saved chan cells"]
+    values: Mapping[str, Float[np.ndarray, "cases saved chan *cells"]]
+    truth: Float[np.ndarray, "cases saved chan *cells"]
 
     def quantity(self, name: str, policy: str | None = None) -> Float[np.ndarray, "cases saved"]:
         """One of `QUANTITIES`: the distance to the truth in a norm, total variation, or mass minus the initial mass.
 
+        Of a system over the components that the law is judged by, as in an evaluation: of a gas the density.
+
         **Arguments:** `name`; `policy`: None for the truth itself, whose errors are 0.
         """
         require(name in QUANTITIES, f"a quantity is one of {', '.join(QUANTITIES)}, got {name!r}")
-        values = self.truth if policy is None else self.values[policy]
+        judged = list(self.suite.judged)
+        truth = self.truth[:, :, judged]
+        values = truth if policy is None else self.values[policy][:, :, judged]
         volume = self.suite.problems.environment.scheme.grid.cell_volume
         if name == "mass_change":
-            mass = values.sum(axis=(2, 3)) * volume
+            mass = values.sum(axis=tuple(range(2, values.ndim))) * volume
             return mass - mass[:, :1]
         if name == "total_variation":
             return _each(total_variation, values)
         norms = {"l1": lambda e: l1(e, volume), "l2": lambda e: l2(e, volume), "linf": linf}
-        return _each(norms[name], values - self.truth)
+        return _each(norms[name], values - truth)
 
     def mean(self, name: str, policy: str | None = None, *, geometric: bool = False) -> Float[np.ndarray, " saved"]:
         """The mean of a quantity over the cases. Errors of the initial state are 0, and so is their geometric mean."""

@@ -57,8 +57,10 @@ class AbstractConservationLaw(eqx.Module):
 
     def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
         r"""$s^2$ with an upper bound $s$ of `max_speed` that has a derivative everywhere, at rest too, and tends to it with
-        $\delta \to 0$. Here $s^2 = \max|\lambda|^2 + \delta^2$, which is enough where `max_speed` is the absolute value of something
-        smooth; a law with a speed like $|v| + c$ says it itself, with $\delta$ in units of $c$."""
+        $\delta \to 0$.
+
+        Here $s^2 = \max|\lambda|^2 + \delta^2$, which is enough where `max_speed` is the absolute value of something smooth; a
+        law with a speed like $|v| + c$ says it itself, with $\delta$ in units of $c$."""
         return self.max_speed(u, axis) ** 2 + delta**2
 
     @abc.abstractmethod

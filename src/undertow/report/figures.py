@@ -10,7 +10,7 @@ import numpy as np
 from undertow._checks import require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
-from undertow.evaluation.actions import profile
+from undertow.evaluation.actions import profiles
 from undertow.evaluation.convergence import Convergence, convergence
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.series import series
@@ -76,11 +76,7 @@ def draw_run(
 
     **Raises:** `UndertowError` if the folder cannot be made or written to.
     """
-    folder, base = Path(folder), evaluation.baseline
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
+    folder, base = make_folder(folder), evaluation.baseline
     order = suite.discretised.order
     shown = dict(policies)
     require(len(shown) > 0, "figures need at least one policy, got none")
@@ -90,15 +86,7 @@ def draw_run(
     pair = {learned: shown[learned], base: shown[base]}
     transfers = {} if transfers is None else transfers
 
-    paths = [
-        error_scatter(evaluation, folder / "errors.png", policy=learned),
-        ratio_distribution(evaluation, folder / "ratios.png", policy=learned),
-    ]
-    if metrics is not None:
-        paths.insert(0, training_figure(metrics, folder / "training.png", baseline=base))
-    if transfers:
-        every = {evaluation.suite.name: evaluation, **transfers}
-        paths.append(transfer_bars(every, folder / "transfers.png", policy=learned))
+    paths = statistics(folder, evaluation, learned, metrics, transfers)
 
     stage = next((other.suite for other in transfers.values() if set(PANELS) <= set(other.cases)), suite)
     cases = [case for case in PANELS if case in stage.cases] or telling_cases(evaluation, learned)
@@ -108,7 +96,7 @@ def draw_run(
     paths.append(evolution(states, cases[0], folder / "evolution.png", baseline=base))
 
     steps = stage.discretised.steps
-    weights = [profile(pair, stage, case, along=learned, every=max(1, steps // 10)) for case in cases]
+    weights = profiles(pair, stage, cases, along=learned, every=max(1, steps // 10))
     paths.append(weight_profile(weights[3 % len(weights)], folder / "weights.png", baseline=base))
     paths.append(weight_scatter(weights, folder / "weights_scatter.png", policy=learned, baseline=base))
 
@@ -118,6 +106,33 @@ def draw_run(
         paths.append(convergence_figure(study, folder / "convergence.png", baseline=base))
         paths.append(error_over_x(study, folder / "error_over_x.png", baseline=base))
     paths.append(cost_figure(evaluation, folder / "cost.png", policy=learned))
+    return paths
+
+
+def make_folder(folder: Path | str) -> Path:
+    """Make a folder unless it exists. Raises `UndertowError` if it cannot be made."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
+
+
+def statistics(
+    folder: Path,
+    evaluation: Evaluation,
+    policy: str,
+    metrics: Mapping[str, np.ndarray] | None,
+    transfers: Mapping[str, Evaluation],
+) -> list[Path]:
+    """The figures that every family of cases has: the training, errors, their ratios, other suites."""
+    paths = [] if metrics is None else [training_figure(metrics, folder / "training.png", baseline=evaluation.baseline)]
+    paths.append(error_scatter(evaluation, folder / "errors.png", policy=policy))
+    paths.append(ratio_distribution(evaluation, folder / "ratios.png", policy=policy))
+    if transfers:
+        every = {evaluation.suite.name: evaluation, **transfers}
+        paths.append(transfer_bars(every, folder / "transfers.png", policy=policy))
     return paths
 
 

@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from undertow._checks import lookup, require
 from undertow.evaluation.convergence import Convergence
 from undertow.evaluation.series import Series
+from undertow.laws.exact import has_exact_solution
 from undertow.report import style
 
 _LABELS = {"l1": "L1 error", "l2": "L2 error", "linf": "Linf error", "total_variation": "total variation"}
@@ -24,7 +25,8 @@ def solution_panels(
     baseline: str | None = "weno-js",
     columns: int = 3,
 ) -> Path:
-    """The last state of every case, a panel each: the truth as a line, the policies at the cells.
+    """The last state of every case, a panel each: the truth as a line, the policies at the cells. Of a system, the first
+    component (the density of a gas, the depth of water).
 
     **Arguments:** `series` of a few cases; `path`; `policies` to show (default: all), of which one may be the
     `baseline`; panels in so many `columns`.
@@ -34,10 +36,10 @@ def solution_panels(
     cases = series.suite.cases
     columns = min(columns, len(cases))
     fig, axes = style.figure(-(-len(cases) // columns), columns, width=4.0, height=2.9)
-    x, fine, exact = _truth(series)
+    x = series.suite.x
     for place, case in enumerate(cases):
         axis = axes.flat[place]
-        axis.plot(fine, exact[place], color=style.EXACT, linewidth=1.0, label="exact")
+        axis.plot(*_truth(series, place), color=style.EXACT, linewidth=1.0, label="exact")
         for name in reversed(names):  # the learned one on top
             first = name == style.lead(names, baseline)
             look = (
@@ -47,7 +49,7 @@ def solution_panels(
             axis.plot(x, series.values[name][place, -1, 0], **look)
         axis.set_title(case)
         axis.set_xlabel("x")
-        axis.set_ylabel("u")
+        axis.set_ylabel(component(series))
     for axis in axes.flat[len(cases) :]:
         axis.set_visible(False)
     handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -56,14 +58,21 @@ def solution_panels(
     return style.save(fig, path)
 
 
-def _truth(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cell centres, the points of the truth's line and its values at the end; finer than the cells if it is exact."""
-    x = series.suite.x
-    if series.suite.discretised.truth != "exact":
-        return x, x, series.truth[:, -1, 0]
-    grid = series.suite.problems.environment.scheme.grid
+def component(series: Series) -> str:
+    """The name of the component that figures of a series show."""
+    return series.suite.problems.environment.scheme.law.component_names[0]
+
+
+def _truth(series: Series, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """The line of a case's truth at the end: points and values, between the cells, too, if it is exact."""
+    suite, x = series.suite, series.suite.x
+    law, (initial,) = suite.discretised.law, [batch for batch, places in suite.members if place in places]
+    if suite.discretised.truth != "exact" or not has_exact_solution(law, initial):
+        return x, series.truth[place, -1, 0]
+    grid = suite.problems.environment.scheme.grid
     fine = np.linspace(grid.lower[0], grid.upper[0], 1024)
-    return x, fine, series.suite.exact(fine, float(series.times[-1]))
+    values = suite.subset([place]).exact(fine, float(series.times[-1]))[0]
+    return fine, values if values.ndim == 1 else values[0]
 
 
 def _chosen(series: Series, policies: Sequence[str] | None) -> list[str]:
@@ -165,7 +174,7 @@ def evolution(
         )
         axes[1, column].grid(False)
         axes[1, column].set_xlabel("x")
-    axes[0, 0].set_ylabel(f"u, t = 0 to {times[-1]:g}")
+    axes[0, 0].set_ylabel(f"{component(series)}, t = 0 to {times[-1]:g}")
     axes[1, 0].set_ylabel("t")
     if image is not None:
         bar = fig.colorbar(image, ax=list(axes[1]), pad=0.01)

@@ -20,13 +20,14 @@ def weight_profile(
     path: Path | str,
     *,
     saved: int = -1,
+    field: int = 0,
     policies: Sequence[str] | None = None,
     baseline: str | None = "weno-js",
 ) -> Path:
     """The weights along x of both directions' fluxes, below the state they were chosen on.
 
-    **Arguments:** `profile`; `path`; `saved`: which of its states, default the last; `policies` to show, default all;
-    `baseline`: drawn thin.
+    **Arguments:** `profile`; `path`; `saved`: which of its states, default the last; `field`: which of its fields, default
+    the first; `policies` to show, default all; `baseline`: drawn thin.
     """
     names = list(profile.weights) if policies is None else list(policies)
     colour = style.colours(names, style.lead(names, baseline), baseline)
@@ -34,24 +35,25 @@ def weight_profile(
     linear = _linear(r)
     fig, axes = style.figure(r + 1, 2, width=4.6, height=1.5, sharex=True, sharey="row")
     for column, direction in enumerate(_DIRECTIONS):
-        axes[0, column].plot(profile.x, profile.states[saved], "o-", color=style.EXACT, markersize=2, linewidth=0.9)
+        axes[0, column].plot(profile.x, profile.states[saved, 0], "o-", color=style.EXACT, markersize=2, linewidth=0.9)
         axes[0, column].set_title(direction, fontsize=9)
         for k in range(r):
             axis = axes[k + 1, column]
             axis.axhline(linear[k], color=style.GUIDE, linewidth=0.9, linestyle=":")
             for name in reversed(names):
                 look = {"linewidth": 1.0, "linestyle": "--"} if name == baseline else {"linewidth": 1.5}
-                weight = profile.weights[name][saved, column, :, k]
+                weight = profile.weights[name][saved, column, field, :, k]
                 axis.plot(profile.faces, weight, color=colour[name], label=name, drawstyle="steps-mid", **look)
             axis.set_ylim(-0.04, 1.04)
         axes[-1, column].set_xlabel("x")
-    axes[0, 0].set_ylabel("u")
+    axes[0, 0].set_ylabel(profile.components[0])
     for k in range(r):
         place = ", upwind" if k == 0 else ", downwind" if k == r - 1 else ""
         axes[k + 1, 0].set_ylabel(f"w{k}{place}")
     axes[1, 0].plot([], [], color=style.GUIDE, linewidth=0.9, linestyle=":", label="linear weight")
     handles, labels = axes[1, 0].get_legend_handles_labels()
-    title = f"{profile.title}, t = {profile.times[saved]:g}"
+    which = f", field {profile.fields[field]}" if len(profile.fields) > 1 else ""
+    title = f"{profile.title}, t = {profile.times[saved]:.4g}{which}"
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9, title=title)
     return style.save(fig, path)
 
@@ -107,19 +109,19 @@ def snapshot_figure(profiles: Sequence[Profile], path: Path | str, *, baseline: 
     fig, axes = style.figure(r + 1, len(profiles), width=2.5, height=1.4, sharex=True)
     linear = _linear(r)
     for column, profile in enumerate(profiles):
-        axes[0, column].plot(profile.x, profile.states[0], color=style.EXACT, linewidth=1.1)
+        axes[0, column].plot(profile.x, profile.states[0, 0], color=style.EXACT, linewidth=1.1)
         axes[0, column].set_title(profile.title, fontsize=9)
         for k in range(r):
             axis = axes[k + 1, column]
             axis.axhline(linear[k], color=style.GUIDE, linewidth=0.9, linestyle=":")
             for name in reversed(names):
                 look = {"linewidth": 0.9, "linestyle": "--"} if name == baseline else {"linewidth": 1.3}
-                axis.plot(profile.faces, profile.weights[name][0, 0, :, k], color=colour[name], label=name, **look)
+                axis.plot(profile.faces, profile.weights[name][0, 0, 0, :, k], color=colour[name], label=name, **look)
             axis.set_ylim(-0.04, 1.04)
             if column:
                 axis.tick_params(labelleft=False)
         axes[-1, column].set_xlabel("x")
-    axes[0, 0].set_ylabel("u")
+    axes[0, 0].set_ylabel(profiles[0].components[0])
     for k in range(r):
         axes[k + 1, 0].set_ylabel(f"w{k}")
     handles, labels = axes[1, 0].get_legend_handles_labels()

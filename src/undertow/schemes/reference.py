@@ -29,6 +29,7 @@ def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
         reconstruction=scheme.reconstruction,
         mean=scheme.mean,
         limiter=scheme.limiter,
+        inflow=scheme.inflow,
     )
 
 

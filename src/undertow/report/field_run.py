@@ -1,0 +1,84 @@
+"""Every figure of a run on a gas, or in two dimensions, drawn into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from undertow._checks import require
+from undertow.core.policy import AbstractPolicy
+from undertow.envs.collection import Suite
+from undertow.evaluation.actions import profiles
+from undertow.evaluation.comparison import in_own_units, of_case
+from undertow.evaluation.results import Evaluation
+from undertow.policies.classical import classical
+from undertow.report.errors import cost_figure
+from undertow.report.figures import make_folder, statistics, telling_cases
+from undertow.report.gas import gas_profiles
+from undertow.report.maps import plane_maps, weight_maps
+from undertow.report.style import lead
+from undertow.report.weights import weight_scatter
+
+SHOWN = ("sod", "lax", "shu_osher", "blast", "double_rarefaction", "leblanc")
+"""The named gas problems to show where a suite has them: tubes, waves that meet shocks, blasts, near vacuum, a strong jump."""
+WEIGHED = ("sod", "shu_osher")
+"""Those of them whose weights are shown over x and t."""
+_ROWS = 80  # instants in a picture over time
+
+
+def draw_field_run(
+    folder: Path | str,
+    evaluation: Evaluation,
+    policies: Mapping[str, AbstractPolicy],
+    metrics: Mapping[str, np.ndarray] | None = None,
+    *,
+    transfers: Mapping[str, Evaluation] | None = None,
+) -> list[Path]:
+    """Draw every figure of a run on a gas, or in two dimensions.
+
+    In one dimension profiles of the named gas problems and the weights over x and t on two of them; in two dimensions maps of
+    the best, a middling and the worst case. Where no suite has the named problems, cases of the first one are shown.
+
+    **Arguments:** as of [`draw_run`][undertow.report.figures.draw_run].
+
+    **Returns:** the paths of the figures, in the order in which to look at them.
+
+    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    """
+    folder, base = make_folder(folder), evaluation.baseline
+    require(len(policies) > 0, "figures need at least one policy, got none")
+    learned = lead(list(policies), base)
+    transfers = {} if transfers is None else transfers
+    paths = statistics(folder, evaluation, learned, metrics, transfers)
+    shown = next((one for one in (evaluation, *transfers.values()) if set(SHOWN) <= set(one.cases)), evaluation)
+    if _axes(evaluation.suite) > 1:
+        for case in telling_cases(evaluation, learned, most=3):
+            file = folder / f"maps_{case.replace(' ', '_')}.png"
+            paths.append(plane_maps(of_case(evaluation, case), file))
+    elif _axes(shown.suite) == 1:
+        cases = [case for case in SHOWN if case in shown.cases] or telling_cases(shown, learned, most=4)
+        comparisons = [of_case(shown, case) for case in cases]
+        paths.append(gas_profiles(comparisons, folder / "profiles.png", baseline=base))
+        pair = {learned: policies[learned], base: policies.get(base) or classical(base, shown.suite.discretised.order)}
+        paths += _weights(folder, pair, shown.suite, [case for case in WEIGHED if case in cases] or cases[:2], base)
+    paths.append(cost_figure(evaluation, folder / "cost.png", policy=learned))
+    return paths
+
+
+def _weights(
+    folder: Path, pair: Mapping[str, AbstractPolicy], suite: Suite, cases: list[str], baseline: str
+) -> list[Path]:
+    learned, paths = lead(list(pair), baseline), []
+    # On the baseline's states: they stay finite where a policy fails, and are the same for every policy drawn.
+    found = profiles(pair, suite, cases, along=baseline, every=max(1, suite.discretised.steps // _ROWS))
+    for case, profile in zip(cases, found, strict=True):
+        file = folder / f"weights_{case.replace(' ', '_')}.png"
+        paths.append(weight_maps(in_own_units(profile, suite, case), file))
+    paths.append(weight_scatter(found, folder / "weights_scatter.png", policy=learned, baseline=baseline))
+    return paths
+
+
+def _axes(suite: Suite) -> int:
+    return suite.problems.environment.scheme.grid.num_axes

@@ -1,0 +1,174 @@
+"""Gases are drawn in their own units, with the truth beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from tests.small import tubes
+from undertow._checks import UndertowError
+from undertow.evaluation.actions import profiles
+from undertow.evaluation.comparison import Comparison, in_own_units, of_case
+from undertow.evaluation.evaluate import evaluate
+from undertow.evaluation.results import Evaluation
+from undertow.evaluation.series import series
+from undertow.laws.gas_cases import GAS_CASES
+from undertow.policies.classical import classical
+from undertow.report import figures
+from undertow.report.animation import animate_comparison
+from undertow.report.field_run import draw_field_run
+from undertow.report.gas import gas_profiles
+from undertow.report.maps import plane_maps, weight_maps
+from undertow.report.simulation import draw_simulation
+
+POLICIES = {"learned": classical("linear", 3), "weno-js": classical("weno-js", 3)}
+
+
+def is_picture(path: Path) -> bool:
+    pixels = imread(path)
+    return path.stat().st_size > 3000 and pixels.std() > 0.01 and min(pixels.shape[:2]) > 150
+
+
+def is_moving(path: Path) -> bool:
+    data = path.read_bytes()
+    return data[:6] == b"GIF89a" and min(struct.unpack("<HH", data[6:10])) > 200
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluate(POLICIES, tubes())
+
+
+# --- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sod", "lax"])
+def test_cases_come_back_in_their_own_units(evaluation, name):
+    found, case, place = of_case(evaluation, name), GAS_CASES[name], tubes().cases.index(name)
+    run = found.simulations["weno-js"]
+    assert found.title == name and found.times.tolist() == pytest.approx([0.0, case.end_time])
+    assert (run.grid.lower, run.grid.upper) == ((case.domain[0],), (case.domain[1],))
+    np.testing.assert_allclose(run.values[0], case.field()(run.x), rtol=1e-12, atol=1e-14)
+    # The density is the same number in all units, and lengths are measured in the domain's.
+    length = case.domain[1] - case.domain[0]
+    assert run.metrics()["l1_error"] == pytest.approx(length * evaluation.scores["weno-js"].l1[place])
+    if name == "sod":
+        label, x, truth = found.truth()
+        assert label == "exact" and len(x) > 500 and set(truth) == set(found.quantities())
+        at_cells = [np.interp(run.x, x, truth[name]) for name in ("density", "velocity", "pressure")]
+        exact = run.law.primitive(run.exact[-1])
+        assert np.median(np.abs(np.asarray(at_cells) - exact)) < 1e-3
+        error = np.abs(run.values[-1] - run.exact[-1])[0]
+        np.testing.assert_allclose(found.error("weno-js", "density"), error, atol=1e-14)
+
+
+def test_what_has_no_exact_solution_has_a_reference(evaluation):
+    found = of_case(evaluation, "shu_osher")
+    label, x, truth = found.truth()
+    assert label == "reference" and found.first.exact is None
+    assert x[0] == pytest.approx(-5 + 10 / 64) and truth["density"].max() == pytest.approx(4.2, abs=0.4)
+    assert truth["velocity"].max() == pytest.approx(2.63, abs=0.1)
+    error = np.abs(found.first.values[-1, 0] - found.reference.values[-1, 0])
+    np.testing.assert_allclose(found.error("learned", "density"), error, atol=1e-14)
+
+
+def test_profiles_of_characteristic_fields():
+    """The double rarefaction is its own mirror image, in which the fields v - c and v + c change places and directions."""
+    found, tube = profiles(POLICIES, tubes(), ["double_rarefaction", "lax"], along="weno-js", every=16)
+    assert found.fields == ("v - c", "v", "v + c") and found.components == ("density", "momentum x", "energy")
+    weights = found.weights["weno-js"]
+    assert weights.shape == (5, 2, 3, 33, 2) and found.states.shape == (5, 3, 32)
+    np.testing.assert_allclose(weights[:, 0], weights[:, 1, ::-1, ::-1], atol=1e-9)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-12)
+    own = in_own_units(tube, tubes(), "lax")
+    assert (own.faces[0], own.faces[-1]) == pytest.approx((-5.0, 5.0)) and own.times[-1] == pytest.approx(1.3)
+    np.testing.assert_allclose(own.states[0], GAS_CASES["lax"].field()(own.x), rtol=1e-12)
+    assert own.weights is tube.weights
+
+
+def test_series_of_a_gas_are_of_its_density(evaluation, tmp_path):
+    found = series(POLICIES, tubes(), cases=["sod", "lax"], every=16)
+    places = tubes().find(["sod", "lax"])
+    for norm in ("l1", "l2", "linf"):
+        expected = getattr(evaluation.scores["weno-js"], norm)[places]
+        np.testing.assert_allclose(found.quantity(norm, "weno-js")[:, -1], expected, rtol=1e-11)
+    assert np.abs(found.quantity("mass_change", "weno-js")[0]).max() < 1e-3
+    assert is_picture(figures.solution_panels(found, tmp_path / "panels.png"))
+    assert is_picture(figures.evolution(found, "sod", tmp_path / "evolution.png"))
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_gases(evaluation, tmp_path):
+    found = [of_case(evaluation, case) for case in ("sod", "lax", "shu_osher")]
+    assert is_picture(gas_profiles(found[0], tmp_path / "one.png"))
+    assert is_picture(gas_profiles(found[1:], tmp_path / "many.png", shown=("density", "pressure")))
+    assert is_moving(animate_comparison(found[0], tmp_path / "tube.gif", quantities=["density"]))
+    assert is_picture(draw_simulation(found[0].first, tmp_path / "simulation.png", title="sod"))
+    profile = profiles(POLICIES, tubes(), ["sod"], every=4)[0]
+    assert is_picture(weight_maps(profile, tmp_path / "weights.png", direction=1, substencil=0))
+    assert is_picture(figures.weight_profile(profile, tmp_path / "profile.png", field=2))
+
+
+def test_all_figures_of_a_run_on_gases(evaluation, tmp_path):
+    evaluation, other = take_cases(evaluation, ["sod", "shu_osher"]), take_cases(evaluation, ["lax"])
+    metrics = {"update": np.arange(3.0), "loss": np.array([np.nan, 1.0, 0.5]), "ratio": np.array([1.0, 0.9, 0.8])}
+    paths = draw_field_run(tmp_path / "figures", evaluation, POLICIES, metrics, transfers={"two": other})
+    assert paths[0].name == "training.png" and all(is_picture(path) for path in paths)
+    assert {path.name for path in paths} == {path.name for path in (tmp_path / "figures").iterdir()}
+    names = {"errors", "ratios", "transfers", "profiles", "weights_sod", "weights_shu_osher", "weights_scatter", "cost"}
+    assert names <= {path.stem for path in paths}
+
+
+def test_results_that_are_not_finite_are_drawn(evaluation, tmp_path):
+    score = evaluation.scores["learned"]
+    lost = dataclasses.replace(
+        score,
+        **{name: np.full_like(getattr(score, name), np.nan) for name in ("values", "ratio", "l1")},
+        finite=np.zeros_like(score.finite),
+    )
+    failed = take_cases(dataclasses.replace(evaluation, scores={**evaluation.scores, "learned": lost}), ["sod"])
+    assert is_picture(gas_profiles(of_case(failed, "sod"), tmp_path / "lost.png"))
+    assert is_picture(figures.error_scatter(failed, tmp_path / "errors.png"))
+
+
+def take_cases(evaluation: Evaluation, cases: list[str]) -> Evaluation:
+    """The same evaluation of some of its cases."""
+    places = np.asarray(evaluation.suite.find(cases))
+    arrays = ("finite", "values", "ratio", "mass_error", "total_variation", "l1", "l2", "linf")
+    arrays += ("l1_to_baseline", "l2_to_baseline", "linf_to_baseline")
+    scores = {
+        name: dataclasses.replace(score, **{array: getattr(score, array)[places] for array in arrays})
+        for name, score in evaluation.scores.items()
+    }
+    return dataclasses.replace(
+        evaluation,
+        suite=evaluation.suite.subset(cases),
+        scores=scores,
+        scored=evaluation.scored[places],
+        true_variation=evaluation.true_variation[places],
+    )
+
+
+def test_bad_input(evaluation, tmp_path):
+    run = of_case(evaluation, "sod").first
+    with pytest.raises(UndertowError, match="at least one comparison"):
+        gas_profiles([], tmp_path / "a.png")
+    with pytest.raises(UndertowError, match="were not saved at the same times"):
+        Comparison("two", {"a": run, "b": dataclasses.replace(run, times=2 * run.times)})
+    with pytest.raises(UndertowError, match="needs at least one policy"):
+        Comparison("none", {})
+    with pytest.raises(UndertowError, match="maps are of two dimensions"):
+        plane_maps(of_case(evaluation, "sod"), tmp_path / "a.png")
+    with pytest.raises(UndertowError, match="at least two saved states"):
+        weight_maps(take_first(profiles(POLICIES, tubes(), ["sod"])[0]), tmp_path / "a.png")
+
+
+def take_first(profile):
+    return dataclasses.replace(profile, times=profile.times[:1])

@@ -1,0 +1,89 @@
+"""A schlieren picture is a function of the gradient alone; maps and moving ones are drawn in the plane."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from undertow._checks import UndertowError
+from undertow.envs.collection import Suite, make_suite
+from undertow.envs.placing import grid_of
+from undertow.envs.pools import Discretised
+from undertow.envs.truth import batches
+from undertow.evaluation.comparison import Comparison
+from undertow.evaluation.evaluate import evaluate
+from undertow.evaluation.simulation import Simulation, exact_states
+from undertow.laws.burgers import Burgers
+from undertow.laws.planes import plane_case
+from undertow.numerics.integrator import ForwardEuler
+from undertow.policies.classical import classical
+from undertow.report.animation import animate_comparison
+from undertow.report.field_run import draw_field_run
+from undertow.report.gas import gas_profiles
+from undertow.report.maps import gradient_size, plane_maps, schlieren, time_maps
+from undertow.report.simulation import draw_simulation
+
+POLICIES = {"learned": classical("linear", 3), "weno-js": classical("weno-js", 3)}
+
+
+def is_picture(path: Path) -> bool:
+    pixels = imread(path)
+    return path.stat().st_size > 3000 and pixels.std() > 0.01 and min(pixels.shape[:2]) > 150
+
+
+def is_moving(path: Path) -> bool:
+    data = path.read_bytes()
+    return data[:6] == b"GIF89a" and min(struct.unpack("<HH", data[6:10])) > 200
+
+
+@pytest.fixture(scope="module")
+def wave() -> Simulation:
+    """The exact solution of a density wave in the plane, on cells of another number along y, as if it had been computed."""
+    field = plane_case("density-wave").field()
+    grid = dataclasses.replace(grid_of(field, 12), num_cells=(12, 16))
+    times = np.array([0.0, 0.3, 0.6])
+    exact = exact_states(field.law, field, grid, times)
+    return Simulation(field, field.law, grid, times, 1.001 * exact, exact, 2, 0.1)
+
+
+def test_schlieren_of_a_ramp_a_constant_and_a_kink():
+    x, y = np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 2, 5), indexing="ij")
+    ramp = 3 * x + 4 * y
+    np.testing.assert_allclose(gradient_size(ramp, (0.125, 0.5)), 5.0, rtol=1e-12)
+    np.testing.assert_allclose(schlieren(ramp, (0.125, 0.5), contrast=2.0), np.exp(-2.0), rtol=1e-12)
+    np.testing.assert_allclose(schlieren(ramp, (0.125, 0.5), contrast=2.0, largest=10.0), np.exp(-1.0), rtol=1e-12)
+    assert np.array_equal(schlieren(0 * ramp, (0.125, 0.5)), np.ones_like(ramp))
+    kink = schlieren(np.maximum(0.0, x - 0.5), (0.125, 0.5))
+    assert (kink[:4] == 1).all() and np.allclose(kink[5:], np.exp(-15))
+    assert schlieren(x[:, 0] ** 2, (0.125,)).shape == (9,)
+
+
+def test_figures_of_planes(wave, tmp_path):
+    broken = dataclasses.replace(wave, values=np.full_like(wave.values, np.nan))
+    pair = Comparison("density-wave", {"learned": wave, "weno-js": broken}, wave)
+    assert is_picture(plane_maps(pair, tmp_path / "maps.png"))
+    assert is_picture(plane_maps(Comparison("one", {"learned": wave}), tmp_path / "one.png", quantity="pressure"))
+    assert is_picture(time_maps(wave, tmp_path / "times.png"))
+    assert is_picture(draw_simulation(wave, tmp_path / "simulation.png", title="wave"))
+    assert is_moving(draw_simulation(wave, tmp_path / "simulation.gif", title="wave"))
+    assert is_moving(animate_comparison(pair, tmp_path / "pair.gif", quantities=["velocity x"]))
+    with pytest.raises(UndertowError, match="profiles are of one dimension"):
+        gas_profiles(pair, tmp_path / "a.png")
+    with pytest.raises(UndertowError, match="unknown quantity 'preasure'; did you mean 'pressure'"):
+        plane_maps(pair, tmp_path / "a.png", quantity="preasure")
+
+
+def plane_suite() -> Suite:
+    how = Discretised(Burgers(), 12, 4, 0.02, order=3, integrator=ForwardEuler(), truth="fine", refinement=3)
+    return make_suite("plane", "one plane", how, batches([plane_case("gaussian").field()]), ["a hill"])
+
+
+def test_all_figures_of_a_run_in_the_plane(tmp_path):
+    paths = draw_field_run(tmp_path, evaluate(POLICIES, plane_suite()), POLICIES)
+    assert all(is_picture(path) for path in paths)
+    assert {"errors", "ratios", "maps_a_hill", "cost"} == {path.stem for path in paths}

@@ -1,0 +1,169 @@
+"""The plain solver by name: gases change by what flows in, tables hold what was computed, the truth lies beside it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from undertow._checks import UndertowError
+from undertow.evaluation.simulation import Simulation, quantities
+from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.euler import Euler
+from undertow.laws.gas_cases import GAS_CASES
+from undertow.laws.shallow_water import ShallowWater
+from undertow.policies.classical import classical
+from undertow.simulate import case_names, compare, named_case, simulate
+
+
+@pytest.fixture(scope="module")
+def sod() -> Simulation:
+    return simulate("sod", num_cells=64, saves=2)
+
+
+def test_a_name_brings_cells_and_time(sod: Simulation):
+    assert sod.times.tolist() == [0.0, 0.1, 0.2] and sod.values.shape == (3, 3, 64)
+    assert (sod.x[0], sod.x[-1]) == pytest.approx((-0.5 + 1 / 128, 0.5 - 1 / 128))
+    case = named_case("shu_osher")
+    assert (case.num_cells, case.end_time) == (GAS_CASES["shu_osher"].cells, GAS_CASES["shu_osher"].end_time)
+
+
+def test_a_gas_changes_by_what_flows_in(sod: Simulation):
+    """No wave has reached an end, but for ripples of 1e-9: all that flows is the pressures' push, (1 - 0.1) in a unit of time."""
+    metrics = sod.metrics()
+    assert metrics["change_of_momentum_x"] == pytest.approx(0.9 * 0.2, abs=1e-7)
+    assert abs(metrics["change_of_density"]) < 1e-7 and abs(metrics["change_of_energy"]) < 1e-7
+    assert metrics["minimum"] > 0.124 and metrics["maximum"] < 1.001 and 0.099 < metrics["minimum_pressure"] < 0.1001
+
+
+def test_the_error_is_that_of_the_density(sod: Simulation):
+    difference = np.abs(sod.values[-1, 0] - sod.exact[-1, 0])
+    assert sod.metrics()["l1_error"] == pytest.approx(difference.mean())
+    assert 1e-3 < difference.mean() < 2e-2
+
+
+def test_the_exact_line_lies_between_the_cells(sod: Simulation):
+    """Sod's solution at t = 0.2 has four constant states: 1, 0.42632, 0.26557 and 0.125 (Toro 2009, section 4.3.3)."""
+    x, values = sod.truth()
+    assert x.shape == (1024,) and values.shape == (3, 1024)
+    found = [values[0, np.argmin(np.abs(x - at))] for at in (-0.4, 0.1, 0.25, 0.45)]
+    np.testing.assert_allclose(found, [1.0, 0.42632, 0.26557, 0.125], atol=1e-5)
+
+
+def test_quantities_of_laws():
+    gas = Euler(gamma=5 / 3, dimensions=2)
+    u = gas.conserved(jnp.asarray([2.0, 3.0, -1.0, 4.0])[:, None])
+    found = quantities(gas, u)
+    assert list(found) == ["density", "velocity x", "velocity y", "pressure", "internal energy"]
+    np.testing.assert_allclose([v[0] for v in found.values()], [2, 3, -1, 4, 4 / (2 / 3 * 2)], rtol=1e-14)
+    water = quantities(ShallowWater(), jnp.asarray([[2.0], [6.0]]))
+    assert {name: float(v[0]) for name, v in water.items()} == {"depth": 2.0, "velocity": 3.0}
+    assert list(quantities(Burgers(), jnp.zeros((1, 4)))) == ["u"]
+
+
+def test_a_table_of_a_gas(sod: Simulation, tmp_path: Path):
+    sod.to_csv(tmp_path / "sod.csv")
+    with open(tmp_path / "sod.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    components, derived = ["density", "momentum_x", "energy"], ["velocity", "pressure", "internal_energy"]
+    exact = [f"exact_{name}" for name in components + derived]
+    assert list(rows[0]) == ["time", "x", *components, *derived, *exact] and len(rows) == 3 * 64
+    last = [row for row in rows if row["time"] == "0.2"]
+    for index, name in enumerate(components):
+        assert [float(row[name]) for row in last] == sod.values[-1, index].tolist()
+        assert [float(row[f"exact_{name}"]) for row in last] == sod.exact[-1, index].tolist()
+    for row in last:
+        assert float(row["velocity"]) * float(row["density"]) == pytest.approx(float(row["momentum_x"]), abs=1e-15)
+
+
+def test_a_circle_of_gas_keeps_everything():
+    result = simulate("density_advection", num_cells=32, end_time=0.2, cfl=0.3)
+    metrics = result.metrics()
+    for name in ("density", "momentum_x", "energy"):
+        assert abs(metrics[f"change_of_{name}"]) < 1e-13
+    assert metrics["l1_error"] < 1e-4
+
+
+def test_positivity_is_passed_on():
+    """One long step of the linear scheme from a strong jump: density and pressure fall below zero, unless fluxes are limited."""
+    options = {"num_cells": 16, "steps": 1, "end_time": 0.02, "integrator": "euler", "reconstruction": "component"}
+    for kept in (False, True):
+        metrics = simulate("sod2", classical("linear"), positivity=kept, **options).metrics()
+        assert (metrics["minimum"] > 0) == (metrics["minimum_pressure"] > 0) == kept
+
+
+def test_scalars_are_as_they_were(tmp_path: Path):
+    wave = burgers_condition("smooth_sine")
+    result = simulate(wave, num_cells=32, end_time=0.05)
+    assert result.values.shape == result.exact.shape == (2, 1, 32)
+    assert list(result.metrics())[-4:] == ["total_variation", "minimum", "maximum", "mass_change"]
+    result.to_csv(tmp_path / "u.csv")
+    lines = (tmp_path / "u.csv").read_text().splitlines()
+    assert lines[0] == "time,x,u,exact" and len(lines) == 1 + 2 * 32
+    x, line = result.truth()
+    assert x is result.x or np.array_equal(x, result.x)
+    assert np.array_equal(line, result.exact[-1])
+
+
+def test_characteristic_fields_are_the_default_of_a_gas(sod: Simulation):
+    same = simulate("sod", num_cells=64, saves=2, reconstruction="characteristic")
+    other = simulate("sod", num_cells=64, reconstruction="component")
+    assert np.array_equal(same.values, sod.values)
+    assert 1e-4 < np.abs(other.values[-1] - sod.values[-1]).max() < 0.3
+
+
+def test_the_plane(tmp_path: Path):
+    """A density wave travels along a diagonal: all stays in the square, and the exact solution lies beside it."""
+    options = {"num_cells": 8, "end_time": 0.05, "steps": 2, "order": 3, "integrator": "euler"}
+    result = simulate("density-wave", **options)
+    assert result.values.shape == result.exact.shape == (2, 4, 8, 8) and result.truth() is None
+    metrics = result.metrics()
+    assert metrics["l1_error"] < 0.1 and all(abs(metrics[f"change_of_momentum_{axis}"]) < 1e-13 for axis in "xy")
+    result.to_csv(tmp_path / "wave.csv")
+    with open(tmp_path / "wave.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:7] == ["time", "x", "y", "density", "momentum_x", "momentum_y", "energy"]
+    assert len(rows) == 2 * 64 and rows[1]["x"] == rows[0]["x"] and rows[1]["y"] != rows[0]["y"]
+    assert [float(row["density"]) for row in rows[:64]] == result.values[0, 0].ravel().tolist()
+
+
+def test_names_of_the_plane():
+    line, plane = named_case("gaussian"), named_case("2d-gaussian")
+    assert (line.initial.domain, plane.initial.lower) == ((0.0, 1.0), (0.0, 0.0))
+    assert named_case("combo-shock-smooth_sine").initial.law.num_components == 1
+    assert set(case_names()) >= {"shock", "sod", "vortex", "2d-gaussian"}
+    assert len(case_names()) == len(set(case_names()))
+
+
+def test_policies_side_by_side(sod: Simulation):
+    """A reference is made where there is no exact solution, on a finer grid, saved at the same times."""
+    policies = {"default": classical("weno-js"), "weno-js": classical("weno-js")}
+    pair = compare("sod", policies, num_cells=64, saves=2, refinement=3)
+    assert pair.reference is None and np.array_equal(pair.simulations["weno-js"].values, sod.values)
+    assert pair.describe() == "sod, t = 0.2, 64 cells" and pair.truth()[0] == "exact"
+    waves = compare("shu_osher", policies, num_cells=32, end_time=0.1, steps=10, saves=2, refinement=3)
+    assert waves.reference is not None and waves.reference.grid.num_cells == (96,) and waves.reference.steps == 30
+    label, x, values = waves.truth(1)
+    assert label == "reference, 96 cells" and values["density"].shape == x.shape == (96,)
+    np.testing.assert_allclose(waves.reference.times, waves.times)
+
+
+def test_bad_input():
+    with pytest.raises(UndertowError, match="unknown case 'sood'; did you mean 'sod'"):
+        simulate("sood")
+    with pytest.raises(UndertowError, match="sod brings its own law; leave law out"):
+        simulate("sod", law=Euler())
+    with pytest.raises(UndertowError, match="of order 7, the scheme of order 5; take --order 7"):
+        simulate("sod", classical("linear", 7))
+    with pytest.raises(UndertowError, match="unknown reconstruction 'charateristic'; did you mean"):
+        simulate("sod", reconstruction="charateristic")
+    with pytest.raises(UndertowError, match="has no eigenvectors"):
+        simulate("shock", reconstruction="characteristic")
+    with pytest.raises(UndertowError, match="nothing of Burgers has to stay positive"):
+        simulate("shock", positivity=True)
+    with pytest.raises(UndertowError, match="at least one policy"):
+        compare("sod", {})
