@@ -1,4 +1,4 @@
-"""Policies trained in one dimension, in the plane: `python -m benchmarks.planes [run directory or policy ...]`."""
+"""Policies trained in one dimension, in the plane: `python -m benchmarks.planes [name=run directory or policy ...]`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jax
 
-from benchmarks.common import RESULTS, write
+from benchmarks.common import write
 from benchmarks.plane_references import FILE
 from undertow.evaluation.planes import STUDY, load_references, transfer_planes
 from undertow.experiment import load_policy
 
-STATES = RESULTS / "planes_states.npz"  # the final fields; git ignores it
+STATES = Path("runs") / "planes_states.npz"  # the final fields, for pictures
 
 
 def table(
@@ -23,7 +23,8 @@ def table(
     reconstruction: str = "characteristic",
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
-    loaded = {Path(where).name: load_policy(where) for where in policies}
+    named = [each.rpartition("=") for each in policies]
+    loaded = {name or Path(where).name: load_policy(where) for name, _, where in named}
     study = transfer_planes(loaded, cases, cells, references=load_references(FILE), reconstruction=reconstruction)
     study.save_states(STATES)
     means = [{"case": "all", **row} for row in study.summary()]
@@ -33,7 +34,9 @@ def table(
 def main(arguments: list[str]) -> int:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("policies", nargs="*", help="run directories, checkpoints, or names of classical policies")
+    parser.add_argument(
+        "policies", nargs="*", help="run directories or checkpoints, each with `name=` before it or not"
+    )
     parser.add_argument("--cases", nargs="+", default=STUDY)
     parser.add_argument("--cells", nargs="+", type=int, default=(64,))
     parser.add_argument("--reconstruction", choices=("characteristic", "component"), default="characteristic")

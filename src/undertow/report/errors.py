@@ -52,11 +52,13 @@ def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | Non
     left.text(0.03, 0.97, text, transform=left.transAxes, va="top", fontsize=8.5)
     right.axhline(mean, color=style.EXACT, linewidth=1, linestyle="--", label="geometric mean")
     if total:
-        _name_worst(right, evaluation.cases, x, ratio)
+        _name_worst(right, evaluation.cases, x, ratio, (low, high))
     left.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     left.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{_name(norm)} error of {policy}")
     top = float(np.max(ratio[shown], initial=1.0))
     right.set(xscale="log", xlim=(low, high), ylim=(0, 1.12 * top))
+    if top > 10:  # a linear axis would show the worst case and nothing else
+        right.set(yscale="log", ylim=(0.7 * float(np.min(ratio[shown & (ratio > 0)], initial=0.5)), 2 * top))
     right.set(xlabel=f"{_name(norm)} error of {base}", ylabel=f"{policy} / {base}")
     left.set_title(evaluation.suite.describe.split(" of ")[0], fontsize=9)
     style.legend(left, loc="lower right")
@@ -64,10 +66,12 @@ def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | Non
     return style.save(fig, path)
 
 
-def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray) -> None:
+def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray, limits: tuple[float, float]) -> None:
     place = int(np.nanargmax(ratio))
+    along = np.log(x[place] / limits[0]) / np.log(limits[1] / limits[0])
+    side = "left" if along < 0.2 else "right" if along > 0.8 else "center"
     where = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 7, "color": "#444444"}
-    axis.annotate(cases[place], (x[place], ratio[place]), ha="center", **where)
+    axis.annotate(cases[place], (x[place], ratio[place]), ha=side, **where)
 
 
 def ratio_distribution(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:

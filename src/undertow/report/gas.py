@@ -44,7 +44,7 @@ def gas_profiles(
         require(row.grid.num_axes == 1, f"profiles are of one dimension; for {row.title} draw maps")
     names = list(rows[0].quantities(saved)) if shown is None else list(shown)
     count = len(names) + (len(rows) > 1 if errors is None else errors)
-    columns = 2 if len(rows) == 1 and count > 2 else count
+    columns = count if len(rows) > 1 or count < 3 else 2 if count < 5 else 3
     height = 2.7 if len(rows) == 1 else 2.2
     fig, axes = style.figure(-(-len(rows) * count // columns), columns, width=3.7, height=height)
     handles: dict[str, Artist] = {}
@@ -55,11 +55,11 @@ def gas_profiles(
             drawn, labels = axis.get_legend_handles_labels()
             handles |= dict(zip(labels, drawn, strict=True))
         if len(rows) > 1:
-            own[0].set_title(row.describe(saved), loc="left")
+            own[0].set_title(_title(row, names[0], saved), loc="left")
     for axis in axes.ravel()[len(rows) * count :]:
         axis.set_visible(False)
     handles = {name: handles[name] for name in sorted(handles, key=lambda name: name in rows[0].simulations)}
-    title = rows[0].describe(saved) if len(rows) == 1 else None
+    title = _title(rows[0], names[0], saved) if len(rows) == 1 else None
     fig.legend(
         list(handles.values()),
         list(handles),
@@ -70,6 +70,11 @@ def gas_profiles(
         title=title,
     )
     return style.save(fig, path)
+
+
+def _title(row: Comparison, quantity: str, saved: int) -> str:
+    lost = [name for name, values in row.quantities(saved)[quantity].items() if not np.isfinite(values).all()]
+    return row.describe(saved) + (f"; not finite: {', '.join(lost)}" if lost else "")
 
 
 def _draw_row(axes: np.ndarray, row: Comparison, names: Sequence[str], saved: int, baseline: str | None) -> None:
@@ -88,10 +93,6 @@ def _draw_row(axes: np.ndarray, row: Comparison, names: Sequence[str], saved: in
             axis.plot(row.simulations[name].x, values, color=colour[name], label=name, **look)
         fit(axis, list(states[quantity].values()), None if truth is None else truth[quantity])
         axis.set(xlabel="x", ylabel=quantity)
-        lost = [name for name in policies if not np.isfinite(states[quantity][name]).all()]
-        if lost:
-            where = {"transform": axis.transAxes, "ha": "center", "fontsize": 8, "color": style.LEARNED}
-            axis.text(0.5, 0.05, f"not finite: {', '.join(lost)}", **where)
     if len(axes) > len(names):
         _draw_errors(axes[-1], row, names[0], saved, colour)
 
