@@ -191,6 +191,18 @@ def test_simulate_carries_a_wave_around(capsys: pytest.CaptureFixture[str], tmp_
     assert "exists already" in capsys.readouterr().err
 
 
+def test_simulate_a_gas(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Two steps of Sod's tube: cells, law and boundary are its own; files hold more than one quantity, and pictures move."""
+    table, moving = tmp_path / "sod.csv", tmp_path / "sod.gif"
+    words = "simulate sod --cells 16 --steps 2 --end-time 0.02 --order 3 --integrator euler --saves 2 --out"
+    assert cli.main([*words.split(), str(table), str(moving)]) == 0
+    shown = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines() if str(tmp_path) not in line)
+    assert float(shown["change of momentum x"]) == pytest.approx(0.9 * 0.02) and float(shown["minimum pressure"]) > 0.09
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 3 * 16 and {"density", "velocity", "pressure", "exact_density"} <= set(rows[0])
+    assert moving.read_bytes()[:6] == b"GIF89a"
+
+
 def test_simulation_that_blows_up(capsys: pytest.CaptureFixture[str]):
     """Downwind weights and forward Euler: unstable, and the error says when and where it showed."""
     words = "simulate smooth_sine --policy right --integrator euler --cells 32 --cfl 1.5 --end-time 20"
