@@ -91,24 +91,23 @@ def test_order_on_a_density_front(name, order, reconstruction):
     assert found == pytest.approx(order, abs=0.1)
 
 
-VORTICES = {3: (128, (20, 16)), 5: (128, (20, 16)), 7: (128, (20, 16)), 9: (128, (20, 16))}
+VORTICES = {3: (128, (10, 8)), 5: (128, (10, 8)), 7: (160, (10, 9)), 9: (200, (10, 9))}
 
 
 @pytest.mark.parametrize(
     ("name", "order", "reconstruction"),
     [
         *(("linear", order, "component") for order in VORTICES),
-        *(("z", 5, each) for each in ("component", "characteristic")),
+        *(("z", order, each) for order in (5, 7) for each in ("component", "characteristic")),
     ],
 )
 def test_order_on_the_vortex(name, order, reconstruction):
-    """In boxes of two sizes, as seen on the unit square: lengths and times are divided by the box's."""
+    """In boxes of two sizes, as seen on the unit square: lengths and times are divided by the box's. The kinks where the
+    boxes end stay there."""
     cells, boxes = VORTICES[order]
-    vortex = IsentropicVortex()
-    scheme = SemiDiscrete(
-        vortex.law, UniformGrid((cells, cells)), "periodic", order=order, reconstruction=reconstruction
-    )
-    time, steps = 0.3, 60
+    law = IsentropicVortex().law
+    scheme = SemiDiscrete(law, UniformGrid((cells, cells)), "periodic", order=order, reconstruction=reconstruction)
+    time, steps = 0.1, 80
 
     @eqx.filter_jit
     def march(u, dt):
@@ -119,7 +118,8 @@ def test_order_on_the_vortex(name, order, reconstruction):
         field = IsentropicVortex(lower=(0.0, 0.0), upper=(float(box), float(box)))
         x = [box * each for each in coordinates(scheme.grid)]
         out = march(field(*x), jnp.asarray(time / box / steps))
-        errors.append(mean_square(out - field.exact(*x, time=time)))
+        inside = sum((each - box / 2) ** 2 for each in x) < 2.5**2
+        errors.append(mean_square(np.asarray(out - field.exact(*x, time=time))[:, inside]))
     found = float(observed_orders([1 / box for box in boxes], errors)[0])
     print(f"vortex {name} {order} {reconstruction}: order {found:.3f}, error {errors[-1]:.2e}")
     assert found == pytest.approx(order, abs=0.1)

@@ -1,12 +1,16 @@
 r"""The Euler equations of gas dynamics in one, two or three dimensions, for an ideal gas."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow.numerics.reciprocal import reciprocal
+from undertow.numerics.stencil import unstack
 
 
 class Euler(AbstractConservationLaw):
@@ -64,18 +68,19 @@ class Euler(AbstractConservationLaw):
         """Conserved values to density, velocity and pressure, each not below its floor."""
         density = jnp.maximum(u[0], self.density_floor)
         velocity = u[1:-1] / density
-        return jnp.concatenate([density[None], velocity, self._pressure(u, velocity)[None]])
+        return jnp.concatenate([density[None], velocity, self._pressure(u[-1], u[1:-1], velocity)[None]])
 
-    def _pressure(self, u: Array, velocity: Array) -> Array:
-        kinetic = 0.5 * _sum([u[1 + d] * velocity[d] for d in range(self.dimensions)])
-        return jnp.maximum((self.gamma - 1) * (u[-1] - kinetic), self.pressure_floor)
+    def _pressure(self, energy: Array, momenta: Sequence[Array] | Array, velocities: Sequence[Array] | Array) -> Array:
+        kinetic = 0.5 * _sum([momenta[d] * velocities[d] for d in range(self.dimensions)])
+        return jnp.maximum((self.gamma - 1) * (energy - kinetic), self.pressure_floor)
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$(\rho v_a,\; \rho v v_a + p\, e_a,\; (E + p) v_a)$ along axis $a$."""
-        velocity = u[1:-1] / jnp.maximum(u[0], self.density_floor)
-        pressure, along = self._pressure(u, velocity), velocity[axis]
-        momenta = [u[1 + d] * along + (pressure if d == axis else 0.0) for d in range(self.dimensions)]
-        return jnp.stack([u[1 + axis], *momenta, (u[-1] + pressure) * along])
+        _, *momenta, energy = unstack(u, 0)
+        _, along, pressure = self._along(u, axis)
+        carried = [momentum * along for momentum in momenta]
+        carried[axis] = carried[axis] + pressure
+        return jnp.stack([momenta[axis], *carried, (energy + pressure) * along])
 
     def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
         r"""$|v_a| + c$ with $c = \sqrt{\gamma p/\rho}$. Its derivative at $v_a = 0$ does not exist; JAX takes that of $c$."""
@@ -89,9 +94,16 @@ class Euler(AbstractConservationLaw):
 
     def _speeds(self, u: Array, axis: int) -> tuple[Array, Array]:
         """The velocity along an axis, and the square of the sound speed."""
-        density = jnp.maximum(u[0], self.density_floor)
-        velocity = u[1:-1] / density
-        return velocity[axis], self.gamma * self._pressure(u, velocity) / density
+        inverse, along, pressure = self._along(u, axis)
+        return along, self.gamma * pressure * inverse
+
+    def _along(self, u: Array, axis: int) -> tuple[Array, Array, Array]:
+        """One over the density, the velocity along an axis, the pressure: component by component, so that their
+        derivatives have no array of zeros around one component either."""
+        density, *momenta, energy = unstack(u, 0)
+        inverse = reciprocal(jnp.maximum(density, self.density_floor))
+        velocities = [momentum * inverse for momentum in momenta]
+        return inverse, velocities[axis], self._pressure(energy, momenta, velocities)
 
     def parity(self, axis: int) -> tuple[float, ...]:
         """The momentum normal to a wall changes sign there."""
@@ -110,7 +122,7 @@ class Euler(AbstractConservationLaw):
             middle = 0.5 * (left + right)
             density = jnp.maximum(middle[0], self.density_floor)
             velocity = middle[1:-1] / density
-            square = self.gamma * self._pressure(middle, velocity) / density
+            square = self.gamma * self._pressure(middle[-1], middle[1:-1], velocity) / density
         elif mean == "roe":
             a, b = self.primitive(left), self.primitive(right)
             roots = jnp.sqrt(a[0]), jnp.sqrt(b[0])

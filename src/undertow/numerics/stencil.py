@@ -22,10 +22,26 @@ def face_slices(
     return [jax.lax.slice_in_dim(padded, start + m, start + m + cells + 1, axis=axis + 1) for m in range(width)]
 
 
-def unstack(x: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
-    """The entries along the last axis as a list. The inverse of `jnp.stack(..., axis=-1)`, and unlike indexing so in
+def unstack(x: Float[Array, "*batch stencil"], axis: int = -1) -> list[Float[Array, "*batch"]]:
+    """The entries along an axis (default: the last) as a list. The inverse of `jnp.stack`, and unlike indexing so in
     the backward pass too, where every index would become an array of zeros around one slice."""
-    return [jnp.squeeze(part, -1) for part in jax.lax.split(x, (1,) * x.shape[-1], axis=x.ndim - 1)]
+    return [jnp.squeeze(part, axis) for part in jax.lax.split(x, (1,) * x.shape[axis], axis=axis % x.ndim)]
+
+
+def directions(
+    x: Float[Array, "2 *batch stencil"],
+) -> tuple[Float[Array, "*batch stencil"], Float[Array, "*batch stencil"]]:
+    """`x[0]` and `x[1]`, taken apart position by position: of an array that was stacked so, the compiler sees the operands."""
+    pairs = [unstack(part, 0) for part in unstack(x)]
+    plus, minus = (jnp.stack([pair[way] for pair in pairs], axis=-1) for way in (0, 1))
+    return plus, minus
+
+
+def both_directions(
+    plus: Float[Array, "*batch stencil"], minus: Float[Array, "*batch stencil"]
+) -> Float[Array, "2 *batch stencil"]:
+    """The inverse of `directions`."""
+    return jnp.stack([jnp.stack(pair) for pair in zip(unstack(plus), unstack(minus), strict=True)], axis=-1)
 
 
 def softmax_last(logits: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batch"]]:

@@ -13,6 +13,7 @@ from undertow.schemes.weights import (
     AbstractWeights,
     WenoJS,
     WenoZ,
+    at_faces,
     equal,
     linear,
     one_sided,
@@ -30,7 +31,7 @@ class ClassicalPolicy(AbstractPolicy):
 
     def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
         """One weight array per axis."""
-        return tuple(self.weights(stencil) for stencil in observation)
+        return at_faces(self.weights, observation)
 
     @property
     def order(self) -> int:

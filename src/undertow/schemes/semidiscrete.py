@@ -13,10 +13,11 @@ from jaxtyping import Array, Float
 from undertow._checks import UndertowError, lookup, require
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
+from undertow.numerics.barrier import gathered, materialised
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.inflow import AbstractInflow
-from undertow.numerics.stencil import face_slices
+from undertow.numerics.stencil import both_directions, directions, face_slices, unstack
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
@@ -25,6 +26,7 @@ from undertow.schemes.weights import reconstruct
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
+Sides = tuple[list[Float[Array, "chan *faces"]], list[Float[Array, "chan *faces"]]]
 Bases = tuple[AbstractBasis, ...] | None
 Fluxes = tuple[Float[Array, "chan *faces"], ...]
 Reconstruction = Literal["component", "characteristic"]
@@ -120,7 +122,7 @@ class SemiDiscrete(eqx.Module):
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
     ) -> Float[Array, "chan *padded"]:
         """`u` with ghost cells at both ends of `axis`, as boundary and inflow fill them at `time` (default 0)."""
-        padded = self.boundary[axis].pad(u, axis, self.law.parity(axis))
+        padded = materialised(self.boundary[axis].pad(u, axis, self.law.parity(axis)))
         if self.inflow is None:
             return padded
         return self.inflow.fill(padded, self.grid, axis, self.ghost, jnp.zeros((), u.dtype) if time is None else time)
@@ -136,24 +138,27 @@ class SemiDiscrete(eqx.Module):
 
     def observe(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> tuple[Stencils, Bases]:
         """The stencils, and the eigenvectors they are projected on, per axis (None where they are not)."""
+        sides, bases = self._sides(u, time)
+        return tuple(_stacked(plus, minus) for plus, minus in sides), bases
+
+    def _sides(self, u: Array, time: Array | None) -> tuple[list[Sides], Bases]:
+        """The right-going and the left-going stencils of every axis, position by position, and the eigenvectors."""
         self.check_state(u)
         r = substencil_width(self.order)
         out, bases = [], []
         for axis in range(self.grid.num_axes):
             padded = self.pad(u, axis, time)
-            alpha = self.speed(self.law, padded, axis, self.ghost)
+            alpha = materialised(self.speed(self.law, padded, axis, self.ghost))
             values = face_slices(padded, 2 * r, self.ghost, axis)
             fluxes = face_slices(self.law.flux(padded, axis), 2 * r, self.ghost, axis)
-            plus = [0.5 * (f + alpha * v) for f, v in zip(fluxes, values, strict=True)]
-            minus = [0.5 * (f - alpha * v) for f, v in zip(fluxes, values, strict=True)]
+            plus = [0.5 * (f + alpha * v) for f, v in zip(fluxes[:-1], values[:-1], strict=True)]
+            minus = [0.5 * (f - alpha * v) for f, v in zip(fluxes[:0:-1], values[:0:-1], strict=True)]
             if self.reconstruction == "characteristic":
                 basis = self.law.eigenvectors(values[r - 1], values[r], axis, self.mean)
-                plus = [basis.project(f) for f in plus[:-1]]
-                minus = [minus[0], *(basis.project(f) for f in minus[1:])]
+                plus, minus = [basis.project(f) for f in plus], [basis.project(f) for f in minus]
                 bases.append(basis)
-            # Stacked position by position: the compiler then sees `stencil[..., m]` as one of these operands.
-            out.append(jnp.stack([jnp.stack([plus[m], minus[2 * r - 1 - m]]) for m in range(2 * r - 1)], axis=-1))
-        return tuple(out), tuple(bases) if bases else None
+            out.append((gathered(plus), gathered(minus)))
+        return out, tuple(bases) if bases else None
 
     def fluxes(self, stencils: Stencils, weights: Weights, bases: Bases = None) -> Fluxes:
         """The numerical flux at every face, one array per axis; `bases` are those that `observe` returned."""
@@ -161,11 +166,18 @@ class SemiDiscrete(eqx.Module):
             (bases is None) == (self.reconstruction == "component"),
             "characteristic stencils need the eigenvectors that `observe` returned beside them",
         )
+        sides = []
+        for stencil in stencils:
+            plus, minus = directions(stencil)
+            sides.append((unstack(plus), unstack(minus)))
+        return self._fluxes(sides, weights, bases)
+
+    def _fluxes(self, sides: list[Sides], weights: Weights, bases: Bases) -> Fluxes:
         out = []
-        for axis, (stencil, weight) in enumerate(zip(stencils, weights, strict=True)):
-            both = reconstruct(stencil, weight)
-            total = both[0] + both[1]
-            out.append(total if bases is None else bases[axis].expand(total))
+        for axis, ((plus, minus), weight) in enumerate(zip(sides, weights, strict=True)):
+            rightward, leftward = directions(weight)
+            total = reconstruct(jnp.stack(plus, axis=-1), rightward) + reconstruct(jnp.stack(minus, axis=-1), leftward)
+            out.append(materialised(total if bases is None else bases[axis].expand(total)))
         return tuple(out)
 
     def tendency(self, stencils: Stencils, weights: Weights, bases: Bases = None) -> Float[Array, "chan *cells"]:
@@ -237,8 +249,8 @@ class SemiDiscrete(eqx.Module):
         """
         if choose is None:
             raise UndertowError("a SemiDiscrete scheme needs weights, got None; WenoJS() are the usual ones")
-        stencils, bases = self.observe(u, time)
-        fluxes = self.fluxes(stencils, choose(u, stencils), bases)
+        sides, bases = self._sides(u, time)
+        fluxes = self._fluxes(sides, choose(u, tuple(_stacked(*each) for each in sides)), bases)
         rate = self.divergence(self.limited(u, fluxes, time, dt))
         forcing = self.forcing(u, time)
         return rate if forcing is None else rate + forcing
@@ -255,6 +267,12 @@ class SemiDiscrete(eqx.Module):
             return largest(u)
         every = [largest(self.pad(u, axis, time)) for axis in range(self.grid.num_axes)]
         return jnp.max(jnp.stack(every))
+
+
+def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
+    # Position by position: whoever takes the array apart again gets these operands, and the compiler sees that. On the way
+    # back it sees so only while an array is taken apart by one reader, so every reader gets one of its own.
+    return both_directions(jnp.stack(plus, axis=-1), jnp.stack(minus, axis=-1))
 
 
 def _as_boundary(kind: Boundary | str | tuple[str, str], ghost: int) -> Boundary:

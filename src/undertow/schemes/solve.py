@@ -17,7 +17,7 @@ from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.weights import AbstractWeights
+from undertow.schemes.weights import AbstractWeights, at_faces
 
 
 class Solution(eqx.Module):
@@ -81,7 +81,7 @@ def solve(
     require(every >= 1, f"save_every must be at least 1, got {every}")
     integrator = SSPRK3() if integrator is None else integrator
 
-    choose = None if weights is None else (lambda u, stencils: tuple(weights(s) for s in stencils))
+    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils))
 
     # Gradients work a step's insides out again instead of storing them: less memory, and faster too.
     @partial(jax.checkpoint, prevent_cse=False)
