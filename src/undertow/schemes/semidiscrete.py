@@ -122,7 +122,7 @@ class SemiDiscrete(eqx.Module):
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
     ) -> Float[Array, "chan *padded"]:
         """`u` with ghost cells at both ends of `axis`, as boundary and inflow fill them at `time` (default 0)."""
-        padded = materialised(self.boundary[axis].pad(u, axis, self.law.parity(axis)))
+        padded = self.boundary[axis].pad(u, axis, self.law.parity(axis))
         if self.inflow is None:
             return padded
         return self.inflow.fill(padded, self.grid, axis, self.ghost, jnp.zeros((), u.dtype) if time is None else time)
@@ -148,7 +148,7 @@ class SemiDiscrete(eqx.Module):
         out, bases = [], []
         for axis in range(self.grid.num_axes):
             padded = self.pad(u, axis, time)
-            alpha = materialised(self.speed(self.law, padded, axis, self.ghost))
+            alpha = self.speed(self.law, padded, axis, self.ghost)
             values = face_slices(padded, 2 * r, self.ghost, axis)
             fluxes = face_slices(self.law.flux(padded, axis), 2 * r, self.ghost, axis)
             plus = [0.5 * (f + alpha * v) for f, v in zip(fluxes[:-1], values[:-1], strict=True)]
