@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import observed_orders, quick_jit, random_like
+from undertow.core.unroll import rollout
+from undertow.envs.conservation import Conservation
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, point_values
 from undertow.laws.euler import Euler
-from undertow.laws.gas_cases import gas_case
+from undertow.laws.gas_cases import GAS_CASES, gas_case
 from undertow.laws.plane_gases import IsentropicVortex
 from undertow.laws.planes import plane_case
 from undertow.numerics.grid import UniformGrid
@@ -23,7 +25,7 @@ from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import advance, solve
-from undertow.schemes.splitting import FixedSpeed
+from undertow.schemes.splitting import FixedSpeed, SmoothSpeed
 from undertow.schemes.weights import WenoJS, WenoZ, linear
 
 BY_RECONSTRUCTION = pytest.mark.parametrize("reconstruction", ["component", "characteristic"])
@@ -255,3 +257,28 @@ def test_the_plane_has_no_direction(reconstruction):
     size = jnp.abs(out).max()
     print(reconstruction, {name: f"{float(value / size):.1e}" for name, value in far.items()})
     assert max(far.values()) < 1e-12 * size
+
+
+@BY_RECONSTRUCTION
+@pytest.mark.parametrize("name", GAS_CASES)
+def test_gradients_are_finite_over_a_thousand_steps(name, reconstruction):
+    """To the end of every named case, with fluxes kept positive: by the initial values, and an agent's parameters."""
+    field, end_time = gas_case(name).field(), gas_case(name).end_time
+    grid, limiter = grid_of(field, 64), PositivityLimiter()
+    scheme = SemiDiscrete(
+        field.law, grid, boundaries_of(field, 4), reconstruction=reconstruction, limiter=limiter, speed=SmoothSpeed()
+    )
+    env = Conservation(scheme, FixedStep(end_time / 1000))
+    arrays, rest = eqx.partition(untrained(), eqx.is_inexact_array)
+
+    @eqx.filter_jit
+    def gradient(u, parameters):
+        def loss(u, parameters):
+            return jnp.sum(rollout(env, eqx.combine(parameters, rest), env.initial(u), 1000).final.u ** 2)
+
+        return jax.value_and_grad(loss, (0, 1))(u, parameters)
+
+    loss, leaves = gradient(point_values(field, grid), arrays)
+    sizes = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(leaves)]
+    print(f"{name} {reconstruction}: loss {float(loss):.3g}, largest component of the gradient {max(sizes):.2e}")
+    assert np.isfinite(loss) and np.all(np.isfinite(sizes)) and max(sizes) > 0

@@ -119,10 +119,11 @@ class Euler(AbstractConservationLaw):
     ) -> "EulerBasis":
         """The eigenvectors along `axis` at the mean of two states; see `EulerBasis`."""
         if mean == "arithmetic":
-            middle = 0.5 * (left + right)
-            density = jnp.maximum(middle[0], self.density_floor)
-            velocity = middle[1:-1] / density
-            square = self.gamma * self._pressure(middle[-1], middle[1:-1], velocity) / density
+            density, *momenta, energy = unstack(0.5 * (left + right), 0)
+            density = jnp.maximum(density, self.density_floor)
+            inverse = reciprocal(density)
+            velocities = [momentum * inverse for momentum in momenta]
+            velocity, square = jnp.stack(velocities), self.gamma * self._pressure(energy, momenta, velocities) * inverse
         elif mean == "roe":
             a, b = self.primitive(left), self.primitive(right)
             roots = jnp.sqrt(a[0]), jnp.sqrt(b[0])
@@ -156,23 +157,26 @@ class EulerBasis(AbstractBasis):
 
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$L q$, one amplitude per field."""
-        v, c, axis = self.velocity, self.sound, self.axis
-        inverse = 1 / (self.density * c)
-        inner = _sum([v[d] * q[1 + d] for d in range(len(v))])
-        heat = (self.gamma - 1) / (c * c) * (0.5 * _squares(v) * q[0] - inner + q[-1])
-        push = (q[1 + axis] - v[axis] * q[0]) / c
-        shear = [(q[1 + d] - v[d] * q[0]) / c * inverse for d in range(len(v)) if d != axis]
+        v, axis = unstack(self.velocity, 0), self.axis
+        mass, *momenta, energy = unstack(q, 0)
+        slowness = reciprocal(self.sound)
+        inverse = reciprocal(self.density) * slowness
+        inner = _sum([v[d] * momenta[d] for d in range(len(v))])
+        heat = (self.gamma - 1) * (slowness * slowness) * (0.5 * _squares(v) * mass - inner + energy)
+        across = [(momenta[d] - v[d] * mass) * slowness for d in range(len(v))]
+        shear = [across[d] * inverse for d in range(len(v)) if d != axis]
         half = 0.5 * inverse
-        return jnp.stack([half * (heat - push), (q[0] - heat) * inverse, *shear, half * (heat + push)])
+        return jnp.stack([half * (heat - across[axis]), (mass - heat) * inverse, *shear, half * (heat + across[axis])])
 
     def expand(self, a: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$R a$."""
-        v, c, axis = self.velocity, self.sound, self.axis
+        v, c, axis = unstack(self.velocity, 0), self.sound, self.axis
+        slower, entropy, *shear, faster = unstack(a, 0)
         scale = self.density * c
-        both, rise, entropy = a[0] + a[-1], (a[-1] - a[0]) * c, a[1]
+        both, rise = slower + faster, (faster - slower) * c
         mass = scale * (both + entropy)
-        others = iter(range(2, 1 + len(v)))
-        extra = [scale * (rise if d == axis else c * a[next(others)]) for d in range(len(v))]
+        others = iter(shear)
+        extra = [scale * (rise if d == axis else c * next(others)) for d in range(len(v))]
         momenta = [mass * v[d] + extra[d] for d in range(len(v))]
         work = _sum([v[d] * extra[d] for d in range(len(v))])
         energy = 0.5 * _squares(v) * mass + scale * both * (c * c / (self.gamma - 1)) + work
@@ -183,5 +187,5 @@ def _sum(terms: list[Array]) -> Array:
     return sum(terms[1:], terms[0])
 
 
-def _squares(v: Float[Array, "dim *cells"]) -> Float[Array, "*cells"]:
+def _squares(v: Float[Array, "dim *cells"] | list[Array]) -> Float[Array, "*cells"]:
     return _sum([v[d] * v[d] for d in range(len(v))])
