@@ -12,6 +12,7 @@ from benchmarks.common import write
 from benchmarks.plane_references import FILE
 from undertow.evaluation.planes import STUDY, load_references, transfer_planes
 from undertow.experiment import load_policy
+from undertow.report.maps import transfer_maps
 
 STATES = Path("runs") / "planes_states.npz"  # the final fields, for pictures
 
@@ -21,12 +22,15 @@ def table(
     cases: tuple[str, ...] = STUDY,
     cells: tuple[int, ...] = (64,),
     reconstruction: str = "characteristic",
+    pictures: Path | None = None,
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
     named = [each.rpartition("=") for each in policies]
     loaded = {name or Path(where).name: load_policy(where) for name, _, where in named}
     study = transfer_planes(loaded, cases, cells, references=load_references(FILE), reconstruction=reconstruction)
     study.save_states(STATES)
+    for case in cases if pictures is not None else ():
+        transfer_maps(study, case, pictures / f"{case}.png")
     means = [{"case": "all", **row} for row in study.summary()]
     write("planes", [*study.rows(), *means])
 
@@ -40,8 +44,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cases", nargs="+", default=STUDY)
     parser.add_argument("--cells", nargs="+", type=int, default=(64,))
     parser.add_argument("--reconstruction", choices=("characteristic", "component"), default="characteristic")
+    parser.add_argument("--pictures", type=Path, help="a folder for maps and schlieren pictures, one file per case")
     given = parser.parse_args(arguments)
-    table(tuple(given.policies), tuple(given.cases), tuple(given.cells), given.reconstruction)
+    table(tuple(given.policies), tuple(given.cases), tuple(given.cells), given.reconstruction, given.pictures)
     return 0
 
 

@@ -17,6 +17,7 @@ from undertow.envs.pools import Discretised
 from undertow.envs.truth import batches
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.evaluate import evaluate
+from undertow.evaluation.planes import PlaneRun, PlaneTransfer
 from undertow.evaluation.simulation import Simulation, exact_states
 from undertow.laws.burgers import Burgers
 from undertow.laws.planes import plane_case
@@ -25,7 +26,7 @@ from undertow.policies.classical import classical
 from undertow.report.animation import animate_comparison
 from undertow.report.field_run import draw_field_run
 from undertow.report.gas import gas_profiles
-from undertow.report.maps import gradient_size, plane_maps, schlieren, time_maps
+from undertow.report.maps import gradient_size, plane_maps, schlieren, time_maps, transfer_maps
 from undertow.report.simulation import draw_simulation
 
 POLICIES = {"learned": classical("linear", 3), "weno-js": classical("weno-js", 3)}
@@ -87,3 +88,13 @@ def test_all_figures_of_a_run_in_the_plane(tmp_path):
     paths = draw_field_run(tmp_path, evaluate(POLICIES, plane_suite()), POLICIES)
     assert all(is_picture(path) for path in paths)
     assert {"errors", "ratios", "maps_a_hill", "cost"} == {path.stem for path in paths}
+
+
+def test_a_transfer_is_drawn_and_a_case_it_has_not_is_named(wave, tmp_path):
+    state = wave.values[-1][:, :, :12]
+    runs = [PlaneRun("density-wave", name, 12, 9, 0.1, 0.01, 0.6, state) for name in ("weno-js", "learned")]
+    study = PlaneTransfer(tuple(runs), "weno-js")
+    assert is_picture(transfer_maps(study, "density-wave", tmp_path / "wave.png"))
+    with pytest.raises(UndertowError, match="no run of case 'vortex'; it has density-wave"):
+        transfer_maps(study, "vortex", tmp_path / "vortex.png")
+    assert not (tmp_path / "vortex.png").exists()

@@ -13,9 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from undertow._checks import lookup, require
+from undertow.envs.placing import grid_of
 from undertow.evaluation.actions import Profile
 from undertow.evaluation.comparison import Comparison
+from undertow.evaluation.planes import PlaneTransfer
 from undertow.evaluation.simulation import Simulation, quantities
+from undertow.laws.planes import plane_case
 from undertow.report import style
 from undertow.schemes.coefficients import weno_coefficients
 
@@ -90,6 +93,24 @@ def time_maps(
     panels = [(f"t = {simulation.times[index]:.4g}", simulation, int(index)) for index in chosen]
     about = _cells(simulation) + " cells"
     return _maps(panels, path, f"{title}, {about}" if title else about, quantity, contrast)
+
+
+def transfer_maps(study: PlaneTransfer, case: str, path: Path | str, *, contrast: float = SHADE) -> Path:
+    """One case of a study in the plane at its end: a column per run, its first quantity and its schlieren picture.
+
+    **Raises:** `UndertowError` if the study has no run of the case.
+    """
+    runs = [run for run in study.runs if run.case == case]
+    require(
+        bool(runs), f"the study has no run of case {case!r}; it has {', '.join(sorted({r.case for r in study.runs}))}"
+    )
+    field = plane_case(case).field()
+    panels = []
+    for run in runs:
+        times, values = np.array([run.time]), run.state[None]
+        held = Simulation(field, field.law, grid_of(field, run.cells), times, values, None, run.steps, run.seconds)
+        panels.append((f"{run.policy}, {_cells(held)} cells", held, 0))
+    return _maps(panels, path, f"{case}, t = {runs[0].time:.4g}", None, contrast)
 
 
 def _maps(
