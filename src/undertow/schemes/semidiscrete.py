@@ -177,7 +177,8 @@ class SemiDiscrete(eqx.Module):
         for axis, ((plus, minus), weight) in enumerate(zip(sides, weights, strict=True)):
             rightward, leftward = directions(weight)
             total = reconstruct(jnp.stack(plus, axis=-1), rightward) + reconstruct(jnp.stack(minus, axis=-1), leftward)
-            out.append(materialised(total if bases is None else bases[axis].expand(total)))
+            total = materialised(total)  # eigenvectors read every field of a face, cells the fluxes of two faces
+            out.append(total if bases is None else materialised(bases[axis].expand(total)))
         return tuple(out)
 
     def tendency(self, stencils: Stencils, weights: Weights, bases: Bases = None) -> Float[Array, "chan *cells"]:
