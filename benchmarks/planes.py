@@ -23,11 +23,13 @@ def table(
     cells: tuple[int, ...] = (64,),
     reconstruction: str = "characteristic",
     pictures: Path | None = None,
+    doubled: bool = True,
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
     named = [each.rpartition("=") for each in policies]
     loaded = {name or Path(where).name: load_policy(where) for name, _, where in named}
-    study = transfer_planes(loaded, cases, cells, references=load_references(FILE), reconstruction=reconstruction)
+    references = load_references(FILE)
+    study = transfer_planes(loaded, cases, cells, references=references, reconstruction=reconstruction, doubled=doubled)
     study.save_states(STATES)
     for case in cases if pictures is not None else ():
         transfer_maps(study, case, pictures / f"{case}.png")
@@ -45,8 +47,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cells", nargs="+", type=int, default=(64,))
     parser.add_argument("--reconstruction", choices=("characteristic", "component"), default="characteristic")
     parser.add_argument("--pictures", type=Path, help="a folder for maps and schlieren pictures, one file per case")
+    parser.add_argument(
+        "--no-doubled", action="store_true", help="leave out WENO5 on twice the largest number of cells; 32 64 have it"
+    )
     given = parser.parse_args(arguments)
-    table(tuple(given.policies), tuple(given.cases), tuple(given.cells), given.reconstruction, given.pictures)
+    table(
+        tuple(given.policies),
+        tuple(given.cases),
+        tuple(given.cells),
+        given.reconstruction,
+        given.pictures,
+        not given.no_doubled,
+    )
     return 0
 
 

@@ -94,19 +94,20 @@ def test_order_on_a_density_front(name, order, reconstruction):
 
 
 VORTICES = {3: (128, (10, 8)), 5: (128, (10, 8)), 7: (160, (10, 9)), 9: (200, (10, 9))}
+FINER = {5: (240, (10, 9)), 7: VORTICES[7]}  # where WENO-Z's weights have become the linear ones
 
 
 @pytest.mark.parametrize(
     ("name", "order", "reconstruction"),
     [
         *(("linear", order, "component") for order in VORTICES),
-        *(("z", order, each) for order in (5, 7) for each in ("component", "characteristic")),
+        *(("z", order, each) for order in FINER for each in ("component", "characteristic")),
     ],
 )
 def test_order_on_the_vortex(name, order, reconstruction):
     """In boxes of two sizes, as seen on the unit square: lengths and times are divided by the box's. The kinks where the
     boxes end stay there."""
-    cells, boxes = VORTICES[order]
+    cells, boxes = (VORTICES if name == "linear" else FINER)[order]
     law = IsentropicVortex().law
     scheme = SemiDiscrete(law, UniformGrid((cells, cells)), "periodic", order=order, reconstruction=reconstruction)
     time, steps = 0.1, 80
@@ -184,13 +185,13 @@ def test_a_thousand_steps_conserve(reconstruction, weights, limited, cells, rng)
     assert drift.max() < 1e-13
 
 
-# The problem, cells, more steps than it takes, and whether WENO5 leaves the physical states without a limiter.
+# The problem, cells, more steps than it takes, and which WENO5 leaves the physical states without a limiter.
 HARD = {
-    "leblanc": (200, 2000, True),
-    "double_rarefaction": (200, 400, False),
-    "toro2": (200, 600, False),
-    "sedov": (64, 2000, True),
-    "jet": (96, 1500, True),
+    "leblanc": (200, 2000, {"component"}),
+    "double_rarefaction": (200, 400, set()),
+    "toro2": (200, 600, set()),
+    "sedov": (64, 4000, {"component"}),
+    "jet": (96, 1500, {"component", "characteristic"}),
 }
 
 
@@ -230,7 +231,7 @@ def test_density_and_pressure_stay_positive(name, reconstruction):
     assert time == pytest.approx(end_time)
     assert least.min() > 0
     _, least = smallest(None)
-    assert (not least.min() > 0) == fails
+    assert (not least.min() > 0) == (reconstruction in fails)
 
 
 @BY_RECONSTRUCTION
