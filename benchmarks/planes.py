@@ -26,15 +26,17 @@ def table(
     doubled: bool = True,
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
     named = [each.rpartition("=") for each in policies]
     loaded = {name or Path(where).name: load_policy(where) for name, _, where in named}
     references = load_references(FILE)
     study = transfer_planes(loaded, cases, cells, references=references, reconstruction=reconstruction, doubled=doubled)
     study.save_states(STATES)
-    for case in cases if pictures is not None else ():
-        transfer_maps(study, case, pictures / f"{case}.png")
     means = [{"case": "all", **row} for row in study.summary()]
     write("planes", [*study.rows(), *means])
+    for case in cases if pictures is not None else ():
+        transfer_maps(study, case, pictures / f"{case}.png")
 
 
 def main(arguments: list[str]) -> int:

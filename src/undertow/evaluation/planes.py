@@ -105,9 +105,10 @@ class PlaneTransfer:
     def save_states(self, path: Path | str) -> None:
         """Write the final values of all runs as single-precision arrays `<case>/<policy>/<cells>` of one `.npz` file."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        named: dict[str, Any] = {
-            f"{run.case}/{run.policy}/{run.cells}": run.state.astype(np.float32) for run in self.runs
-        }
+        with np.errstate(over="ignore"):  # a run that blew up becomes infinite
+            named: dict[str, Any] = {
+                f"{run.case}/{run.policy}/{run.cells}": run.state.astype(np.float32) for run in self.runs
+            }
         np.savez_compressed(path, **named)
 
 
