@@ -13,6 +13,7 @@ from benchmarks.plane_references import FILE
 from undertow.evaluation.planes import STUDY, load_references, transfer_planes
 from undertow.experiment import load_policy
 from undertow.report.maps import transfer_maps
+from undertow.schemes.positivity import PositivityLimiter
 
 STATES = Path("runs") / "planes_states.npz"  # the final fields, for pictures
 
@@ -24,14 +25,23 @@ def table(
     reconstruction: str = "characteristic",
     pictures: Path | None = None,
     doubled: bool = True,
+    positivity: bool = False,
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     named = [each.rpartition("=") for each in policies]
     loaded = {name or Path(where).name: load_policy(where) for name, _, where in named}
-    references = load_references(FILE)
-    study = transfer_planes(loaded, cases, cells, references=references, reconstruction=reconstruction, doubled=doubled)
+    references, limiter = load_references(FILE), PositivityLimiter() if positivity else None
+    study = transfer_planes(
+        loaded,
+        cases,
+        cells,
+        references=references,
+        reconstruction=reconstruction,
+        doubled=doubled,
+        limiter=limiter,
+    )
     study.save_states(STATES)
     means = [{"case": "all", **row} for row in study.summary()]
     write("planes", [*study.rows(), *means])
@@ -52,6 +62,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--no-doubled", action="store_true", help="leave out WENO5 on twice the largest number of cells; 32 64 have it"
     )
+    parser.add_argument("--positivity", action="store_true", help="keep density and pressure positive, of all schemes")
     given = parser.parse_args(arguments)
     table(
         tuple(given.policies),
