@@ -26,6 +26,7 @@ def table(
     pictures: Path | None = None,
     doubled: bool = True,
     positivity: bool = False,
+    cfl: float = 0.45,
 ) -> None:
     """Density errors and seconds in the plane: policies beside WENO5 at equal and at doubled cells."""
     if pictures is not None:
@@ -41,6 +42,7 @@ def table(
         reconstruction=reconstruction,
         doubled=doubled,
         limiter=limiter,
+        cfl=cfl,
     )
     study.save_states(STATES)
     means = [{"case": "all", **row} for row in study.summary()]
@@ -62,7 +64,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--no-doubled", action="store_true", help="leave out WENO5 on twice the largest number of cells; 32 64 have it"
     )
-    parser.add_argument("--positivity", action="store_true", help="keep density and pressure positive, of all schemes")
+    parser.add_argument(
+        "--positivity", action="store_true", help="keep density and pressure positive, of all schemes; with --cfl 0.25"
+    )
+    parser.add_argument("--cfl", type=float, default=0.45, help="Courant number of the time steps")
     given = parser.parse_args(arguments)
     table(
         tuple(given.policies),
@@ -71,6 +76,8 @@ def main(arguments: list[str]) -> int:
         given.reconstruction,
         given.pictures,
         not given.no_doubled,
+        given.positivity,
+        given.cfl,
     )
     return 0
 

@@ -93,6 +93,7 @@ def test_all_figures_of_a_run_in_the_plane(tmp_path):
 def test_a_transfer_is_drawn_and_a_case_it_has_not_is_named(wave, tmp_path):
     state = wave.values[-1][:, :, :12]
     runs = [PlaneRun("density-wave", name, 12, 9, 0.1, 0.01, 0.6, state) for name in ("weno-js", "learned")]
+    runs.append(PlaneRun("density-wave", "lost", 12, 3, 0.1, np.nan, 0.2, 1e30 * state))
     study = PlaneTransfer(tuple(runs), "weno-js")
     assert is_picture(transfer_maps(study, "density-wave", tmp_path / "wave.png"))
     with pytest.raises(UndertowError, match="no run of case 'vortex'; it has density-wave"):

@@ -96,7 +96,8 @@ def time_maps(
 
 
 def transfer_maps(study: PlaneTransfer, case: str, path: Path | str, *, contrast: float = SHADE) -> Path:
-    """One case of a study in the plane at its end: a column per run, its first quantity and its schlieren picture.
+    """One case of a study in the plane at its end: a column per run, its first quantity and its schlieren picture. Runs that
+    did not reach the end are left blank.
 
     **Raises:** `UndertowError` if the study has no run of the case.
     """
@@ -108,6 +109,8 @@ def transfer_maps(study: PlaneTransfer, case: str, path: Path | str, *, contrast
     panels = []
     for run in runs:
         times, values = np.array([run.time]), run.state[None]
+        if not np.isfinite(run.error):  # what it left on its way would set the scale of all others
+            values = np.full_like(values, np.nan)
         held = Simulation(field, field.law, grid_of(field, run.cells), times, values, None, run.steps, run.seconds)
         panels.append((f"{run.policy}, {_cells(held)} cells", held, 0))
     return _maps(panels, path, f"{case}, t = {runs[0].time:.4g}", None, contrast)
