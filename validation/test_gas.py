@@ -94,19 +94,20 @@ def test_order_on_a_density_front(name, order, reconstruction):
 
 
 VORTICES = {3: (128, (10, 8)), 5: (128, (10, 8)), 7: (160, (10, 9)), 9: (200, (10, 9))}
+FINER = {5: (240, (10, 9)), 7: VORTICES[7]}  # where WENO-Z's weights have become the linear ones, or nearly
 
 
 @pytest.mark.parametrize(
     ("name", "order", "reconstruction"),
     [
         *(("linear", order, "component") for order in VORTICES),
-        *(("z", order, each) for order in (5, 7) for each in ("component", "characteristic")),
+        *(("z", order, each) for order in FINER for each in ("component", "characteristic")),
     ],
 )
 def test_order_on_the_vortex(name, order, reconstruction):
     """In boxes of two sizes, as seen on the unit square: lengths and times are divided by the box's. The kinks where the
     boxes end stay there."""
-    cells, boxes = VORTICES[order]
+    cells, boxes = (VORTICES if name == "linear" else FINER)[order]
     law = IsentropicVortex().law
     scheme = SemiDiscrete(law, UniformGrid((cells, cells)), "periodic", order=order, reconstruction=reconstruction)
     time, steps = 0.1, 80
@@ -124,8 +125,11 @@ def test_order_on_the_vortex(name, order, reconstruction):
         errors.append(mean_square(np.asarray(out - field.exact(*x, time=time))[:, inside]))
     found = float(observed_orders([1 / box for box in boxes], errors)[0])
     print(f"vortex {name} {order} {reconstruction}: order {found:.3f}, error {errors[-1]:.2e}")
-    # What WENO-Z's weights add to the error falls faster still, until nothing of it is left.
-    assert found > order - 0.1 if name == "z" else found == pytest.approx(order, abs=0.1)
+    if (name, order, reconstruction) == ("z", 5, "component"):
+        # Components are large beside epsilon: here what the weights add to the error is left, and falls faster still.
+        assert found > order - 0.1
+    else:
+        assert found == pytest.approx(order, abs=0.1)
 
 
 def untrained(order: int = 5) -> DirectionalPolicy:
