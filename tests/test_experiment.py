@@ -38,7 +38,7 @@ from undertow.policies.classical import classical
 from undertow.presets import preset
 from undertow.progress import StopRequest
 from undertow.training import _files
-from undertow.training.checkpoint import rank_checkpoints
+from undertow.training.keeping import rank_checkpoints
 from undertow.training.optimizer import OptimizerConfig
 from undertow.training.rundir import RunDirectory
 

@@ -22,7 +22,7 @@ The library never sets JAX's precision; conservation laws want `jax_enable_x64`.
 """
 
 from undertow._checks import NonFiniteError, UndertowError
-from undertow.config import SchemeConfig, config_from_dict, config_to_dict
+from undertow.config import SchemeConfig, config_from_dict, config_to_dict, load_config
 from undertow.core.environment import AbstractControlled, AbstractEnvironment
 from undertow.core.flow import FULL, PHYSICS, POLICY, STOP, GradientFlow, closed_loop, discount, mixed, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop, EvolutionStrategy, SignAgreement
@@ -46,7 +46,7 @@ from undertow.envs.suites import SUITES, Suite, suite, training_conditions
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
-from undertow.experiment import Run, evaluate_run, import_agent, load_policy, plot_run, train
+from undertow.experiment import Run, evaluate_run, import_agent, load_policy, load_run, plot_run, resume, train
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -150,13 +150,16 @@ __all__ = [
     "exact_solution",
     "fit",
     "import_agent",
+    "load_config",
     "load_policy",
+    "load_run",
     "make_pool",
     "mixed",
     "plot_run",
     "preset",
     "random_condition",
     "reproduce",
+    "resume",
     "rollout",
     "simulate",
     "solve",

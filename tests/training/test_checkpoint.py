@@ -14,13 +14,7 @@ import pytest
 
 from undertow._checks import UndertowError
 from undertow.training import _files, _safetensors
-from undertow.training.checkpoint import (
-    BestCheckpoints,
-    load_checkpoint,
-    rank_checkpoints,
-    read_metadata,
-    save_checkpoint,
-)
+from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 
 
 def mixed_tree():
@@ -272,103 +266,6 @@ def test_values_that_cannot_be_stored(tmp_path):
     with pytest.raises(UndertowError, match=r"value\['metadata'\]\['f'\] cannot be written as JSON"):
         save_checkpoint(tmp_path / "a", {}, {"f": object()})
     assert files(tmp_path) == []
-
-
-# The n best
-
-
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_the_n_best_are_kept_whatever_the_order(tmp_path, mode):
-    values = [0.9, 0.5, 0.7, float("nan"), 0.5, 0.2, float("inf"), -float("inf"), 0.8, 0.3]
-    best = BestCheckpoints(tmp_path / "checkpoints", metric="error", mode=mode, keep=3)
-    for update, value in enumerate(values):
-        best.offer(jnp.asarray(value), 100 * update, {"w": jnp.full(2, float(update))}, {"seed": 4})
-        seen = [(v, 100 * u) for u, v in enumerate(values[: update + 1]) if np.isfinite(v)]
-        expected = sorted(seen, key=lambda item: (item[0] if mode == "min" else -item[0], item[1]))[:3]
-        assert [(ranked.value, ranked.update) for ranked in best.ranking()] == expected
-        assert rank_checkpoints(tmp_path / "checkpoints") == best.ranking()
-        assert files(tmp_path / "checkpoints") == sorted(f"best_update_{u:06d}.safetensors" for _, u in expected)
-    tree, metadata = load_checkpoint(best.ranking()[0].path, {"w": jnp.zeros(2)})
-    value, update = expected[0]
-    assert tree["w"].tolist() == [update / 100] * 2
-    assert metadata == {"seed": 4, "best": {"metric": "error", "mode": mode, "value": value, "update": update}}
-
-
-def test_what_is_not_among_the_best_is_not_written(tmp_path):
-    best = BestCheckpoints(tmp_path, metric="error", keep=1)
-    assert best.offer(0.5, 1, jnp.ones(1)) == tmp_path / "best_update_000001.safetensors"
-    assert best.offer(0.5, 2, jnp.ones(1)) is None  # of equals the earlier one stays
-    assert best.offer(float("nan"), 3, jnp.ones(1)) is None
-    assert files(tmp_path) == ["best_update_000001.safetensors"]
-
-
-def test_a_reopened_ranking_goes_on_and_a_repeated_update_replaces_its_file(tmp_path):
-    first = BestCheckpoints(tmp_path, metric="error", keep=2)
-    for update, value in [(1, 0.5), (2, 0.4)]:
-        first.offer(value, update, jnp.ones(1))
-    second = BestCheckpoints(tmp_path, metric="error", keep=2)
-    assert second.ranking() == first.ranking()
-    second.offer(0.4, 2, jnp.ones(1))
-    assert [ranked.update for ranked in second.ranking()] == [2, 1]
-    second.offer(0.45, 3, jnp.ones(1))
-    assert [ranked.update for ranked in second.ranking()] == [2, 3]
-    with pytest.raises(UndertowError, match="was kept for the min of 'error', not the min of 'loss'"):
-        BestCheckpoints(tmp_path, metric="loss", keep=2)
-
-
-def test_at_every_step_of_an_offer_the_n_best_are_on_disk(tmp_path, monkeypatch):
-    """A kill may come before any system call that changes the directory: what is there then must rank as it should."""
-    best = BestCheckpoints(tmp_path, metric="error", keep=2)
-    for update, value in [(1, 0.5), (2, 0.4)]:
-        best.offer(value, update, jnp.ones(1))
-    snapshots = []
-
-    def spy(function):
-        def wrapped(*arguments, **options):
-            snapshots.append([ranked.update for ranked in rank_checkpoints(tmp_path)[:2]])
-            return function(*arguments, **options)
-
-        return wrapped
-
-    monkeypatch.setattr(os, "fsync", spy(os.fsync))
-    monkeypatch.setattr(os, "replace", spy(os.replace))
-    monkeypatch.setattr("pathlib.Path.unlink", spy(type(tmp_path).unlink))
-    best.offer(0.3, 3, jnp.ones(1))
-    monkeypatch.undo()
-    assert snapshots == [[2, 1], [2, 1], [3, 2], [3, 2]]
-    assert files(tmp_path) == ["best_update_000002.safetensors", "best_update_000003.safetensors"]
-
-
-def test_a_full_disk_keeps_the_best_so_far(tmp_path, monkeypatch):
-    best = BestCheckpoints(tmp_path, metric="error", keep=1)
-    best.offer(0.5, 1, jnp.ones(1))
-
-    def fail(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(UndertowError, match=os.strerror(errno.ENOSPC)):
-        best.offer(0.1, 2, jnp.ones(1))
-    monkeypatch.undo()
-    assert [ranked.update for ranked in best.ranking()] == [1]
-    assert rank_checkpoints(tmp_path) == best.ranking() and len(files(tmp_path)) == 1
-
-
-def test_a_damaged_best_checkpoint_is_named_and_skipped(tmp_path, caplog):
-    best = BestCheckpoints(tmp_path, metric="error", keep=3)
-    for update, value in [(1, 0.5), (2, 0.4), (3, 0.6)]:
-        best.offer(value, update, jnp.ones(1))
-    broken = tmp_path / "best_update_000002.safetensors"
-    broken.write_bytes(broken.read_bytes()[:-1])
-    save_checkpoint(tmp_path / "best_update_000009.safetensors", jnp.ones(1), {"best": {"value": 0.1}})
-    assert [ranked.update for ranked in rank_checkpoints(tmp_path)] == [1, 3]
-    assert str(broken) in caplog.text and broken.exists()
-
-
-@pytest.mark.parametrize("options", [{"mode": "least"}, {"keep": 0}])
-def test_options_are_checked(tmp_path, options):
-    with pytest.raises(UndertowError):
-        BestCheckpoints(tmp_path, metric="error", **options)
 
 
 def test_json_has_no_words_that_other_readers_refuse():

@@ -13,7 +13,8 @@ import pytest
 
 from undertow._checks import UndertowError
 from undertow.training import _machine
-from undertow.training.checkpoint import BestCheckpoints, save_checkpoint
+from undertow.training.checkpoint import save_checkpoint
+from undertow.training.keeping import BestCheckpoints, LastCheckpoints
 from undertow.training.rundir import RunDirectory
 
 CONFIG = {"seed": 3, "grid": {"num_cells": 64, "domain": (0.0, 1.0)}, "limit": float("inf"), "note": None}
@@ -34,7 +35,9 @@ def fail_with(number):
 
 
 def test_a_new_run_holds_what_is_needed_to_run_it_again(run):
-    assert json.loads((run.path / "config.json").read_text(), parse_constant=pytest.fail) == {
+    written = json.loads((run.path / "config.json").read_text(), parse_constant=pytest.fail)
+    assert written.pop("digest") and written == {
+        "id": run.id,
         "preset": "burgers",
         "config": {"seed": 3, "grid": {"num_cells": 64, "domain": [0.0, 1.0]}, "limit": "inf", "note": None},
     }
@@ -44,7 +47,13 @@ def test_a_new_run_holds_what_is_needed_to_run_it_again(run):
     assert all(info["versions"].values())
     assert info["cpu_count"] >= 1 and info["device"]["kind"] and info["platform"] and info["float64"] is True
     assert datetime.fromisoformat(info["start"]).tzinfo is not None
-    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "config.json", "figures", "run.json"]
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "figures",
+        "run.json",
+    ]
 
 
 def test_default_paths_are_unique_also_when_many_start_at_the_same_instant(tmp_path):
@@ -156,16 +165,18 @@ def test_what_is_missing_is_named(tmp_path, run):
 
 
 def test_checkpoints_are_found_by_name(run):
-    save_checkpoint(run.last_checkpoint, jnp.ones(2))
+    save_checkpoint(run.checkpoints / "last.safetensors", jnp.ones(2))  # as an early version named it
     with pytest.raises(UndertowError, match="no checkpoint 'best'; it has last"):
         run.checkpoint()
     best = BestCheckpoints(run.checkpoints, metric="ratio", keep=2)
     for update, value in [(10, 0.8), (20, 0.6), (30, 0.7)]:
         best.offer(value, update, jnp.ones(2))
     assert run.checkpoint() == run.checkpoints / "best_update_000020.safetensors"
-    assert run.checkpoint("last") == run.last_checkpoint
+    assert run.checkpoint("last") == run.checkpoints / "last.safetensors"
+    LastCheckpoints(run.checkpoints).save(7, jnp.ones(2))
+    assert run.checkpoint("last") == run.checkpoints / "last_update_000007.safetensors"
     assert run.checkpoint("best_update_000030.safetensors").exists()
-    with pytest.raises(UndertowError, match="it has best_update_000020, best_update_000030, last"):
+    with pytest.raises(UndertowError, match="it has best_update_000020, best_update_000030, last, last_upd"):
         run.checkpoint("best_update_000010.safetensors")
 
 

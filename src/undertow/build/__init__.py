@@ -13,6 +13,7 @@ from undertow.build.experiment import (
     Experiment,
     Measure,
     cast,
+    check_checkpoint,
     check_training,
     make_gradient,
     read_policy,
@@ -33,6 +34,7 @@ def build(config: Config) -> Experiment:
     """
     validate_config(config)
     check_training(config.training)
+    check_checkpoint(config.checkpoint)
     build_optimizer(config.optimizer, config.training.updates)
     make_gradient(config)
     if isinstance(config, SchemeConfig):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from undertow._checks import lookup, require, require_positive
 from undertow.build.judge import AbstractJudge
-from undertow.config import Config, TrainingConfig
+from undertow.config import CheckpointConfig, Config, TrainingConfig
 from undertow.core.flow import GradientFlow, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
@@ -77,6 +77,14 @@ def check_training(training: TrainingConfig) -> None:
         "training.precision float64 needs double precision: call jax.config.update('jax_enable_x64', True) first, "
         "or take float32",
     )
+
+
+def check_checkpoint(checkpoint: CheckpointConfig) -> None:
+    """Raise `UndertowError` for counts below 1 or a time below 0."""
+    if checkpoint.updates is not None:
+        require_positive("checkpoint.updates", checkpoint.updates)
+    require_positive("checkpoint.keep", checkpoint.keep)
+    require(checkpoint.seconds >= 0, f"checkpoint.seconds must not be negative, got {checkpoint.seconds}")
 
 
 def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:

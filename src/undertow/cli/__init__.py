@@ -86,6 +86,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("train PRESET", "train a policy, evaluate it, keep everything in a run directory", runs.train),
+    "resume": Command("resume RUN", "go on with a run that was stopped or killed, bit for bit", runs.resume),
     "evaluate": Command("evaluate RUN", "compare a run's policy with others on fixed problems", runs.evaluate),
     "import-agent": Command(
         "import-agent FILE", "make a run of an agent that the published code trained", runs.import_agent

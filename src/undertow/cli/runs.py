@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate`, `plot` and `import-agent`."""
+"""The commands `train`, `resume`, `evaluate`, `plot` and `import-agent`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tyro
 from undertow import experiment
 from undertow._checks import UndertowError, require
 from undertow.cli.parse import parse, require_new, say, show
-from undertow.config import Config, SchemeConfig
+from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import PRESETS, preset
 
 C = TypeVar("C", bound=Config)
@@ -27,6 +27,8 @@ class TrainArguments(Generic[C]):
     """the run directory, which must not exist yet; None: runs/PRESET/TIME"""
     quiet: bool = False
     """show no progress bar"""
+    tensorboard: bool | None = None
+    """write event files for TensorBoard, too; None: if tensorboardX is installed"""
 
 
 def train(arguments: list[str]) -> int:
@@ -34,28 +36,86 @@ def train(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         presets = "\n".join(f"  {name:16}{each.description}" for name, each in PRESETS.items())
         print(
-            "usage: undertow train PRESET [options]\n\nTrain a preset, changed by options; print how it compares and "
-            f"where its run directory is.\n\npresets:\n{presets}\n\n"
+            "usage: undertow train PRESET [options]\n       undertow train --config FILE [options]\n"
+            "       undertow train --repeat RUN [options]\n\n"
+            "Train a preset, a configuration in a JSON or TOML file, or what a run was trained with, changed by options;\n"
+            f"print how it compares and where its run directory is.\n\npresets:\n{presets}\n\n"
             "`undertow train PRESET --help` shows every option with its default."
         )
         return 0
-    name, *rest = arguments
-    require(not name.startswith("-"), f"the preset comes first: undertow train PRESET {name} ...")
-    chosen = preset(name)
+    name, config, about, rest = _chosen(arguments)
     kind: Any = TrainArguments
-    parsed = parse(
-        kind[type(chosen.config)], rest, f"train {name}", f"Train {chosen.description}.", kind(chosen.config)
+    parsed = parse(kind[type(config)], rest, f"train {arguments[0]}", f"Train {about}.", kind(config))
+    return _report(
+        experiment.train(
+            parsed.config,
+            preset=name,
+            out=parsed.out,
+            quiet=parsed.quiet,
+            tensorboard=parsed.tensorboard,
+            command=["undertow", "train", *arguments],
+        )
     )
-    run = experiment.train(
-        parsed.config, preset=name, out=parsed.out, quiet=parsed.quiet, command=["undertow", "train", *arguments]
-    )
+
+
+def _chosen(arguments: list[str]) -> tuple[str, Config, str, list[str]]:
+    """The name, the configuration to begin with, a word about it, and the arguments that are left."""
+    first, *rest = arguments
+    flag, equals, value = first.partition("=")
+    if flag in ("--config", "--repeat"):
+        if not equals:
+            require(
+                bool(rest), f"{flag} needs a value: undertow train {flag} {'FILE' if flag == '--config' else 'RUN'}"
+            )
+            value, *rest = rest
+        require(
+            flag == "--config" or Path(value).is_dir(), f"--repeat needs a run directory, and there is none at {value}"
+        )
+        named = load_config(value)
+        return named.preset, named.config, f"what {value} says", rest
+    require(not first.startswith("-"), f"the preset comes first: undertow train PRESET {first} ...")
+    chosen = preset(first)
+    return first, chosen.config, chosen.description, rest
+
+
+def _report(run: experiment.Run) -> int:
     if run.table is not None:
         show(run.table)
     show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        say(f"{run.status}: {reason}; its checkpoints are kept: undertow evaluate {run.path}")
+        say(f"{run.status}: {reason}; its checkpoints are kept: undertow resume {run.path}, or evaluate {run.path}")
     return run.exit_code
+
+
+@dataclass(frozen=True)
+class ResumeArguments:
+    """Options of `resume`."""
+
+    run: tyro.conf.Positional[Path]
+    """a run directory"""
+    updates: int | None = None
+    """how many in all, also more than were first asked for; None: as in its configuration"""
+    quiet: bool = False
+    """show no progress bar"""
+    tensorboard: bool | None = None
+    """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+
+
+def resume(arguments: list[str]) -> int:
+    """Go on with a run as if it had never stopped; print how it compares."""
+    parsed = parse(
+        ResumeArguments, arguments, "resume", "Go on with a run that was stopped, killed or is to go further."
+    )
+    return _report(
+        experiment.resume(
+            parsed.run,
+            updates=parsed.updates,
+            quiet=parsed.quiet,
+            tensorboard=parsed.tensorboard,
+            command=["undertow", "resume", *arguments],
+        )
+    )
 
 
 @dataclass(frozen=True)

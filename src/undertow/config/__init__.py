@@ -8,7 +8,7 @@ Families of tasks have a configuration class each: a subclass of `Config`, which
 fields of its own kind, entered in `FAMILIES`.
 """
 
-from undertow.config.base import Config, EvaluationBase, GradientName, Precision, TrainingConfig
+from undertow.config.base import CheckpointConfig, Config, EvaluationBase, GradientName, Precision, TrainingConfig
 from undertow.config.control import (
     CartPoleConfig,
     CartPoleTask,
@@ -24,6 +24,7 @@ from undertow.config.control import (
     QuantumConfig,
     QuantumTask,
 )
+from undertow.config.files import NamedConfig, load_config
 from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, validate_config
 from undertow.config.scheme import (
     DataConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "FAMILIES",
     "CartPoleConfig",
     "CartPoleTask",
+    "CheckpointConfig",
     "Config",
     "ContactConfig",
     "ContactTask",
@@ -55,6 +57,7 @@ __all__ = [
     "GuidanceConfig",
     "GuidanceTask",
     "LawConfig",
+    "NamedConfig",
     "ObjectiveConfig",
     "PolicyConfig",
     "Precision",
@@ -64,5 +67,6 @@ __all__ = [
     "TrainingConfig",
     "config_from_dict",
     "config_to_dict",
+    "load_config",
     "validate_config",
 ]

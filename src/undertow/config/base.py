@@ -47,6 +47,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class CheckpointConfig:
+    """When a training writes all of its state, for `undertow resume`. It does so at every evaluation, too."""
+
+    updates: int | None = None
+    """after so many updates (rounded up to whole dispatches); None: by time alone"""
+    seconds: float = 60.0
+    """when so many seconds have passed since the last time"""
+    keep: int = 2
+    """so many of the newest are kept"""
+
+
+@dataclass(frozen=True)
 class EvaluationBase:
     """What is measured during the training and after it. Each family has its own, with more fields."""
 
@@ -79,6 +91,7 @@ class Config:
     """truncated backpropagation: no gradient crosses every so many steps; with --gradient full or --gates"""
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    checkpoint: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationBase = EvaluationBase()
 
     def untrained(self) -> Self:

@@ -70,6 +70,26 @@ def atomic_write_text(path: Path | str, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
+def set_aside(path: Path) -> Path:
+    """Give a damaged file another name, next to its own, so that nothing of it is lost. Returns the new path."""
+    for number in range(1, 1000):
+        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+        if not aside.exists():
+            try:
+                os.replace(path, aside)
+            except OSError as error:
+                raise write_error(path, error) from error
+            return aside
+    raise UndertowError(f"{path} has been damaged a thousand times; remove its {path.stem}.damaged-* first")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed writer left. Only for whoever holds the directory's lock."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def to_json(value: Any, *, indent: int | None = 2) -> str:
     r"""`value` as JSON that every reader accepts.
 

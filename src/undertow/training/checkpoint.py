@@ -1,4 +1,4 @@
-"""Checkpoints: any pytree of arrays as one file that is whole or absent, and the n best of a run by a named metric.
+"""Checkpoints: any pytree of arrays as one file that is whole or absent.
 
 A checkpoint is a safetensors file. Its tensors are the leaves, named by their path in the tree (`.layers[0].weight`).
 Its metadata hold the format's version, the leaves' types, the caller's own JSON metadata, the versions it was written
@@ -7,14 +7,11 @@ by, and a SHA-256 over the whole file in which the digest's own 64 characters co
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,24 +19,15 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow.training import _safetensors
-from undertow.training._files import atomic_write_bytes, read_error, to_json, write_error
+from undertow.training._files import atomic_write_bytes, read_error, to_json
 from undertow.training._machine import package_version
 
-__all__ = [
-    "SUFFIX",
-    "BestCheckpoints",
-    "Ranked",
-    "load_checkpoint",
-    "rank_checkpoints",
-    "read_metadata",
-    "save_checkpoint",
-]
+__all__ = ["SUFFIX", "load_checkpoint", "read_metadata", "save_checkpoint"]
 
 Tree = TypeVar("Tree")
 SUFFIX = ".safetensors"
 FORMAT_VERSION = 1
 
-_log = logging.getLogger(__name__)
 _NO_DIGEST = "0" * 64
 # The digest is the first thing of the header, so it stands at the same place in every file.
 _DIGEST_AT = slice(8 + len('{"__metadata__":{"sha256":"'), 8 + len('{"__metadata__":{"sha256":"') + 64)
@@ -115,105 +103,6 @@ def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple
 def read_metadata(path: Path | str) -> dict[str, Any]:
     """The metadata of a checkpoint, after the whole file has been checked. Raises as `load_checkpoint` does."""
     return _read(Path(path))[1]["metadata"]
-
-
-class Ranked(NamedTuple):
-    """One of the best checkpoints of a run: its file, the metric's value and the number of updates behind it."""
-
-    path: Path
-    value: float
-    update: int
-
-
-class BestCheckpoints:
-    """Keeps the `keep` best checkpoints by one named metric, as `best_update_000400.safetensors` and so on.
-
-    A better one is written whole before the one it displaces is removed, so at every instant, also after a kill, at
-    least the `keep` best are on the disk and complete. Each file carries metric, mode, value and update in its
-    metadata, and the ranking is read from the files themselves: there is no index that could disagree with them, and a
-    run that is opened again goes on where it was. Of equal values the earlier one ranks first.
-
-    **Arguments**
-
-    - `folder`: the directory, made when first needed.
-    - `metric`: the metric's name.
-    - `mode`: "min" if less of it is better, "max" if more.
-    - `keep`: how many to keep, 1 or more.
-    """
-
-    def __init__(self, folder: Path | str, *, metric: str, mode: Literal["min", "max"] = "min", keep: int = 3):
-        require(mode in ("min", "max"), f"mode must be 'min' or 'max', got {mode!r}")
-        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
-        self.folder, self.metric, self.mode, self.keep = Path(folder), metric, mode, keep
-        self._ranked: list[Ranked] = []
-        for ranked, found in _scan(self.folder):
-            require(
-                found == (metric, mode),
-                f"{ranked.path} was kept for the {found[1]} of {found[0]!r}, not the {mode} of {metric!r}; "
-                f"use another directory",
-            )
-            self._ranked.append(ranked)
-        self._ranked.sort(key=self._key)
-
-    def offer(self, value: Any, update: int, tree: Any, metadata: Mapping[str, Any] | None = None) -> Path | None:
-        """Keep `tree` if `value` is among the best so far.
-
-        **Returns** the file it was written to, or None if it was not good enough. A value that is not finite never is.
-
-        **Raises** `UndertowError` if it cannot be written; the best so far are then all still there.
-        """
-        value, update = float(value), int(update)
-        if not math.isfinite(value):
-            return None
-        new = Ranked(self.folder / f"best_update_{update:06d}{SUFFIX}", value, update)
-        candidates = sorted([*(old for old in self._ranked if old.update != update), new], key=self._key)
-        if new not in candidates[: self.keep]:
-            return None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
-        best = {"metric": self.metric, "mode": self.mode, "value": value, "update": update}
-        save_checkpoint(new.path, tree, {**(metadata or {}), "best": best})
-        self._ranked = candidates[: self.keep]
-        for displaced in candidates[self.keep :]:
-            with contextlib.suppress(OSError):  # one too many does no harm, and the run is worth more
-                displaced.path.unlink(missing_ok=True)
-        return new.path
-
-    def ranking(self) -> list[Ranked]:
-        """The checkpoints kept, best first."""
-        return list(self._ranked[: self.keep])
-
-    def _key(self, ranked: Ranked) -> tuple[float, int]:
-        return (ranked.value if self.mode == "min" else -ranked.value, ranked.update)
-
-
-def rank_checkpoints(folder: Path | str) -> list[Ranked]:
-    """The best checkpoints in a directory, best first, by the metric and mode that the files themselves name.
-
-    A damaged or foreign file is named in a warning of the log and left out. Raises `UndertowError` if the files were
-    kept for different metrics.
-    """
-    entries = _scan(Path(folder))
-    kinds = {kind for _, kind in entries}
-    require(len(kinds) <= 1, f"{folder} holds best checkpoints of different metrics: {sorted(kinds)}")
-    sign = -1.0 if any(mode == "max" for _, mode in kinds) else 1.0
-    return sorted((ranked for ranked, _ in entries), key=lambda ranked: (sign * ranked.value, ranked.update))
-
-
-def _scan(folder: Path) -> list[tuple[Ranked, tuple[str, str]]]:
-    entries = []
-    for path in sorted(folder.glob(f"best_update_*{SUFFIX}")):
-        try:
-            best = read_metadata(path).get("best")
-            require(isinstance(best, dict), f"{path} does not say which metric it was kept for")
-            assert isinstance(best, dict)
-            ranked = Ranked(path, float(best["value"]), int(best["update"]))
-            entries.append((ranked, (str(best["metric"]), str(best["mode"]))))
-        except (UndertowError, KeyError) as error:
-            _log.warning("skipped: %s", error)
-    return entries
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

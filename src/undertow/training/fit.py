@@ -43,22 +43,25 @@ def fit(
     state: TrainState,
     updates: int,
     *,
+    start: int = 0,
     every: int = 50,
     callbacks: tuple[Callback, ...] = (),
     max_skipped: int = 10,
 ) -> FitResult:
-    """Train for `updates` updates, `every` of them in one device call.
+    """Train up to `updates` updates, `every` of them in one device call.
 
     **Arguments:** `trainer`, or an `Ensemble`, whose metrics then have an axis of members behind the one of updates;
-    `state` from `trainer.init` (or a checkpoint); `updates`; `every`; `callbacks`, run in
-    order after each dispatch; `max_skipped`: so many non-finite updates in a row (of every member) end the run.
+    `state` from `trainer.init`, or from a checkpoint after `start` updates (default 0); `updates` in all; `every`;
+    `callbacks`, run in order after each dispatch; `max_skipped`: so many non-finite updates in a row (of every member) end
+    the run.
 
     **Returns:** `FitResult`. A run that went non-finite does not raise: the result holds its last good state and a
     `NonFiniteError` naming step, sample and cell.
 
-    **Raises:** `UndertowError` for counts below 1.
+    **Raises:** `UndertowError` for counts below 1, or a start that is not before the end.
     """
     require(updates >= 1, f"updates must be at least 1, got {updates}")
+    require(0 <= start < updates, f"start must lie between 0 and updates={updates}, got {start}")
     require(every >= 1, f"every must be at least 1, got {every}")
     arrays, static = eqx.partition(trainer, eqx.is_array)
 
@@ -73,19 +76,26 @@ def fit(
 
     dynamic, fixed = eqx.partition(state, eqx.is_array)
     run = jax.jit(many, static_argnums=2)
-    done = 0
+    done = start
+    if _is_lost(state, max_skipped):  # a checkpoint of a run that had failed
+        return FitResult(state, "failed", trainer.diagnose(state))
     while done < updates:
-        # At most two programs: the full chunk, and once the remainder.
-        count = min(every, updates - done)
+        # The same portions wherever it starts, so that a resumed training runs the programs of one that was never stopped.
+        # At most three of them: the full portion, the rest of the last, and of the first one.
+        count = min(every - done % every, updates - done)
         dynamic, metrics = run(arrays, dynamic, count)
         done += count
         state = eqx.combine(dynamic, fixed)
         progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})
         # Every callback runs, also after one of them has asked to stop: a checkpoint must not miss the last dispatch.
         stops = [callback(progress) for callback in callbacks]
-        # Of several members, those that are left go on.
-        if np.all(np.asarray(state.skipped_in_a_row) >= max_skipped):
+        if _is_lost(state, max_skipped):
             return FitResult(state, "failed", trainer.diagnose(state))
         if any(stops):
             return FitResult(state, "finished" if done == updates else "stopped")
     return FitResult(state, "finished")
+
+
+def _is_lost(state: TrainState, max_skipped: int) -> bool:
+    """Of several members, those that are left go on."""
+    return bool(np.all(np.asarray(state.skipped_in_a_row) >= max_skipped))

@@ -1,24 +1,27 @@
 """Run directories: everything a training run leaves behind, in one place that no other run ever writes to.
 
+    runs/last           a link to the newest of them
     runs/burgers/20260131-142501/
         config.json     the preset's name and the full configuration: enough to run it again
-        run.json        versions, machine, git state, command line, start, end, status
+        run.json        versions, machine, git state, command line, start, end, status, every time it was resumed
         metrics.csv     one row per evaluation, appended and flushed
         summary.json    the results, written at the end
-        checkpoints/    best_update_*.safetensors, last.safetensors
+        checkpoints/    best_update_*.safetensors, last_update_*.safetensors
         figures/
+        .lock           held by the process at work
 
-All but `metrics.csv` are written atomically.
+All but `metrics.csv` are written atomically, and so is the directory itself.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
 import logging
 import os
+import secrets
 import shutil
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,31 +29,39 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from undertow._checks import UndertowError, nearest, require
-from undertow.training._files import atomic_write_text, read_error, read_json, to_json, write_error
+from undertow._checks import UndertowError, require
+from undertow.training import _recover
+from undertow.training._files import atomic_write_text, sweep, to_json, write_error
+from undertow.training._lock import Lock, is_held
 from undertow.training._machine import describe_machine, git_state, without_home
-from undertow.training.checkpoint import SUFFIX, rank_checkpoints
+from undertow.training._recover import FORMAT_VERSION
+from undertow.training.checkpoint import SUFFIX
+from undertow.training.keeping import last_first, rank_checkpoints
+from undertow.training.metrics import Mark, MetricsTable
 
-__all__ = ["RunDirectory"]
+__all__ = ["RunDirectory", "Status"]
 
-Status = Literal["running", "finished", "interrupted", "failed"]
-FORMAT_VERSION = 1
+Status = Literal["running", "finished", "interrupted", "failed", "killed"]
+"""`killed`: it says that it is running, but no process is at work in it."""
 _log = logging.getLogger(__name__)
 
 
 class RunDirectory:
-    """A directory that belongs to one run. Make one with `RunDirectory.create`, read one with `RunDirectory.open`.
+    """A directory that belongs to one run. Make one with `RunDirectory.create`, read one with `RunDirectory.open`, go on with
+    one with `RunDirectory.reopen`.
 
     As a context manager it notes how the run ended: finished, interrupted by the user, or failed with the reason.
     """
 
-    def __init__(self, path: Path, preset: str, config: dict[str, Any], info: dict[str, Any]):
+    def __init__(self, path: Path, preset: str, config: dict[str, Any], info: dict[str, Any], lock: Lock | None = None):
         self.path = path
         self.preset = preset
         self.config = config
         self.info = info
-        self._columns: list[str] | None = None
+        self.metrics = MetricsTable(path / "metrics.csv")
+        self._lock = lock
         self._started = time.monotonic()
+        self._seconds = info.get("seconds") or 0.0  # of earlier sessions
 
     @classmethod
     def create(
@@ -62,12 +73,12 @@ class RunDirectory:
         command: Sequence[str] | None = None,
         root: Path | str = "runs",
     ) -> Self:
-        """Make a new directory and write `config.json` and `run.json` into it.
+        """Make a new directory with `config.json` and `run.json` in it. It appears whole, and locked by this process.
 
         **Arguments**
 
         - `path`: where, which must not exist yet; None makes `<root>/<preset>/<time>`, with -2, -3 ... behind it
-            if another run began in the same second.
+            if another run began in the same second, and links `<root>/last` to it.
         - `preset`: the preset's name.
         - `config`: the full configuration, of JSON's types (tuples, paths and numpy scalars are converted).
         - `command`: the command line, to be noted down; None for a run started from Python.
@@ -76,15 +87,23 @@ class RunDirectory:
         **Raises** `UndertowError` if the path exists or cannot be made; nothing is touched then.
         """
         require(
-            preset not in ("", ".", "..") and not set(preset) & set("/\\"),
-            f"a preset's name is part of a path and must be a plain word, got {preset!r}",
+            preset not in ("", ".", "..", "last") and not set(preset) & set("/\\"),
+            f"a preset's name is part of a path and must be a plain word other than 'last', got {preset!r}",
         )
         config = {str(key): value for key, value in config.items()}
-        config_text = to_json({"preset": preset, "config": config}) + "\n"  # before anything is made on the disk
-        path = _make_default(Path(root) / preset) if path is None else _make(Path(path))
+        name = uuid.uuid4().hex
+        config_text = _recover.config_text(name, preset, config)  # before anything is made on the disk
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        wanted = Path(root) / preset / stamp if path is None else Path(path)
+        if path is not None and os.path.lexists(wanted):
+            raise _taken(wanted)
+        draft = _make_draft(wanted)
+        lock = Lock(draft)
         try:
+            lock.acquire()
             info = {
                 "format": FORMAT_VERSION,
+                "id": name,
                 "preset": preset,
                 "status": "running",
                 "reason": None,
@@ -94,37 +113,76 @@ class RunDirectory:
                 "command": without_home(command),
                 "git": git_state(),
                 **describe_machine(),
+                "resumed": [],
             }
-            run = cls(path, preset, config, info)
-            run._make_folder(run.checkpoints)
-            run._make_folder(run.figures)
-            atomic_write_text(path / "config.json", config_text)
-            run._write_info()
+            for folder in ("checkpoints", "figures"):
+                _make_folder(draft / folder)
+            atomic_write_text(draft / "config.json", config_text)
+            atomic_write_text(draft / "run.json", to_json(info) + "\n")
+            found = _place(draft, wanted, numbered=path is None)
         except BaseException:
-            shutil.rmtree(path, ignore_errors=True)  # made above, for this run alone, and empty so far
+            lock.release()
+            shutil.rmtree(draft, ignore_errors=True)  # made above, for this run alone
             raise
-        return run
+        if path is None:
+            _link(Path(root) / "last", found)
+        return cls(found, preset, config, info, lock)
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
         """Read a run directory that exists. Raises `UndertowError` naming what is missing or damaged."""
         path = Path(path)
+        _recover.require_run(path)
+        config, info = _recover.read_config(path), _recover.read_info(path)
+        return cls(path, config["preset"], config["config"], info)
+
+    @classmethod
+    def reopen(cls, path: Path | str) -> Self:
+        """Open a run to go on with it: locked by this process, and mended.
+
+        What a killed process left half done is removed. A `config.json` or `run.json` that is damaged, missing or of another
+        run is put aside and restored from the newest checkpoint, with a warning in the log.
+
+        **Raises** `UndertowError` if another process is at work in it, or if it cannot be mended.
+        """
+        path = Path(path)
         require(path.exists(), f"there is no run directory {path}")
         require(path.is_dir(), f"{path} is a file, but a run directory was expected")
-        require((path / "config.json").exists(), f"{path} is not a run directory: it has no config.json")
-        config, info = read_json(path / "config.json"), read_json(path / "run.json")
         require(
-            isinstance(config, dict)
-            and isinstance(config.get("config"), dict)
-            and isinstance(config.get("preset"), str),
-            f"{path / 'config.json'} is damaged: expected a 'preset' and a 'config'",
+            any((path / each).exists() for each in ("config.json", "run.json", "checkpoints")),
+            f"{path} is not a run directory: it has neither config.json nor checkpoints",
         )
-        require(isinstance(info, dict) and "status" in info, f"{path / 'run.json'} is damaged: expected a 'status'")
-        require(
-            info.get("format") == FORMAT_VERSION,
-            f"{path} has run format {info.get('format')!r}, this version reads {FORMAT_VERSION}",
+        lock = Lock(path)
+        lock.acquire()
+        try:
+            for folder in (path, path / "checkpoints", path / "figures"):
+                folder.mkdir(exist_ok=True)
+                sweep(folder)
+            config, info = _recover.mend(path)
+        except OSError as error:
+            lock.release()
+            raise write_error(path, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, config["preset"], config["config"], info, lock)
+
+    def resumed(self, update: int, config: Mapping[str, Any], command: Sequence[str] | None = None) -> None:
+        """Note that the run goes on: after how many updates, with which configuration (its number of updates may have grown),
+        by which command, on which machine. It is `running` again."""
+        self.config = {str(key): value for key, value in config.items()}
+        atomic_write_text(
+            self.path / "config.json", _recover.config_text(self.info.get("id"), self.preset, self.config)
         )
-        return cls(path, config["preset"], config["config"], info)
+        session = {"start": _now(), "update": update, "command": without_home(command), "git": git_state()}
+        sessions = [*self.info.get("resumed", []), {**session, **describe_machine()}]
+        self.info = {**self.info, "status": "running", "reason": None, "end": None, "resumed": sessions}
+        self._write_info()
+
+    @property
+    def id(self) -> str | None:
+        """What tells this run's files from another's; None for a run of an early version."""
+        return self.info.get("id")
 
     @property
     def checkpoints(self) -> Path:
@@ -137,13 +195,10 @@ class RunDirectory:
         return self.path / "figures"
 
     @property
-    def last_checkpoint(self) -> Path:
-        """The file of the last checkpoint, whether it exists or not."""
-        return self.checkpoints / f"last{SUFFIX}"
-
-    @property
     def status(self) -> Status:
-        """running, finished, interrupted or failed."""
+        """running, finished, interrupted, failed or killed."""
+        if self.info["status"] == "running" and not is_held(self.path):
+            return "killed"
         return self.info["status"]
 
     def checkpoint(self, which: str = "best") -> Path:
@@ -152,67 +207,36 @@ class RunDirectory:
         **Raises** `UndertowError` if there is none, saying what there is.
         """
         if which == "best":
-            ranking = rank_checkpoints(self.checkpoints)
-            if ranking:
-                return ranking[0].path
+            files = [ranked.path for ranked in rank_checkpoints(self.checkpoints)]
+        elif which == "last":  # `last.safetensors` was the name in an early version
+            files = [*(path for path, _ in last_first(self.checkpoints)), self.checkpoints / f"last{SUFFIX}"]
         else:
-            path = self.last_checkpoint if which == "last" else self.checkpoints / which
+            files = [self.checkpoints / which]
+        for path in files:
             if path.is_file():
                 return path
         there = sorted(path.stem for path in self.checkpoints.glob(f"*{SUFFIX}"))
         raise UndertowError(f"{self.path} has no checkpoint {which!r}; it has {', '.join(there) or 'none at all'}")
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Append one row to `metrics.csv`, in one write, so that a reader sees it whole.
+        """Append one row to `metrics.csv`; see [`MetricsTable.append`][undertow.training.metrics.MetricsTable.append]."""
+        self.metrics.append(row)
 
-        The first row's names, in their order, become the header: give None for a column that has no value yet. Later
-        rows may leave columns out, but not add any.
+    def mark_metrics(self) -> Mark:
+        """This moment of `metrics.csv`."""
+        return self.metrics.mark()
 
-        **Raises** `UndertowError` for a name that the header lacks, a value that is not one number, or a file that
-        cannot be written; a row that got only half onto a full disk is taken back.
-        """
-        path = self.path / "metrics.csv"
-        cells = {str(name): _number(str(name), value) for name, value in row.items()}
-        lines = []
-        if self._columns is None:
-            self._columns = _mend(path)
-        if self._columns is None:
-            require(bool(cells), "the first row of metrics names the columns, and it is empty")
-            lines.append(list(cells))
-        columns = self._columns or list(cells)
-        for name in cells:
-            require(name in columns, f"metric {name!r} is not a column of {path}{nearest(name, columns)}")
-        lines.append([cells.get(name, "") for name in columns])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        _append(path, text.getvalue().encode("utf-8"))
-        self._columns = columns
+    def rewind_metrics(self, mark: Mark) -> None:
+        """Take `metrics.csv` back to a moment; what was wrong with it is a warning in the log."""
+        wrong = self.metrics.rewind(mark)
+        if wrong is not None:
+            _log.warning("%s", wrong)
 
     def read_metrics(self) -> dict[str, np.ndarray]:
-        """`metrics.csv` as one float64 array per column, NaN where a row has no value.
-
-        A last line without its line end (the run was killed while writing it) is left out. **Raises** `UndertowError`
-        if the file is missing, empty or damaged, naming the line.
-        """
+        """`metrics.csv`; see [`MetricsTable.read`][undertow.training.metrics.MetricsTable.read]."""
         path = self.path / "metrics.csv"
         require(path.exists(), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
-        try:
-            text = path.read_text(encoding="utf-8")
-            rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-        except OSError as error:
-            raise read_error(path, error) from error
-        except (ValueError, csv.Error) as error:
-            raise UndertowError(f"{path} is damaged: it is not a text table") from error
-        require(bool(rows) and bool(rows[0]), f"{path} is empty")
-        values = []
-        for number, row in enumerate(rows[1:], start=2):
-            try:
-                require(len(row) == len(rows[0]), f"expected {len(rows[0])} values, got {len(row)}")
-                values.append([float(cell) if cell else np.nan for cell in row])
-            except ValueError as error:
-                raise UndertowError(f"{path}, line {number} is damaged: {error}") from error
-        table = np.array(values, np.float64).reshape(len(values), len(rows[0]))
-        return {name: table[:, column] for column, name in enumerate(rows[0])}
+        return self.metrics.read()
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically. What is not finite becomes the string "nan", "inf" or "-inf"."""
@@ -222,115 +246,97 @@ class RunDirectory:
         """What `summary.json` holds. Raises `UndertowError` if it is missing or damaged."""
         path = self.path / "summary.json"
         require(path.exists(), f"{self.path} has no summary.json: the run is {self.status}, it was not evaluated")
-        return read_json(path)
+        return _recover.read_table(path)
 
     def finish(self, status: Status = "finished", reason: str | None = None) -> None:
-        """Note in `run.json` how the run ended, when, and after how many seconds."""
+        """Note in `run.json` how the run ended, when, and after how many seconds of all its sessions. Unlocks it."""
         require(status in ("finished", "interrupted", "failed"), f"a run cannot end as {status!r}")
-        seconds = round(time.monotonic() - self._started, 3)
+        seconds = round(self._seconds + time.monotonic() - self._started, 3)
         self.info = {**self.info, "status": status, "reason": reason, "end": _now(), "seconds": seconds}
         self._write_info()
+        self.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            if self.status == "running":
-                self.finish()
-            return
         try:
-            if isinstance(error, KeyboardInterrupt):
+            if error is None:
+                if self.info["status"] == "running":
+                    self.finish()
+            elif isinstance(error, KeyboardInterrupt):
                 self.finish("interrupted", "stopped by the user")
             else:
                 text = " ".join(str(error).split())
                 self.finish("failed", text if isinstance(error, UndertowError) else f"{type(error).__name__}: {text}")
         except UndertowError as second:  # the disk is full, say: the first error is the one to tell
+            if error is None:
+                raise
             _log.warning("the end of the run could not be noted: %s", second)
+        finally:
+            self.close()
 
     def _write_info(self) -> None:
         atomic_write_text(self.path / "run.json", to_json(self.info) + "\n")
 
-    @staticmethod
-    def _make_folder(folder: Path) -> None:
+    def close(self) -> None:
+        """Unlock it, whatever it says of its status."""
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _make_draft(wanted: Path) -> Path:
+    """A directory next to the one wanted, under a name that nobody looks at: what is in it appears at once or never."""
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        draft.mkdir()
+    except OSError as error:
+        raise write_error(wanted, error) from error
+    return draft
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:
+    """Give the draft its name, or the next that is free. Of two processes that come here at once one gets it: a directory
+    cannot take the place of one that is not empty."""
+    for attempt in range(1, 1000 if numbered else 2):
+        path = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}-{attempt}")
+        if os.path.lexists(path):
+            continue
         try:
-            folder.mkdir()
-        except OSError as error:
-            raise write_error(folder, error) from error
-
-
-def _make(path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
-    try:
-        path.mkdir()  # of two processes that come here at once, one makes it and the other one is told
-    except FileExistsError:
-        raise UndertowError(f"{path} exists already and is left as it is; choose another directory") from None
-    except OSError as error:
-        raise write_error(path, error) from error
-    return path
-
-
-def _make_default(parent: Path) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        for attempt in range(1, 1000):
-            path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
+            os.rename(draft, path)
             return path
-    except OSError as error:
-        raise write_error(parent, error) from error
-    raise UndertowError(f"{parent} already holds a thousand runs of this second; choose a directory for the run")
+        except (FileExistsError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if path.exists():  # "directory not empty", under whichever number the system has for it
+                continue
+            raise write_error(path, error) from error
+    if not numbered:
+        raise _taken(wanted)
+    raise UndertowError(f"{wanted.parent} already holds a thousand runs of this second; choose a directory for the run")
 
 
-def _mend(path: Path) -> list[str] | None:
-    """The header of a metrics file, None if there is none. A last line that a kill cut short is taken off."""
-    try:
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.truncate(path, whole)
-        rows = csv.reader(io.StringIO(data[:whole].decode("utf-8")))
-        return next(rows, None)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise write_error(path, error) from error
-    except (ValueError, csv.Error) as error:
-        raise UndertowError(f"{path} is damaged: it is not a text table") from error
+def _taken(path: Path) -> UndertowError:
+    return UndertowError(f"{path} exists already and is left as it is; choose another directory")
 
 
-def _append(path: Path, data: bytes) -> None:
-    try:
-        with open(path, "ab", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            try:
-                written = 0
-                while written < len(data):
-                    written += file.write(data[written:])
-            except OSError:
-                os.ftruncate(file.fileno(), size)
-                raise
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def _number(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    array = np.asarray(value)
-    require(
-        array.size == 1 and (array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"),
-        f"metric {name!r} must be one number, got {type(value).__name__} of shape {array.shape}",
-    )
-    item = array.item()
-    return repr(int(item)) if isinstance(item, (bool, int)) else repr(float(item))
+def _link(link: Path, target: Path) -> None:
+    """Point `link` at a run. A file or directory of that name is left alone; a run does not fail for want of a link."""
+    if link.exists() and not link.is_symlink():
+        _log.warning("%s is not a link and is left as it is", link)
+        return
+    draft = link.with_name(f".{link.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    with contextlib.suppress(OSError):
+        draft.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+        os.replace(draft, link)
 
 
 def _now() -> str:

@@ -1,0 +1,60 @@
+"""Configurations in files: those of runs, and those that people write."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from undertow._checks import UndertowError, require
+from undertow.config.base import Config
+from undertow.config.plain import config_from_dict
+from undertow.training._files import read_error, read_json
+from undertow.training.rundir import RunDirectory
+
+
+class NamedConfig(NamedTuple):
+    """A configuration, and the preset's name that its runs go by."""
+
+    preset: str
+    config: Config
+
+
+def load_config(path: Path | str) -> NamedConfig:
+    """The configuration in a file, or of a run.
+
+    **Arguments:** `path`: a run directory; its `config.json`, also edited; or a file of your own, JSON or TOML (by its
+    ending), with the fields of a configuration: `{"family": "scheme", "seed": 1, "grid": {"num_cells": 64}}`. Fields that are
+    missing take their defaults, `family` the one of learned schemes.
+
+    **Returns:** the configuration and the preset's name, `custom` where the file names none.
+
+    **Raises:** `UndertowError` for a file that cannot be read, or holds an unknown field (with the nearest match), a wrong
+    type or an unknown choice.
+    """
+    path = Path(path)
+    if path.is_dir():
+        run = RunDirectory.open(path)
+        return NamedConfig(run.preset, config_from_dict(run.config))
+    values = _read_toml(path) if path.suffix == ".toml" else read_json(path)
+    if not isinstance(values, dict):
+        raise UndertowError(f"{path} must hold a table of configuration fields, got a {type(values).__name__}")
+    preset = values.get("preset", "custom")
+    inner = values.get("config", values)
+    require(isinstance(preset, str) and isinstance(inner, dict), f"{path}: expected a 'preset' and a 'config'")
+    fields = {name: value for name, value in inner.items() if name != "preset"}
+    try:
+        return NamedConfig(preset, config_from_dict(fields))
+    except UndertowError as error:
+        raise UndertowError(f"{path}: {error}") from None
+
+
+def _read_toml(path: Path) -> Any:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UndertowError(f"{path} is missing") from None
+    except OSError as error:
+        raise read_error(path, error) from error
+    except ValueError as error:
+        raise UndertowError(f"{path} is damaged: it is not valid TOML ({error})") from error

@@ -1,0 +1,76 @@
+"""Runs that exist: loaded, evaluated, drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from undertow._checks import UndertowError, lookup, nearest
+from undertow.build import Experiment, build, cast, read_policy, refuse_published
+from undertow.config import config_from_dict
+from undertow.core.policy import AbstractPolicy
+from undertow.policies.classical import CLASSICAL, classical
+from undertow.policies.published import is_published, read_published
+from undertow.training.rundir import RunDirectory
+
+
+def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Experiment, AbstractPolicy]:
+    """A run directory, its experiment as it was before training, and a checkpoint's policy in default precision.
+
+    **Arguments:** `path`: the run directory, or one of its checkpoints; `which`: `best`, `last` or a checkpoint's file.
+
+    **Raises:** `UndertowError` naming what is missing, damaged or of another shape.
+    """
+    path = Path(path)
+    refuse_published(path)
+    if path.is_file():
+        path, which = path.parent.parent, path.name
+    directory = RunDirectory.open(path)
+    experiment = build(config_from_dict(directory.config).untrained())
+    return directory, experiment, cast(read_policy(path, experiment.policy, which))
+
+
+def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
+    """A policy by the name of a classical one (with this order), a run directory, one of its checkpoints, or a checkpoint
+    of the code of arXiv 2203.08937 (a zip file).
+
+    **Raises:** `UndertowError` for something that is none of them.
+    """
+    if str(where) in CLASSICAL:
+        return classical(str(where), order)
+    if is_published(where):
+        return read_published(where)
+    if Path(where).exists():
+        return load_run(where)[2]
+    raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")
+
+
+def evaluate_run(
+    path: Path | str, suites: Sequence[str] | None = None, *, which: str = "best", **overrides: Any
+) -> dict[str, Any]:
+    """Evaluate a run's policy, and its rivals beside it, on suites.
+
+    **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `undertow list suites` (default: the
+    first of the run's own, or of the family's); `which` checkpoint; `overrides`: for a scheme as in
+    [`suite`][undertow.envs.suites.suite], such as `cells=256`; for a controller `n` states and `steps`.
+
+    **Returns:** by suite, for a learned scheme an [`Evaluation`][undertow.evaluation.results.Evaluation] of the policies
+    `learned`, `weno-js` and `weno-z`, for a controller a
+    [`ControlEvaluation`][undertow.evaluation.control.ControlEvaluation] of it and of no control.
+    """
+    _, experiment, policy = load_run(path, which)
+    suites = suites if suites else (*experiment.judge.suites, *experiment.judge.known)[:1]
+    for name in suites:
+        lookup("suite", name, experiment.judge.known)
+    return {name: experiment.judge.evaluate(policy, name, **overrides) for name in suites}
+
+
+def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
+    """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
+    directory, experiment, policy = load_run(path, which)
+    judge = experiment.judge
+    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or tuple(judge.known)[:1]}
+    # An imported agent has none.
+    metrics = directory.read_metrics() if (directory.path / "metrics.csv").exists() else None
+    return judge.draw(directory.figures, policy, evaluations, metrics)

@@ -1,0 +1,259 @@
+"""Training into a run directory, from the start or from where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import equinox as eqx
+import jax
+
+from undertow._checks import NonFiniteError, UndertowError, require
+from undertow.build import AbstractJudge, Experiment, build, cast, read_policy
+from undertow.config import Config, config_from_dict, config_to_dict
+from undertow.core.policy import AbstractPolicy
+from undertow.experiment.recorder import Recorder
+from undertow.progress import Display, StopRequest
+from undertow.training.events import EventLog, open_events
+from undertow.training.fit import Callback, FitResult, fit
+from undertow.training.keeping import load_newest, newest_metadata
+from undertow.training.rundir import RunDirectory, Status
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+C = TypeVar("C", bound=Config)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training ended.
+
+    - `path`: the run directory; `status`: finished, interrupted or failed; `error`: why it failed.
+    - `policy`: the best one by the metric kept, in default precision.
+    - `summary`: what stands in `summary.json`.
+    - `evaluations`: by suite; empty for a run that did not finish. `table`: all of them, for the terminal.
+    - `signal`: the one that interrupted it.
+    """
+
+    path: Path
+    status: str
+    policy: AbstractPolicy
+    summary: dict[str, Any]
+    evaluations: dict[str, Any]
+    table: Table | None = None
+    error: NonFiniteError | None = None
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 finished, 1 failed, 128 + the signal's number interrupted."""
+        codes = {"finished": 0, "failed": 1, "interrupted": 128 + (self.signal or signal.SIGINT)}
+        return codes[self.status]
+
+
+def train(
+    config: Config,
+    *,
+    preset: str = "custom",
+    out: Path | str | None = None,
+    root: Path | str = "runs",
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+    tensorboard: bool | None = None,
+    command: Sequence[str] | None = None,
+) -> Run:
+    """Train a policy, keep its best checkpoints, evaluate the best one and write everything into a run directory.
+
+    Everything that can be wrong with the configuration, the data or the directory is found before the long work.
+    SIGINT and SIGTERM let the running dispatch finish, write a checkpoint and end the run as interrupted. However it
+    ends, [`resume`][undertow.experiment.run.resume] goes on with it.
+
+    **Arguments:**
+
+    - `config`: for example `preset("burgers").config`, changed with `dataclasses.replace`.
+    - `preset`: a name for the run, part of its default path.
+    - `out`: the run directory, which must not exist yet; None makes `<root>/<preset>/<time>`.
+    - `callbacks`: called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends the run.
+    - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
+    - `tensorboard`: write event files, too; None: if the extra `tensorboard` is installed.
+    - `command`: the command line, to be noted in the run directory.
+
+    **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and
+    its last good state is in the checkpoint.
+
+    **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
+    """
+    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
+    experiment = build(config)
+    experiment.check()
+    write_events = open_events(tensorboard)
+    directory = RunDirectory.create(out, preset=preset, config=config_to_dict(config), command=command, root=root)
+    with directory, StopRequest() as stop, Display(quiet=quiet) as display:
+        return _train(experiment, directory, stop, display, callbacks, write_events)
+
+
+def resume(
+    path: Path | str,
+    *,
+    updates: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+    tensorboard: bool | None = None,
+    command: Sequence[str] | None = None,
+) -> Run:
+    """Go on with a run that was stopped, killed or failed, or that is finished and is to have more updates.
+
+    It ends, bit for bit on the same kind of machine, as if it had never stopped: it starts at the newest checkpoint that is
+    whole, takes `metrics.csv` back to that moment, and goes on in the same portions. A damaged or foreign checkpoint is named
+    in the log and skipped. Where the training had ended, what follows it is done: evaluation and figures.
+
+    **Arguments:** `path`: the run directory; `updates`: how many in all, instead of the number in its configuration (a
+    falling learning rate then falls over the new number, from here on); the others as in `train`.
+
+    **Returns:** `Run`, as `train` does.
+
+    **Raises:** `UndertowError` for a directory that is none, that another process is at work in, that cannot be mended, or
+    of a run that is finished.
+    """
+    write_events = open_events(tensorboard)
+    directory = RunDirectory.reopen(path)
+    with ExitStack() as stack:
+        stack.callback(directory.close)
+        config = config_from_dict(directory.config)
+        require(
+            directory.preset != "imported", f"{path} is an imported agent: train with --policy.start {path} instead"
+        )
+        done = next((each["update"] for each in _of_run(directory)), None)
+        if updates is not None:
+            require(
+                updates > (done or 0), f"{path} has {done} updates behind it; more were expected than updates={updates}"
+            )
+            config = replace(config, training=replace(config.training, updates=updates))
+        if done is not None and done >= config.training.updates and directory.info["status"] == "finished":
+            require(
+                not _is_whole(directory),
+                f"{path} is finished after {done} updates; to go on, ask for more of them: undertow resume {path} --updates N",
+            )
+        # What it started from may be gone by now; a checkpoint has all of it.
+        experiment = build(config.untrained() if done is not None else config)
+        if done is None:
+            experiment.check()
+        stack.pop_all()
+    with directory, StopRequest() as stop, Display(quiet=quiet) as display:
+        directory.resumed(done or 0, config_to_dict(config), command)
+        return _train(replace(experiment, config=config), directory, stop, display, callbacks, write_events)
+
+
+def _of_run(directory: RunDirectory) -> list[dict[str, Any]]:
+    return [each for each in newest_metadata(directory.checkpoints) if each.get("run") in (directory.id, None)]
+
+
+def _is_whole(directory: RunDirectory) -> bool:
+    try:
+        directory.read_summary()
+        directory.read_metrics()
+    except UndertowError:
+        return False
+    return True
+
+
+def _train(
+    experiment: Experiment,
+    directory: RunDirectory,
+    stop: StopRequest,
+    display: Display,
+    callbacks: Sequence[Callback],
+    write_events: bool,
+) -> Run:
+    config = experiment.config
+    updates = config.training.updates
+    display.stage("preparing problems")
+    trainer = experiment.trainer(experiment.make_pool())
+    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
+    found = load_newest(directory.checkpoints, state, directory.id)
+    done = 0 if found is None else int(found[0].step)
+    events = EventLog(directory.path / "tensorboard", after=done) if write_events else None
+    record = Recorder(experiment, directory, stop, display, experiment.make_measure(), events)
+    with events or ExitStack():
+        if found is None:
+            display.stage("first evaluation")
+            record.begin(state)
+        else:
+            state, metadata, file = found
+            _log.info("going on after %d updates, from %s", done, file.name)
+            record.go_on(metadata)
+        result = FitResult(state, "finished") if done >= updates else None
+        if result is None and not stop:
+            display.stage("training", updates)
+            result = fit(
+                trainer,
+                state,
+                updates,
+                start=done,
+                every=config.training.dispatch,
+                callbacks=(*callbacks, record),
+                max_skipped=config.training.max_skipped,
+            )
+            state = result.state
+        record.save(state)
+    return _conclude(experiment, directory, stop, display, record, result or FitResult(state, "stopped"))
+
+
+def _conclude(
+    experiment: Experiment,
+    directory: RunDirectory,
+    stop: StopRequest,
+    display: Display,
+    record: Recorder,
+    result: FitResult,
+) -> Run:
+    config, state = experiment.config, result.state
+    best = record.best.ranking()
+    policy = cast(read_policy(best[0].path, experiment.policy) if best else state.policy)
+    done = int(state.step)
+    summary: dict[str, Any] = {
+        "preset": directory.preset,
+        "updates": done,
+        "training_seconds": record.seconds,
+        "skipped_updates": int(state.skipped),
+        "parameters": sum(x.size for x in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))),
+        "best": {"metric": record.best.metric, "value": best[0].value, "update": best[0].update} if best else None,
+    }
+    evaluations: dict[str, Any] = {}
+    if result.status == "finished":
+        evaluations = _judge(experiment.judge, policy, stop, display)
+        summary |= experiment.judge.summarise(evaluations)
+    status: Status = "finished"
+    reason: str | None = None
+    if stop:
+        name = signal.Signals(stop.signal or signal.SIGINT).name
+        status, reason = "interrupted", f"stopped by {name} after {done} of {config.training.updates} updates"
+    elif result.status == "stopped":
+        status, reason = "interrupted", f"stopped by a callback after {done} updates"
+    elif result.status == "failed":
+        status, reason = "failed", f"{result.error}, after {done} updates"
+    directory.write_summary({"status": status, "reason": reason, **summary})
+    if evaluations and not stop and config.evaluation.figures:
+        display.stage("drawing figures")
+        experiment.judge.draw(directory.figures, policy, evaluations, directory.read_metrics())
+    directory.finish(status, reason)
+    table = experiment.judge.table(evaluations) if evaluations else None
+    return Run(directory.path, status, policy, summary, evaluations, table, result.error, stop.signal)
+
+
+def _judge(judge: AbstractJudge, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Any]:
+    evaluations = {}
+    display.stage("evaluating", len(judge.suites))
+    for index, name in enumerate(judge.suites):
+        if stop:
+            break
+        evaluations[name] = judge.evaluate(policy, name)
+        display.advance(index + 1)
+    return evaluations

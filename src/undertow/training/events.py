@@ -1,0 +1,86 @@
+"""Event files for TensorBoard, through tensorboardX (the extra `tensorboard`)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from undertow._checks import UndertowError
+
+_log = logging.getLogger(__name__)
+
+
+def open_events(wanted: bool | None) -> bool:
+    """Whether to write event files: as wanted, or, for None, if tensorboardX is installed.
+
+    **Raises:** `UndertowError` if they are wanted and it is not.
+    """
+    installed = importlib.util.find_spec("tensorboardX") is not None
+    if wanted and not installed:
+        raise UndertowError("event files need tensorboardX: pip install 'undertow[tensorboard]'")
+    return installed if wanted is None else wanted
+
+
+class EventLog:
+    """The rows of `metrics.csv` as scalars of TensorBoard. A context manager.
+
+    They are a copy for looking at: where they cannot be written a warning says so, once, and the run goes on without.
+
+    **Arguments:** `folder`: made when first needed; `after`: TensorBoard forgets what an earlier session, since killed, wrote
+    of later updates.
+    """
+
+    def __init__(self, folder: Path, *, after: int = 0):
+        self.folder, self._after = folder, after
+        self._writer: Any = None
+        self._failed = False
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write the numbers of a row that has its place in time under `update`. What is not finite has no place in a plot; it
+        stands in `metrics.csv`."""
+        if self._failed:
+            return
+        try:
+            self._write(row)
+        except OSError as error:
+            self._failed = True
+            _log.warning("no more event files for TensorBoard in %s: %s", self.folder, error.strerror or error)
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        # Not its SummaryWriter: that writes in a thread of its own, and waits for it for ever once the disk is full.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        step = int(row["update"])
+        if self._writer is None:
+            self.folder.mkdir(exist_ok=True)
+            # Two sessions may begin in the same second, which is all that the name has of its own.
+            self._writer = EventsWriter(str(self.folder / "events"), f".{secrets.token_hex(4)}")
+            if self._after:
+                start = SessionLog(status=SessionLog.START)
+                self._writer.write_event(Event(wall_time=time.time(), step=self._after + 1, session_log=start))
+        values = [
+            Summary.Value(tag=name, simple_value=float(value))
+            for name, value in row.items()
+            if name != "update" and value is not None and math.isfinite(value)
+        ]
+        self._writer.write_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self._writer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.flush()
+            with contextlib.suppress(OSError):
+                self._writer._py_recordio_writer.close()  # its own `close` flushes first, and on a full disk goes no further
