@@ -271,6 +271,7 @@ def test_a_run_that_did_not_finish_says_so(capsys: pytest.CaptureFixture[str], m
     shown, said = capsys.readouterr()
     assert "run directory: runs/x" in shown
     assert said.count("\n") == 1 and "interrupted: after 7 updates" in said and "undertow evaluate runs/x" in said
+    assert "undertow resume runs/x" in said
 
 
 def test_help_needs_no_pictures():

@@ -12,14 +12,15 @@ import pytest
 
 from undertow import cli, experiment
 from undertow.cli import solver, study
-from undertow.config import ObjectiveConfig
+from undertow.config import ObjectiveConfig, config_to_dict
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL, classical
-from undertow.presets import PRESETS
+from undertow.presets import PRESETS, preset
 from undertow.report import simulation
+from undertow.training.rundir import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in (
@@ -54,9 +55,15 @@ COMMANDS = [
 def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     """Every option is there and takes what it is given. The work behind the command is not done."""
     monkeypatch.chdir(tmp_path)
+    # What a configuration is taken from has to be there.
+    config = config_to_dict(preset("burgers").config)
+    for name in ("mine", "second"):
+        RunDirectory.create(Path("runs") / name, preset="burgers", config=config).close()
+    Path("mine.toml").write_text("seed = 1\n")
     done = SimpleNamespace(evaluations={}, table=None, path="run", status="finished", exit_code=0)
     result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)
+    monkeypatch.setattr(experiment, "resume", lambda path, **options: done)
     monkeypatch.setattr(experiment, "import_agent", lambda path, config, **options: done)
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
     shown = SimpleNamespace(table="", timed="", results="", figures=[], finished=True)

@@ -84,7 +84,7 @@ def _report(run: experiment.Run) -> int:
     show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        say(f"{run.status}: {reason}; its checkpoints are kept: undertow resume {run.path}, or evaluate {run.path}")
+        say(f"{run.status}: {reason}; go on: undertow resume {run.path}; see: undertow evaluate {run.path}")
     return run.exit_code
 
 
