@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, runs, solver, study
+from undertow.cli import lists, many, runs, solver, study
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -93,6 +93,9 @@ COMMANDS = {
     ),
     "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
     "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
+    "runs": Command("runs [ROOT]", "list the runs in a directory, chosen and sorted by any field", many.runs),
+    "diff": Command("diff A B", "in what runs, configuration files or presets differ", many.diff),
+    "compare": Command("compare RUN...", "groups of runs: curves, results, and how sure they are", many.compare),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
     "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
     "info": Command("info", "versions, machine and devices", lists.info),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from undertow._checks import require
 from undertow.evaluation.curves import Bundle
@@ -16,6 +18,7 @@ from undertow.report import style
 _COLOURS = (style.BASELINE, style.LEARNED, *style.OTHERS)
 _DASHES = ("-", "--", ":", "-.")
 _RANGE = 8  # largest over smallest value from which on an axis is logarithmic
+_LABELLED = 300  # and up to which 2 and 5 of every decade have labels
 
 
 def comparison_figure(
@@ -37,7 +40,8 @@ def comparison_figure(
     """
     require(len(finals) > 0, "a comparison needs at least one group, got none")
     drawn = {label: each for label, each in curves.items() if each is not None}
-    fig, axes = style.figure(1, 2 if drawn else 1, width=4.4, height=3.4, sharey=True)
+    panels: dict[str, Any] = {"columns": 2, "width_ratios": (1.7, 1)} if drawn else {}
+    fig, axes = style.figure(width=4.2, height=3.4, sharey=True, **panels)
     looks = {label: (_COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % 4]) for at, label in enumerate(finals)}
     for label, each in drawn.items():
         colour, dashes = looks[label]
@@ -55,9 +59,12 @@ def comparison_figure(
     good = together[np.isfinite(together)]
     if good.size and (good > 0).all() and good.max() / good.min() > _RANGE:
         axes[0, 0].set_yscale("log")
+        if good.max() / good.min() < _LABELLED:
+            axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     _limit(axes[0, 0], good)
     _draw_finals(axes[0, -1], finals, looks, statistic)
-    axes[0, 0].set_ylabel(metric)
+    axes[0, 0].set_ylabel(metric.replace("_", " "))
     if drawn:
         axes[0, 0].set(title=f"{statistic} and middle half of the runs", xlabel=axis)
         style.legend(axes[0, 0])
@@ -72,7 +79,7 @@ def _draw_finals(
         lost = ~np.isfinite(values)
         # Side by side, so that equal ones are all seen.
         beside = place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1))
-        axis.plot(beside[~lost], values[~lost], "o", color=colour, markersize=4.5, alpha=0.75, markeredgewidth=0)
+        axis.plot(beside[~lost], values[~lost], "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6)
         bad = 0.97 if (values[lost] > 0).all() else 0.03
         axis.plot(
             beside[lost],
@@ -84,7 +91,7 @@ def _draw_finals(
         )
         line, low, high = (float(part) for part in spread(values, statistic))
         if np.isfinite(line):
-            axis.plot([place - 0.3, place + 0.3], [line, line], color=colour, linewidth=2)
+            axis.plot([place - 0.3, place + 0.3], [line, line], color=colour, linewidth=1.5)
         if np.isfinite(low) and np.isfinite(high) and len(values) > 1:
             axis.fill_between([place - 0.3, place + 0.3], low, high, color=colour, alpha=0.18, linewidth=0)
     axis.set_xticks(range(len(finals)), list(finals), fontsize=8, rotation=20 if len(finals) > 3 else 0)

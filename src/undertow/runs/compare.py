@@ -167,10 +167,8 @@ def compare_runs(
     reader = _Reader(every, metric, axis)
     usable = {label: reader.usable(each, notes) for label, each in read.items()}
     require(any(usable.values()), f"no run has a value of {metric!r} yet: " + "; ".join(notes))
-    if groups is None:
-        chosen = group_runs(usable[""], by)
-    else:
-        chosen = [make_group(label, each) for label, each in usable.items() if each]
+    given = [make_group(label, each) for label, each in usable.items() if each and groups is not None]
+    chosen = given or group_runs(usable[""], by)
     compared = []
     for group in chosen:
         curves, final = reader.read(group, mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
@@ -44,10 +45,8 @@ def config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
     A configuration of another version, which this one cannot read, is taken as it stands.
     """
-    try:
+    with contextlib.suppress(UndertowError):
         config = config_to_dict(config_from_dict(config))
-    except UndertowError:
-        pass
     return flatten(config)
 
 

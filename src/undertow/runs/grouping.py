@@ -37,8 +37,8 @@ def group_runs(runs: Sequence[RunInfo], by: Sequence[str] = ()) -> list[RunGroup
     """Runs by their configuration without the seed, and without what no result depends on (when checkpoints are written,
     how many are kept, whether figures are drawn).
 
-    **Arguments:** `runs`; `by`: group by these fields alone, or by what else [`RunInfo.value`][undertow.runs.listing.RunInfo.value]
-    knows.
+    **Arguments:** `runs`; `by`: group by these fields alone, or by what else
+    [`RunInfo.value`][undertow.runs.listing.RunInfo.value] knows.
 
     **Raises:** `UndertowError` for a field that no run has.
     """
@@ -47,7 +47,7 @@ def group_runs(runs: Sequence[RunInfo], by: Sequence[str] = ()) -> list[RunGroup
     keyed: dict[str, list[RunInfo]] = {}
     fields: dict[str, dict[str, Any]] = {}
     for run in runs:
-        own = {name: _value(run, name) for name in by} if by else _matters(run)
+        own = {name: run.value(name) if run.has(name) else None for name in by} if by else _matters(run)
         key = _key(own)
         keyed.setdefault(key, []).append(run)
         fields[key] = own
@@ -77,13 +77,6 @@ def _matters(run: RunInfo) -> dict[str, Any]:
     return {
         name: value for name, value in run.config.items() if name not in kept and not name.startswith("checkpoint.")
     }
-
-
-def _value(run: RunInfo, name: str) -> Any:
-    try:
-        return run.value(name)
-    except KeyError:
-        return None
 
 
 def _key(fields: Mapping[str, Any]) -> str:

@@ -84,6 +84,14 @@ class RunInfo:
                     return fields[each]
         raise KeyError(name)
 
+    def has(self, name: str) -> bool:
+        """Whether `value` knows this name."""
+        try:
+            self.value(name)
+        except KeyError:
+            return False
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """What the list shows, and the configuration, for JSON."""
         best = {"metric": self.best_metric, "value": self.best, "update": self.best_update}
@@ -159,7 +167,7 @@ def list_runs(
         if (not presets or run.preset in presets)
         and (not statuses or run.status in statuses)
         and (moment is None or (run.start is not None and run.start >= moment))
-        and all(_has(run, each.field) and each.holds(run.value(each.field)) for each in conditions)
+        and all(run.has(each.field) and each.holds(run.value(each.field)) for each in conditions)
     ]
     return _sorted(found, sort, reverse)[:limit]
 
@@ -228,7 +236,7 @@ def read_run(path: Path | str) -> RunInfo:
 
 def check_name(runs: Sequence[RunInfo], name: str) -> None:
     """Raise `UndertowError` if there are runs, and none of them has anything of that name."""
-    if runs and not any(_has(run, name) for run in runs):
+    if runs and not any(run.has(name) for run in runs):
         raise unknown("field", name, {each for run in runs for each in run.names()})
 
 
@@ -249,18 +257,10 @@ def _matching(pattern: str) -> list[Path]:
     return [path for path in paths if not path.is_symlink()] or paths
 
 
-def _has(run: RunInfo, name: str) -> bool:
-    try:
-        run.value(name)
-    except KeyError:
-        return False
-    return True
-
-
 def _sorted(runs: Sequence[RunInfo], name: str, reverse: bool) -> list[RunInfo]:
     keys: dict[int, Any] = {}
     for place, run in enumerate(runs):
-        value = run.value(name) if _has(run, name) else None
+        value = run.value(name) if run.has(name) else None
         if isinstance(value, datetime):
             keys[place] = (0, value.timestamp())
         elif is_number(value) or isinstance(value, bool):

@@ -45,6 +45,16 @@ def runs_table(runs: Sequence[RunInfo], columns: Sequence[str] = COLUMNS) -> Tab
     return table
 
 
+def run_values(runs: Sequence[RunInfo], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The same as dictionaries, for JSON: numbers as they are, moments in ISO 8601, None where a run has nothing of the name.
+
+    **Raises:** `UndertowError` for a name that no run has.
+    """
+    for name in columns:
+        check_name(runs, name)
+    return [{name: _plain(_value(run, name)) for name in columns} for run in runs]
+
+
 def comparison_table(comparison: RunComparison) -> Table:
     """A row per group: how many runs, how many were lost, what they reached."""
     from rich.table import Table
@@ -133,15 +143,20 @@ def _cell(run: RunInfo, name: str) -> str:
         return f"{run.best_metric} {run.best:.4g}"
     if name == "result" and run.result is not None:
         return f"{run.suite} {run.result:.4g}"
-    try:
-        value: Any = run.value(name)
-    except KeyError:
-        return "-"
+    value = _value(run, name)
     if value is None:
         return "-"
     if name == "seconds":
         return duration(value)
     return f"{value.astimezone():%Y-%m-%d %H:%M}" if isinstance(value, datetime) else shown(value)
+
+
+def _value(run: RunInfo, name: str) -> Any:
+    return run.value(name) if run.has(name) else None
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def duration(seconds: float) -> str:
