@@ -127,7 +127,10 @@ class CompareArguments:
 def compare(arguments: list[str]) -> int:
     """Show which groups of runs are better; write curves and numbers if asked to."""
     given = parse(
-        CompareArguments, arguments, "compare", "Compare groups of runs: learning curves, results, and how sure they are."
+        CompareArguments,
+        arguments,
+        "compare",
+        "Compare groups of runs: learning curves, results, and how sure they are.",
     )
     require_new(given.out)
     require(bool(given.runs) != bool(given.groups), "compare takes runs, or --groups LABEL=RUN ..., and not both")

@@ -79,7 +79,9 @@ def _draw_finals(
         lost = ~np.isfinite(values)
         # Side by side, so that equal ones are all seen.
         beside = place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1))
-        axis.plot(beside[~lost], values[~lost], "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6)
+        axis.plot(
+            beside[~lost], values[~lost], "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6
+        )
         bad = 0.97 if (values[lost] > 0).all() else 0.03
         axis.plot(
             beside[lost],
