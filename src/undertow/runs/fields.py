@@ -94,7 +94,8 @@ class Condition(NamedTuple):
             return compare(actual, self.value)
         if self.operator in ("<", "<=", ">", ">="):
             return False
-        return compare(_comparable(actual), _comparable(self.value))
+        wanted = [self.value] if isinstance(actual, (list, tuple)) and not isinstance(self.value, list) else self.value
+        return compare(_comparable(actual), _comparable(wanted))
 
 
 def parse_condition(text: str) -> Condition:
@@ -151,7 +152,7 @@ def is_number(value: Any) -> bool:
 
 
 def _comparable(value: Any) -> Any:
-    """Lists as lists of numbers or words, a single entry as itself in a list; all else as it is."""
+    """What Python would take for equal, or for different, against what people mean: true is not 1, a tuple is a list."""
     if isinstance(value, (list, tuple)):
-        return [float(each) if is_number(each) else each for each in value]
-    return value
+        return [_comparable(each) for each in value]
+    return str(value) if isinstance(value, bool) else value
