@@ -28,7 +28,7 @@ class _StandardError(logging.StreamHandler):
         self.setFormatter(logging.Formatter("undertow: %(message)s"))
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]
+    def stream(self) -> TextIO:
         return sys.stderr
 
 

@@ -85,7 +85,7 @@ def summarise(
     x = np.asarray(values, float)
     x = np.where(np.isfinite(x), x, np.inf if mode == "min" else -np.inf)
     median, low, high = (float(each) for each in spread(x))
-    interval = (None, None)
+    interval: tuple[float | None, float | None] = (None, None)
     if len(x) >= ENOUGH:
         strata = _by_task(x, tasks)
         _, *ends = bootstrap_interval(

@@ -106,7 +106,7 @@ class RunComparison:
                 rows.append(
                     {
                         "group": each.label,
-                        self.axis: point,
+                        self.axis: int(point) if self.axis == "updates" and point is not None else point,
                         "runs": len(values),
                         "lost": int(np.sum(~np.isfinite(values[:, place]))),
                         self.statistic: float(band.mean[place]),
@@ -229,8 +229,9 @@ class _Reader:
 
     def _value(self, run: RunInfo, worst: float) -> float:
         value = run.summary.get(self.name)
-        good = run.status != "failed" and is_number(value) and np.isfinite(value)
-        return float(value) if good else worst
+        if run.status == "failed" or not is_number(value) or not np.isfinite(value):
+            return worst
+        return float(value)
 
 
 def _kept_by(runs: Sequence[RunInfo]) -> str:
@@ -243,13 +244,15 @@ def _kept_by(runs: Sequence[RunInfo]) -> str:
 def _pairs(
     groups: Sequence[ComparedGroup], statistic: Statistic, mode: Mode, notes: list[str], *, resamples: int, seed: int
 ) -> tuple[Pair, ...]:
-    able = [each for each in groups if each.summary.runs >= ENOUGH]
-    chosen = list(combinations(able, 2))
+    sign = 1 if mode == "min" else -1
+    able = sorted(
+        (each for each in groups if each.summary.runs >= ENOUGH),
+        key=lambda each: sign * float(middle(each.final, statistic)),
+    )
+    chosen = list(combinations(able, 2))  # the better one first
     if len(able) > MOST_PAIRED:
-        sign = 1 if mode == "min" else -1
-        best = min(able, key=lambda each: sign * float(middle(each.final, statistic)))
-        chosen = [(best, each) for each in able if each is not best]
-        notes.append(f"many groups: each is compared with {best.label}, the best by its {statistic}")
+        chosen = [(able[0], each) for each in able[1:]]
+        notes.append(f"many groups: each is compared with {able[0].label}, the best by its {statistic}")
     return tuple(
         compare_pair(
             (one.label, other.label),
@@ -266,10 +269,8 @@ def _pairs(
 
 
 def _tasks(each: ComparedGroup) -> list[str]:
-    """What the task of every run is, but for what tells the groups apart: the same in all groups that did the same ones."""
-    group = each.group
-    fields = [name for name in group.mixed if name not in group.fields]
-    return [str([run.config.get(name) for name in fields]) for run in group.runs]
+    """What the task of every run is called: the same in all groups that were trained on the same ones."""
+    return [str([run.config.get(name) for name in each.group.mixed]) for run in each.group.runs]
 
 
 def _remarks(groups: Sequence[ComparedGroup], axis: Axis) -> list[str]:
@@ -278,8 +279,8 @@ def _remarks(groups: Sequence[ComparedGroup], axis: Axis) -> list[str]:
         group, label = each.group, each.label
         lost = [str(run.path) for run, value in zip(group.runs, each.final, strict=True) if not np.isfinite(value)]
         if lost:
-            count = f"{len(lost)} of {len(group.runs)} runs {'was' if len(lost) == 1 else 'were'} lost"
-            said.append(f"{label}: {count} and count{'s' if len(lost) == 1 else ''} as the worst: {', '.join(lost)}")
+            share = f"{len(lost)} of {len(group.runs)} runs {'was' if len(lost) == 1 else 'were'} lost"
+            said.append(f"{label}: {share} and count{'s' if len(lost) == 1 else ''} as the worst: {', '.join(lost)}")
         if each.curves is not None and each.curves.ended is not None:
             said.append(
                 f"{label}: up to {each.curves.ended:g} {axis}, where the first of its runs ends that is not over"

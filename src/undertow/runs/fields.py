@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from operator import eq, ge, gt, le, lt, ne
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from undertow._checks import UndertowError, require
 from undertow.config import config_from_dict, config_to_dict
@@ -146,7 +146,7 @@ def _read(word: str) -> Any:
         return [_read(each) for each in word.split(",")] if "," in word else word
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a number, which true and false are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

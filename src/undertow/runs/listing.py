@@ -205,8 +205,8 @@ def read_run(path: Path | str) -> RunInfo:
     directory = RunDirectory.open(path)
     info, status = directory.info, str(directory.status)
     config = config_fields(directory.config)
-    summary = _read(directory.read_summary, {}) if (directory.path / "summary.json").exists() else {}
-    metrics = _read(directory.read_metrics, {}) if (directory.path / "metrics.csv").exists() else {}
+    summary: dict[str, Any] = _read(directory.path / "summary.json", directory.read_summary)
+    metrics: dict[str, np.ndarray] = _read(directory.path / "metrics.csv", directory.read_metrics)
     at_work = status in ("running", "killed")
     fields = {} if at_work else flatten(summary)  # at work again: a summary is of an earlier session
     best_metric, best, best_update = _best(config.get("evaluation.keep_by"), fields, metrics)
@@ -272,12 +272,12 @@ def _sorted(runs: Sequence[RunInfo], name: str, reverse: bool) -> list[RunInfo]:
     return [runs[place] for place in (*present, *(place for place in range(len(runs)) if place not in keys))]
 
 
-def _read(read: Callable[[], T], otherwise: T) -> T:
+def _read(file: Path, read: Callable[[], dict[str, T]]) -> dict[str, T]:
     try:
-        return read()
+        return read() if file.exists() else {}
     except UndertowError as error:
         _log.warning("%s", error)
-        return otherwise
+        return {}
 
 
 def _best(

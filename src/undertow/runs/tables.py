@@ -34,12 +34,7 @@ def runs_table(runs: Sequence[RunInfo], columns: Sequence[str] = COLUMNS) -> Tab
     table = Table()
     for name in columns:
         right = name in ("seconds", "updates", "seed")
-        table.add_column(
-            "time" if name == "seconds" else name,
-            justify="right" if right else "left",
-            no_wrap=name != "path",
-            overflow="fold",
-        )
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "path", overflow="fold")
     for run in runs:
         table.add_row(*(_cell(run, name) for name in columns))
     return table
