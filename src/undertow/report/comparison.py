@@ -18,6 +18,7 @@ from undertow.report import style
 _COLOURS = (style.BASELINE, style.LEARNED, *style.OTHERS)
 _DASHES = ("-", "--", ":", "-.")
 _RANGE = 8  # largest over smallest value from which on an axis is logarithmic
+_LETTERS = 36  # of labels side by side under the right panel
 _LABELLED = 300  # and up to which 2 and 5 of every decade have labels
 
 
@@ -96,7 +97,10 @@ def _draw_finals(
             axis.plot([place - 0.3, place + 0.3], [line, line], color=colour, linewidth=1.5)
         if np.isfinite(low) and np.isfinite(high) and len(values) > 1:
             axis.fill_between([place - 0.3, place + 0.3], low, high, color=colour, alpha=0.18, linewidth=0)
-    axis.set_xticks(range(len(finals)), list(finals), fontsize=8, rotation=20 if len(finals) > 3 else 0)
+    labels = [label.replace(", ", "\n") for label in finals]
+    fits = len(labels) * max(len(line) for label in labels for line in label.split("\n")) <= _LETTERS
+    slanted: dict[str, Any] = {} if fits else {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(range(len(finals)), labels, fontsize=8, **slanted)
     axis.set_xlim(-0.6, len(finals) - 0.4)
     axis.set_title("at the end, every run")
     axis.grid(False, axis="x")

@@ -297,12 +297,12 @@ def _remarks(groups: Sequence[ComparedGroup], axis: Axis) -> list[str]:
         said.append(f"runs were measured at different {axis}: every value holds until the next one")
     ends = {label: float(each.x[-1]) for label, each in curves.items()}
     if len(set(ends.values())) > 1 and axis == "updates":
-        said.append(
-            "groups end at different updates: " + ", ".join(f"{label} at {end:g}" for label, end in ends.items())
-        )
+        first, last = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+        said.append(f"groups end at different updates: {first} at {ends[first]:g}, {last} at {ends[last]:g}")
     few = [each.label for each in groups if each.summary.runs < ENOUGH]
     if few:
-        said.append(f"fewer than {ENOUGH} runs, no intervals: {', '.join(few)}")
+        named = "all groups" if len(few) == len(groups) else ", ".join(few)
+        said.append(f"fewer than {ENOUGH} runs, no intervals: {named}")
     if any(ENOUGH <= each.summary.runs < _CAREFUL for each in groups):
         said.append(f"bootstrap intervals (95 %) of fewer than {_CAREFUL} runs are too narrow")
     return said
