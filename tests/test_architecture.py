@@ -164,7 +164,7 @@ def test_foreign_imports_are_declared():
         f"{at(module, line)} imports {name}"
         for module in FILES
         for line, name, lazy in foreign_imports(module)
-        if top(name) not in DEPENDENCIES and not (lazy and top(name) in EXTRAS)
+        if top(name) not in DEPENDENCIES and not (lazy and top(name).lower() in EXTRAS)
     ]
     assert_none(wrong, "imports that pyproject.toml does not declare, or extras outside a function:")
 
@@ -234,7 +234,7 @@ def test_imports_without_extras():
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {sorted(EXTRAS)!r}:
+        if name.split(".")[0].lower() in {sorted(EXTRAS)!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 import undertow, {", ".join(rooms)}

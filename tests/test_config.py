@@ -127,6 +127,32 @@ def test_python_gets_the_same_checks():
         validate_config(SchemeConfig(training=TrainingConfig(precision="float16")))
 
 
+def test_configurations_in_files(tmp_path: Path):
+    """JSON with all of it, as a run has it or bare; TOML with what differs from the defaults; errors that name the file."""
+    whole = configs.load_config(write(tmp_path / "a.json", json.dumps(config_to_dict(SchemeConfig(seed=7)))))
+    assert whole == ("custom", SchemeConfig(seed=7))
+    of_run = {"id": "x", "preset": "mine", "digest": "edited since", "config": {"seed": 8}}
+    assert configs.load_config(write(tmp_path / "config.json", json.dumps(of_run))) == ("mine", SchemeConfig(seed=8))
+    toml = 'family = "cartpole"\nhorizon = 7\n[system]\npoles = 2\n'
+    named = configs.load_config(write(tmp_path / "b.toml", toml))
+    assert (named.config.horizon, named.config.system.poles) == (7, 2)  # type: ignore[attr-defined]
+    for name, text, message in (
+        ("c.toml", "seed = ", "c.toml is damaged: it is not valid TOML"),
+        ("d.json", "[1]", "d.json must hold a table of configuration fields, got a list"),
+        ("e.json", '{"config": 3}', "e.json: expected a 'preset' and a 'config'"),
+        ("f.json", '{"sed": 3}', "f.json: unknown configuration field 'sed'; did you mean 'seed'"),
+    ):
+        with pytest.raises(UndertowError, match=message):
+            configs.load_config(write(tmp_path / name, text))
+    with pytest.raises(UndertowError, match=r"g.toml is missing"):
+        configs.load_config(tmp_path / "g.toml")
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 def test_the_grid_fills_itself_in():
     whole = GridConfig(num_cells=None, steps=None, dt=4e-4, end_time=0.1).complete()
     assert (whole.num_cells, whole.steps) == (128, 250)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from undertow._checks import UndertowError, require
 from undertow.config.base import Config
 from undertow.config.plain import config_from_dict
-from undertow.training._files import read_error, read_json
+from undertow.training._files import read_json, read_toml
 from undertow.training.rundir import RunDirectory
 
 
@@ -36,7 +35,7 @@ def load_config(path: Path | str) -> NamedConfig:
     if path.is_dir():
         run = RunDirectory.open(path)
         return NamedConfig(run.preset, config_from_dict(run.config))
-    values = _read_toml(path) if path.suffix == ".toml" else read_json(path)
+    values: Any = read_toml(path) if path.suffix == ".toml" else read_json(path)
     if not isinstance(values, dict):
         raise UndertowError(f"{path} must hold a table of configuration fields, got a {type(values).__name__}")
     preset = values.get("preset", "custom")
@@ -47,14 +46,3 @@ def load_config(path: Path | str) -> NamedConfig:
         return NamedConfig(preset, config_from_dict(fields))
     except UndertowError as error:
         raise UndertowError(f"{path}: {error}") from None
-
-
-def _read_toml(path: Path) -> Any:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UndertowError(f"{path} is missing") from None
-    except OSError as error:
-        raise read_error(path, error) from error
-    except ValueError as error:
-        raise UndertowError(f"{path} is damaged: it is not valid TOML ({error})") from error

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +104,23 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds; one-line errors for a missing, unreadable or damaged file."""
+    return _read(path, json.loads, "JSON")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; errors as `read_json`."""
+    return _read(path, tomllib.loads, "TOML")
+
+
+def _read(path: Path, parse: Callable[[str], Any], kind: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UndertowError(f"{path} is missing") from None
     except OSError as error:
         raise read_error(path, error) from error
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise UndertowError(f"{path} is damaged: it is not valid JSON ({error})") from error
+    except ValueError as error:  # not UTF-8, or not of this kind
+        raise UndertowError(f"{path} is damaged: it is not valid {kind} ({error})") from error
 
 
 def _reason(error: OSError) -> str:

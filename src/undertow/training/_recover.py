@@ -1,13 +1,14 @@
 """What a run directory says of itself, and how it is pieced together again where a file of it is damaged.
 
-Every checkpoint carries the run's name and configuration under a checksum, so the newest one decides what the other files
-should say.
+Every checkpoint carries the run's name and configuration under a checksum: together with the other files they decide whose
+directory it is, and the newest one of that run what these should say.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,10 @@ def mend(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UndertowError(info_fault)
     if config is not None and info is not None and config.get("id") == info.get("id"):
         return config, info
-    names = {each.get("id") for each in (config, info) if each is not None}
     checkpoints = [each for each in newest_metadata(path / "checkpoints") if "run" in each and "config" in each]
-    # One that belongs to what can still be read; where nothing can, the newest.
-    about = next((each for each in checkpoints if each["run"] in names), next(iter(checkpoints), None))
-    name = about["run"] if about is not None else (config or info or {}).get("id")
+    names = [each["run"] for each in checkpoints] + [each.get("id") for each in (config, info) if each is not None]
+    name = Counter(names).most_common(1)[0][0] if names else None  # a file or two may have been put there by mistake
+    about = next((each for each in checkpoints if each["run"] == name), None)
     if config is None or config.get("id") != name:
         fault = config_fault or f"{path / 'config.json'} is of another run"
         if about is None:

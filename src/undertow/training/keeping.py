@@ -150,26 +150,31 @@ def load_newest(folder: Path, like: Tree, run: str | None = None) -> tuple[Tree,
     in their metadata (None: any). **Returns** the tree, its metadata and its file; None if there is none. One that is damaged
     or foreign is named in a warning of the log.
     """
-    for path in (*(path for path, _ in _by_update(folder, "*_update_*")), folder / f"last{SUFFIX}"):
-        if not path.exists():
-            continue
+    for path in _to_go_on_from(folder):
         try:
             tree, metadata = load_checkpoint(path, like)
             _check_run(path, metadata, run)
         except UndertowError as error:
             _log.warning("skipped: %s", error)
             continue
-        return tree, metadata, path
+        if "update" in metadata:  # the best ones of an early version do not say
+            return tree, metadata, path
     return None
 
 
 def newest_metadata(folder: Path) -> list[dict[str, Any]]:
-    """The metadata of every checkpoint that is whole, newest first."""
+    """The metadata of every checkpoint that is whole and can be gone on from, newest first."""
     found = []
-    for path, _ in _by_update(folder, "*_update_*"):
+    for path in _to_go_on_from(folder):
         with contextlib.suppress(UndertowError):
             found.append(read_metadata(path))
-    return found
+    return [metadata for metadata in found if "update" in metadata]
+
+
+def _to_go_on_from(folder: Path) -> list[Path]:
+    """All checkpoints, newest first. An early version had one last, `last.safetensors`, and best ones before it."""
+    early = folder / f"last{SUFFIX}"
+    return [*(path for path, _ in _by_update(folder, "*_update_*")), *([early] if early.exists() else [])]
 
 
 def _by_update(folder: Path, pattern: str) -> list[tuple[Path, int]]:
