@@ -111,6 +111,18 @@ def test_lost_runs_count_as_the_worst(root):
     assert compare_runs([root], mode="max").groups[0].summary.worst == -np.inf
 
 
+def test_runs_that_never_had_a_value(root):
+    """Finished, with NaN alone: lost like all others, also where a whole group is."""
+    make_run(root / "full-4", task(4), (NAN, NAN))
+    for seed in range(3):
+        make_run(root / f"physics-{seed}", task(seed, "physics"), (NAN, NAN, NAN))
+    found = {each.label: each for each in compare_runs([root]).groups}
+    np.testing.assert_array_equal(found["gradient=full"].final, [2, 3, 4, 5, np.inf])
+    assert found["gradient=physics"].summary.lost == 3 and found["gradient=physics"].curves is None
+    pairs = {(pair.first, pair.second): pair for pair in compare_runs([root]).pairs}
+    assert pairs["gradient=stop", "gradient=physics"].probability == 1
+
+
 def test_runs_that_are_not_over_end_the_curves(root):
     make_run(root / "full-4", task(4), (4.0, 3.5), status="interrupted")
     found = compare_runs([root])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,7 @@ def test_missing_fields_have_their_defaults():
         ("x<1", "small", False),
         ("x<1", None, False),
         ("gradient=full", "full", True),
+        ("path=runs/a", Path("runs/a"), True),
         ("gradient==full", "Full", False),
         ("gates=none", None, True),
         ("gates!=none", [1.0, 0.5], True),

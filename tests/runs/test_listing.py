@@ -90,6 +90,7 @@ def test_choices(root, options, found):
 def test_since(root):
     assert len(list_runs(root, since="1h")) == 4
     assert list_runs(root, since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert len(list_runs(root, since=datetime.now() - timedelta(hours=1))) == 4  # local time
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,9 @@ class _Reader:
         """Those that have a value, and those that were lost; of the others a note."""
         found = []
         for run in runs:
-            if run.status == "failed" or self._has(run):
+            # A table that is finished and holds NaN alone is a loss, not a measurement to come.
+            over = run.status == "finished" and self.column and len(run.metrics.get(self.metric, ())) > 0
+            if run.status == "failed" or over or self._has(run):
                 found.append(run)
             else:
                 notes.append(f"left out: {run.path} is {run.status} and has no value of {self.metric!r} yet")
@@ -212,10 +214,12 @@ class _Reader:
     def read(self, group: RunGroup, mode: Mode) -> tuple[Bundle | None, np.ndarray]:
         """The curves of a group, and what each of its runs reached."""
         worst = np.inf if mode == "min" else -np.inf
-        if self.column and any(self._has(run) for run in group.runs):
-            curves = bundle([self._curve(run) for run in group.runs], mode=mode)
-            return curves, curves.final
-        return None, np.array([self._value(run, worst) for run in group.runs])
+        if not self.column:
+            return None, np.array([self._value(run, worst) for run in group.runs])
+        if not any(self._has(run) for run in group.runs):
+            return None, np.full(len(group.runs), worst)
+        curves = bundle([self._curve(run) for run in group.runs], mode=mode)
+        return curves, curves.final
 
     def _has(self, run: RunInfo) -> bool:
         if self.column:

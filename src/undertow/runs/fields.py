@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from operator import eq, ge, gt, le, lt, ne
+from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 from undertow._checks import UndertowError, require
@@ -152,7 +153,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def _comparable(value: Any) -> Any:
-    """What Python would take for equal, or for different, against what people mean: true is not 1, a tuple is a list."""
+    """Values so that equal ones are those that people mean: true is not 1, a tuple is a list, a path a word."""
     if isinstance(value, (list, tuple)):
         return [_comparable(each) for each in value]
-    return str(value) if isinstance(value, bool) else value
+    return str(value) if isinstance(value, (bool, Path)) else value

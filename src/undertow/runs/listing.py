@@ -155,7 +155,7 @@ def list_runs(
     for status in statuses:
         lookup("status", status, dict.fromkeys(get_args(Status)))
     conditions = [parse_condition(text) for text in where]
-    moment = parse_since(since) if isinstance(since, str) else since
+    moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:
         require_positive("limit", limit)
     runs = read_all(_walk(root))
