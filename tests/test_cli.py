@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import subprocess
 import sys
 import typing
@@ -54,6 +55,9 @@ def test_every_field_is_a_flag_with_its_default(capsys: pytest.CaptureFixture[st
         "import-agent --help",
         "simulate --help",
         "plot --help",
+        "runs --help",
+        "diff --help",
+        "compare --help",
         "list --help",
         "info --help",
         "",
@@ -243,6 +247,19 @@ def test_evaluate_prints_and_writes(run: Path, capsys: pytest.CaptureFixture[str
     assert all(name in shown for name in ("learned", "weno-js", "weno-z"))
     assert sorted(path.name for path in out.iterdir()) == ["held-out.csv", "held-out.json"]
     assert cli.main(words) == 2 and "exists already" in capsys.readouterr().err
+
+
+def test_evaluate_for_machines(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Nothing but one JSON document: by suite what its file would hold."""
+    out = tmp_path / "results"
+    words = ["evaluate", str(run), "--suite", "held-out", "held-out-2x-time", "--cells", "16", "--cases", "3", "--json"]
+    assert cli.main([*words, "--out", str(out)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["held-out", "held-out-2x-time"]
+    assert told == {name: json.loads((out / f"{name}.json").read_text()) for name in told}
+    assert told["held-out"]["cells"] == 16 and len(told["held-out"]["cases"]) == 3 * 3
+    assert cli.main(["evaluate", str(run), "--suite", "held-out", "held-uot"]) == 2
+    assert "did you mean 'held-out'" in capsys.readouterr().err
 
 
 def test_a_published_agent_becomes_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from undertow import cli, experiment
-from undertow.cli import solver, study
+from undertow.cli import many, solver, study
 from undertow.config import ObjectiveConfig, config_to_dict
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
@@ -67,6 +67,13 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "import_agent", lambda path, config, **options: done)
     monkeypatch.setattr(experiment, "evaluate_run", lambda path, suites, **options: {})
     shown = SimpleNamespace(table="", timed="", results="", figures=[], finished=True)
+    monkeypatch.setattr(many, "list_runs", lambda root, **options: [])
+    differs = SimpleNamespace(parameters={}, about={}, describe=str, to_dict=dict)
+    monkeypatch.setattr(many, "diff_runs", lambda sources, **options: differs)
+    compared = SimpleNamespace(pairs=(), notes=(), to_dict=dict)
+    monkeypatch.setattr(many, "compare_runs", lambda runs, **options: compared)
+    monkeypatch.setattr(many, "comparison_table", lambda comparison: "")
+    monkeypatch.setattr(many, "write_comparison", lambda comparison, out: [])
     monkeypatch.setattr(study, "reproduce", lambda task, out, **options: shown)
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))

@@ -32,6 +32,12 @@ def test_a_name_brings_cells_and_time(sod: Simulation):
     assert (case.num_cells, case.end_time) == (GAS_CASES["shu_osher"].cells, GAS_CASES["shu_osher"].end_time)
 
 
+def test_progress_is_told():
+    told: list[tuple[int, int]] = []
+    simulate("sod", num_cells=16, steps=4, saves=4, on_save=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 def test_a_gas_changes_by_what_flows_in(sod: Simulation):
     """No wave has reached an end, but for ripples of 1e-9: all that flows is the pressures' push, (1 - 0.1) in a unit of time."""
     metrics = sod.metrics()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,9 @@ from undertow.schemes.solve import check_courant, check_diffusion, check_finite
 from undertow.schemes.splitting import SPEEDS
 
 __all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
+
+
+_log = logging.getLogger(__name__)
 
 
 class Case(NamedTuple):
@@ -93,6 +97,7 @@ def simulate(
     reconstruction: str | None = None,
     positivity: bool = False,
     saves: int = 1,
+    on_save: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     r"""March an initial condition to `end_time`. Not jittable: it looks at its input and at what comes out.
 
@@ -112,6 +117,7 @@ def simulate(
     - `positivity`: limit fluxes so that density and pressure stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); default False.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
+    - `on_save`: called after each of them with how many there are, and how many there will be.
 
     **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
@@ -198,7 +204,10 @@ def simulate(
                 f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken
             )
         states.append(state.u)
+        if on_save is not None:
+            on_save(len(states) - 1, len(ends))
     seconds = time.perf_counter() - start
+    _log.info("%s: %d steps on %s cells in %.2f s", _called(condition), taken, u0.shape[1:], seconds)
     times = np.concatenate([[0.0], ends])
     exact = None
     if isinstance(initial, AbstractField) or initial.boundary in EXACT_BOUNDARIES:

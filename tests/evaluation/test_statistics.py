@@ -1,12 +1,24 @@
-"""Bands over seeds, against numbers from tables of Student's distribution and against definitions."""
+"""Statistics over seeds, against numbers from tables, definitions, and their own promises over many draws."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from undertow._checks import UndertowError
-from undertow.evaluation.statistics import band, quartiles, student_quantile
+from undertow.evaluation.statistics import (
+    band,
+    bootstrap_interval,
+    interquartile_mean,
+    probability_of_improvement,
+    quartiles,
+    student_quantile,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +69,108 @@ def test_quartiles_and_lost_seeds():
     assert np.isfinite(low[1]) and high[1] == np.inf
     lost = quartiles(np.full(3, np.nan))
     assert lost.mean == lost.low == lost.high == np.inf
+
+
+def values(low: int = 1, high: int = 30):
+    return arrays(float, st.integers(low, high), elements=st.floats(-1e6, 1e6))
+
+
+@pytest.mark.parametrize(
+    ("sample", "mean"),
+    [
+        ([7.0], 7.0),
+        ([1.0, 3.0], 2.0),
+        ([0.0, 1.0, 5.0], (0.25 * 0 + 1 + 0.25 * 5) / 1.5),
+        ([-100.0, 2.0, 4.0, 1000.0], 3.0),
+        ([0.0, 1.0, 2.0, 3.0, 1e9], (0.75 * 1 + 2 + 0.75 * 3) / 2.5),
+        (range(8), (2 + 3 + 4 + 5) / 4),
+    ],
+)
+def test_interquartile_mean_by_hand(sample, mean, rng):
+    x = rng.permutation(np.array(sample, float))
+    assert interquartile_mean(x) == pytest.approx(mean)
+    np.testing.assert_allclose(interquartile_mean(np.stack([x, -x], axis=1)), [mean, -mean])
+
+
+@given(values())
+def test_interquartile_mean_is_that_of_four_copies(x):
+    """Four copies of a sample have the same quantiles, and their middle half is whole values."""
+    four = np.sort(np.tile(x, 4))
+    middle = four[len(x) : 3 * len(x)]
+    assert interquartile_mean(x) == pytest.approx(middle.mean(), abs=1e-6)
+
+
+@given(values(), st.floats(-100, 100), st.floats(0.01, 100))
+def test_interquartile_mean_follows_shift_and_scale(x, shift, scale):
+    assert interquartile_mean(scale * x + shift) == pytest.approx(scale * interquartile_mean(x) + shift, abs=1e-5)
+    assert x.min() - 1e-6 <= interquartile_mean(x) <= x.max() + 1e-6
+
+
+def test_interquartile_mean_of_lost_runs():
+    """Up to a quarter of them it is finite."""
+    assert interquartile_mean(np.array([1, 2, 3, np.inf])) == 2.5
+    assert interquartile_mean(np.array([1, 2, np.inf, np.inf])) == np.inf
+    with pytest.raises(UndertowError, match="lost run as infinite"):
+        interquartile_mean(np.array([1, np.nan]))
+    with pytest.raises(UndertowError, match="at least one value"):
+        interquartile_mean(np.array([]))
+
+
+def test_probability_of_improvement_by_hand():
+    assert probability_of_improvement(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.875
+    assert probability_of_improvement(np.array([1.0, 2.0]), np.array([2.0, 3.0]), mode="max") == 0.125
+    assert probability_of_improvement(np.array([1.0, np.inf]), np.array([5.0, np.inf])) == (1 + 1 + 0 + 0.5) / 4
+    with pytest.raises(UndertowError, match="mode must be"):
+        probability_of_improvement(np.ones(1), np.ones(1), mode="less")
+
+
+@given(values(), values())
+def test_probability_of_improvement_knows_order_only(x, y):
+    p = probability_of_improvement(x, y)
+    assert p + probability_of_improvement(y, x) == pytest.approx(1)
+    assert p == pytest.approx(probability_of_improvement(-x, -y, mode="max"))
+    assert p == pytest.approx(probability_of_improvement(np.cbrt(x), np.cbrt(y)))
+    assert probability_of_improvement(x, x) == pytest.approx(0.5)
+
+
+def test_probability_of_improvement_between_normal_samples(rng):
+    """Of N(0, 1) and N(1, 1): that of N(-1, 2) being negative."""
+    p = probability_of_improvement(rng.normal(0, 1, 2000), rng.normal(1, 1, 2000))
+    assert p == pytest.approx(0.5 * (1 + math.erf(1 / 2)), abs=0.02)
+
+
+def test_bootstrap_covers_as_often_as_it_says(rng):
+    """Of the mean of 40 normal values, whose percentile interval at 0.9 is that of a normal one, but for 1/40."""
+    draws = rng.normal(3.0, 2.0, (400, 40))
+    found = [
+        bootstrap_interval([x], lambda x: x.mean(axis=0), level=0.9, resamples=600, seed=k) for k, x in enumerate(draws)
+    ]
+    inside = np.mean([low <= 3 <= high for _, low, high in found])
+    assert inside == pytest.approx(0.9, abs=0.045)  # three standard errors of 400 draws
+    assert [estimate for estimate, _, _ in found] == pytest.approx(draws.mean(axis=1))
+
+
+def test_bootstrap_draws_every_stratum_by_itself():
+    """Two tasks of one value each leave nothing to chance; as one sample they do."""
+    strata = [np.full(5, 1.0), np.full(5, 3.0)]
+
+    def mean(*tasks: np.ndarray) -> np.ndarray:
+        return np.concatenate(tasks).mean(axis=0)
+
+    assert bootstrap_interval(strata, mean) == (2, 2, 2)
+    _, low, high = bootstrap_interval([np.concatenate(strata)], mean)
+    assert low < 2 < high
+
+
+def test_bootstrap_is_repeatable_and_takes_lost_runs(rng):
+    x = np.append(rng.normal(size=9), np.inf)
+    one, again = (bootstrap_interval([x], interquartile_mean, seed=4) for _ in range(2))
+    assert one == again != bootstrap_interval([x], interquartile_mean, seed=5)
+    assert np.isfinite(one.mean) and one.low < one.mean < one.high
+    assert bootstrap_interval([np.full(4, np.inf)], interquartile_mean) == (np.inf, np.inf, np.inf)
+    for keywords, message in (({"level": 95}, "between 0 and 1"), ({"resamples": 0}, "at least 1")):
+        with pytest.raises(UndertowError, match=message):
+            bootstrap_interval([x], interquartile_mean, **keywords)
+    for strata in ([], [x, np.array([])]):
+        with pytest.raises(UndertowError, match="at least one"):
+            bootstrap_interval(strata, interquartile_mean)

@@ -8,7 +8,6 @@ This is the only module that touches JAX's settings: double precision on, the co
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, runs, solver, study
+from undertow.cli import lists, logs, many, runs, solver, study
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -27,10 +26,11 @@ __all__ = ["COMMANDS", "Command", "main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Arguments default to the process's own."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="undertow: %(message)s")
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
     try:
+        arguments, level = logs.take_level(arguments)
+        logs.set_up(level)
         return _dispatch(arguments)
     except NonFiniteError as error:
         # An initial state that is not finite was given so; what becomes so later did.
@@ -72,6 +72,15 @@ def _help() -> str:
         "usage: undertow COMMAND [options]\n\n"
         "Train numerical schemes and controllers by gradients through the simulator, and use them.\n\n"
         f"commands:\n{lines}\n\n"
+        "options, with any command:\n"
+        "  -v, -vv               say what is done, in detail; --verbose is -v\n"
+        f"  --log-level LEVEL     {', '.join(logs.LEVELS)}; the environment variable {logs.VARIABLE} does the same\n"
+        "  --version             the version\n\n"
+        "exit codes:\n"
+        "  0                     all went well\n"
+        "  1                     a run or a simulation became non-finite\n"
+        "  2                     something given was wrong, or a file could not be read or written\n"
+        "  130, 143              stopped by Ctrl-C, by SIGTERM\n\n"
         "`undertow COMMAND --help` shows the options. To begin: undertow train burgers, or undertow train cartpole"
     )
 
@@ -93,6 +102,9 @@ COMMANDS = {
     ),
     "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
     "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
+    "runs": Command("runs [ROOT]", "list the runs in a directory, chosen and sorted by any field", many.runs),
+    "diff": Command("diff A B", "in what runs, configuration files or presets differ", many.diff),
+    "compare": Command("compare RUN...", "groups of runs: curves, results, and how sure they are", many.compare),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
     "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
     "info": Command("info", "versions, machine and devices", lists.info),

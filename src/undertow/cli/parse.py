@@ -13,8 +13,10 @@ import tyro
 from rich.console import Console
 
 from undertow._checks import UndertowError, require
+from undertow.training._files import to_json
 
 A = TypeVar("A")
+_WIDEST = 1000  # table in a file or a pipe
 
 
 def say(message: object) -> None:
@@ -68,8 +70,15 @@ def show(*things: Any) -> None:
     """To standard output; wide enough for a table where it is not a terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=110)
+        options = console.options.update(max_width=_WIDEST)
+        width = max(console.measure(thing, options=options).maximum for thing in things)
+        console = Console(width=max(110, width))
     console.print(*things, highlight=False, soft_wrap=all(isinstance(thing, str) for thing in things), markup=False)
+
+
+def show_json(value: Any) -> None:
+    """One JSON document to standard output, for machines; what is not finite becomes "nan", "inf" or "-inf"."""
+    print(to_json(value))
 
 
 def require_new(path: Path | None) -> None:

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, require
-from undertow.cli.parse import parse, require_new, say, show
+from undertow._checks import UndertowError, lookup, require
+from undertow.catalogue import catalogue
+from undertow.cli.parse import parse, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import PRESETS, preset
+from undertow.progress import Display
 
 C = TypeVar("C", bound=Config)
 Integrator = Literal["euler", "ssp_rk3", "rk4"]
@@ -140,6 +142,10 @@ class EvaluateArguments:
     """conditions of a random suite, or initial states"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
+    json: bool = False
+    """print JSON: by suite, summary and every case"""
+    quiet: bool = False
+    """show no progress bar"""
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -148,11 +154,23 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
-    evaluations = experiment.evaluate_run(parsed.run, parsed.suite, which=parsed.checkpoint, **overrides)
+    known = catalogue()["suites"]
+    for name in parsed.suite:
+        lookup("suite", name, known)
+    evaluations: dict[str, Any] = {}
+    parts: list[tuple[str, ...]] = [(name,) for name in parsed.suite] or [()]
+    with Display(quiet=parsed.quiet) as display:
+        display.stage("evaluating", len(parts) if len(parts) > 1 else None)
+        for place, part in enumerate(parts):
+            evaluations |= experiment.evaluate_run(parsed.run, part, which=parsed.checkpoint, **overrides)
+            display.advance(place + 1)
     if parsed.out is not None:
         parsed.out.mkdir(parents=True)
+    if parsed.json:
+        show_json({name: evaluation.to_dict() for name, evaluation in evaluations.items()})
     for name, evaluation in evaluations.items():
-        show(evaluation.table())
+        if not parsed.json:
+            show(evaluation.table())
         if parsed.out is not None:
             evaluation.to_csv(parsed.out / f"{name}.csv")
             evaluation.to_json(parsed.out / f"{name}.json")
@@ -167,12 +185,17 @@ class PlotArguments:
     """a run directory"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
+    quiet: bool = False
+    """show no progress bar"""
 
 
 def plot(arguments: list[str]) -> int:
     """Draw a run's figures again; print their files."""
     parsed = parse(PlotArguments, arguments, "plot", "Draw a run's figures again, into its directory.")
-    for path in experiment.plot_run(parsed.run, which=parsed.checkpoint):
+    with Display(quiet=parsed.quiet) as display:
+        display.stage("evaluating and drawing")
+        paths = experiment.plot_run(parsed.run, which=parsed.checkpoint)
+    for path in paths:
         show(str(path))
     return 0
 

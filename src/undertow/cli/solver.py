@@ -21,6 +21,7 @@ from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_conditi
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
+from undertow.progress import Display
 from undertow.schemes.semidiscrete import Reconstruction
 from undertow.simulate import named_case, simulate
 from undertow.training.rundir import RunDirectory
@@ -69,6 +70,8 @@ class SimulateArguments:
     """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
     out: tuple[Path, ...] = ()
     """new files: .csv for the states, .png for a picture, .gif for a moving one"""
+    quiet: bool = False
+    """show no progress bar"""
 
 
 def run(arguments: list[str]) -> int:
@@ -82,21 +85,25 @@ def run(arguments: list[str]) -> int:
     problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)
     policy = experiment.load_policy(parsed.policy, 5 if parsed.order is None else parsed.order)
     moving = any(path.suffix == ".gif" for path in parsed.out)
-    result = simulate(
-        problem.pop("condition"),
-        policy,
-        **problem,
-        num_cells=parsed.cells,
-        end_time=parsed.end_time,
-        cfl=parsed.cfl,
-        dt=parsed.dt,
-        steps=parsed.steps,
-        integrator=parsed.integrator,
-        order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
-        speed=parsed.speed,
-        positivity=parsed.positivity,
-        saves=parsed.saves if parsed.saves is not None else _FRAMES if moving else 1,
-    )
+    saves = parsed.saves if parsed.saves is not None else _FRAMES if moving else 1
+    with Display(quiet=parsed.quiet) as display:
+        display.stage(f"simulating {parsed.case}", saves if saves > 1 else None)
+        result = simulate(
+            problem.pop("condition"),
+            policy,
+            **problem,
+            num_cells=parsed.cells,
+            end_time=parsed.end_time,
+            cfl=parsed.cfl,
+            dt=parsed.dt,
+            steps=parsed.steps,
+            integrator=parsed.integrator,
+            order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
+            speed=parsed.speed,
+            positivity=parsed.positivity,
+            saves=saves,
+            on_save=lambda done, _: display.advance(done),
+        )
     metrics = result.metrics()
     width = max([16, *(len(name) + 2 for name in metrics)])
     for name, value in metrics.items():

@@ -71,7 +71,8 @@ def _read(hint: Any, value: Any, where: str) -> Any:
             raise UndertowError(f"{where or 'the configuration'} must be a table of fields, got {value!r}")
         hints = _hints(hint)
         for name in value:
-            require(name in hints, f"unknown configuration field {_join(where, name)!r}{nearest(name, hints)}")
+            if name not in hints:  # not `require`: the nearest match takes longer than all the rest
+                raise UndertowError(f"unknown configuration field {_join(where, name)!r}{nearest(name, hints)}")
         return hint(**{name: _read(hints[name], item, _join(where, name)) for name, item in value.items()})
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -3,6 +3,8 @@ r"""Collections of problems with their truth, to test policies on."""
 from __future__ import annotations
 
 import dataclasses
+import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +29,8 @@ from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import has_exact_solution
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_courant
+
+_log = logging.getLogger(__name__)
 
 Members = Sequence[tuple[Initial, Sequence[int]]]
 """Batches of conditions of one structure each, with the places of their members among the cases."""
@@ -187,6 +191,7 @@ def make_suite(
 
     **Raises:** `UndertowError` if a time step is far too long for a case.
     """
+    begun = time.perf_counter()
     groups = cases if groups is None else groups
     keep = np.ones(len(cases), bool)
     if discretised.truth == "exact" and isinstance(discretised.law, Burgers):
@@ -202,7 +207,7 @@ def make_suite(
         rows = [row for row, place in enumerate(places) if keep[place]]
         if rows:
             members.append((rows_of(batch, np.asarray(rows)), tuple(int(new_place[places[row]]) for row in rows)))
-    return Suite(
+    made = Suite(
         name=name,
         summary=summary,
         discretised=discretised,
@@ -212,6 +217,8 @@ def make_suite(
         members=tuple(members),
         left_out=tuple(case for case, kept in zip(cases, keep, strict=True) if not kept),
     )
+    _log.info("suite %s: %d cases and their truth in %.2f s", name, len(made), time.perf_counter() - begun)
+    return made
 
 
 def _problems(discretised: Discretised, members: Members) -> Problem:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +95,13 @@ class ControlEvaluation:
         writer.writerows(rows)
         atomic_write_text(path, text.getvalue())
 
+    def to_dict(self) -> dict[str, Any]:
+        """The summary and every state's scores."""
+        return {"suite": self.suite, "horizon": self.horizon, "summary": self.summary(), "states": self.rows()}
+
     def to_json(self, path: Path | str) -> None:
-        """Write the summary and every state's scores, atomically. What is not finite becomes the string "nan"."""
-        content = {"suite": self.suite, "horizon": self.horizon, "summary": self.summary(), "states": self.rows()}
-        atomic_write_text(path, to_json(content) + "\n")
+        """Write `to_dict`, atomically. What is not finite becomes the string "nan"."""
+        atomic_write_text(path, to_json(self.to_dict()) + "\n")
 
 
 def _summary(scores: ControlScores) -> dict[str, Any]:
@@ -143,7 +150,10 @@ def evaluate_control(
 
     scores, kept = {}, {}
     for name, policy in policies.items():
+        begun = time.perf_counter()
         numbers, trajectories = eqx.filter_jit(run)(policy, problems)
         scores[name] = ControlScores(*map(np.asarray, numbers))
         kept[name] = jax.tree.map(np.asarray, trajectories)
+        seconds = time.perf_counter() - begun
+        _log.info("%s on %s: %d states in %.2f s", name, suite, len(scores[name].loss), seconds)
     return ControlEvaluation(suite, describe, task.horizon, scores, kept)

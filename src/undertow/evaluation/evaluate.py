@@ -2,6 +2,7 @@ r"""Policies on suites: every error of every policy on every case."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 
@@ -20,6 +21,8 @@ from undertow.numerics.norms import l1, l2, linf, total_variation
 from undertow.policies.classical import classical
 
 __all__ = ["Evaluation", "Scores", "evaluate"]
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: str = "weno-js") -> Evaluation:
@@ -50,6 +53,7 @@ def evaluate(policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: 
     scores = {}
     for name, (values, seconds, compile_seconds) in runs.items():
         scores[name] = _score(values, truth, reference, suite, seconds, compile_seconds)
+        _log.info("%s on %s: %.2f s, compiled in %.2f s", name, suite.name, seconds, compile_seconds)
     return Evaluation(
         suite=suite,
         baseline=baseline,

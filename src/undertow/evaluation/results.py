@@ -218,10 +218,10 @@ class Evaluation:
         writer.writerows(rows)
         atomic_write_text(path, text.getvalue())
 
-    def to_json(self, path: Path | str) -> None:
-        """Write suite, summary and every case, atomically. What is not finite becomes the string "nan"."""
+    def to_dict(self) -> dict[str, Any]:
+        """Suite, summary and every case."""
         how = self.suite.discretised
-        content = {
+        return {
             "suite": self.suite.name,
             "cells": how.num_cells,
             "steps": how.steps,
@@ -234,7 +234,10 @@ class Evaluation:
             "notes": self.notes(),
             "cases": self.rows(),
         }
-        atomic_write_text(path, to_json(content) + "\n")
+
+    def to_json(self, path: Path | str) -> None:
+        """Write `to_dict`, atomically. What is not finite becomes the string "nan"."""
+        atomic_write_text(path, to_json(self.to_dict()) + "\n")
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

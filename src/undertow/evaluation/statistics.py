@@ -1,8 +1,9 @@
-"""Means over seeds, and bands that say how far the seeds lie apart."""
+"""Means over seeds, bands that say how far the seeds lie apart, and what a few seeds allow to say about two groups of them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -71,13 +72,109 @@ def quartiles(values: Float[np.ndarray, "seeds ..."]) -> Band:
     """Median and quartiles over the first axis, as `Band(median, lower, upper)`. What is not finite counts as infinite: a
     seed that was lost is the worst one."""
     x = np.asarray(values, float)
-    x = np.where(np.isfinite(x), x, np.inf)
-    # Between two ranks only where both are finite.
-    shares = [0.25, 0.5, 0.75]
+    low, middle, high = _quantiles(np.where(np.isfinite(x), x, np.inf), [0.25, 0.5, 0.75])
+    return Band(middle, low, high)
+
+
+def interquartile_mean(values: Float[np.ndarray, "seeds ..."]) -> Float[np.ndarray, "..."]:
+    r"""The mean of the middle half over the first axis: robust like the median, but it looks at half of the values.
+
+    $$\mathrm{IQM} = 2 \int_{1/4}^{3/4} Q(p) \, dp = \frac{2}{n} \sum_{i=1}^n w_i x_{(i)}, \quad
+      w_i = \left|\,[i-1, i] \cap [\tfrac{n}{4}, \tfrac{3n}{4}]\,\right|$$
+
+    with the empirical quantiles $Q$: where $n$ is no multiple of 4, the values at both ends of the middle half count by the
+    part of them that lies in it. Values may be infinite; the mean is, where one in the middle half is.
+
+    **Raises:** `UndertowError` without values, or for NaN. **Source:** Agarwal et al. (2021), arXiv 2108.13264.
+    """
+    x = _samples(values)
+    count = len(x)
+    ends = np.clip(np.arange(count + 1), count / 4, 3 * count / 4)
+    weights = np.diff(ends).reshape(-1, *[1] * (x.ndim - 1))
+    with np.errstate(invalid="ignore"):  # infinity times 0, which does not count
+        return np.where(weights > 0, weights * np.sort(x, axis=0), 0.0).sum(axis=0) * (2 / count)
+
+
+def probability_of_improvement(
+    first: Float[np.ndarray, "seeds ..."],
+    second: Float[np.ndarray, "others ..."],
+    *,
+    mode: Literal["min", "max"] = "min",
+) -> Float[np.ndarray, "..."]:
+    r"""How often a run of the first group is better than one of the second; a tie counts as half.
+
+    $$P(X < Y) = \frac{1}{nm} \sum_{i=1}^n \sum_{j=1}^m S(x_i, y_j), \quad
+      S(x, y) = 1 \text{ if } x < y, \; \tfrac12 \text{ if } x = y, \; 0 \text{ else}$$
+
+    which is the statistic U of Mann and Whitney over $nm$. It says how often, not by how much, and so takes infinite values
+    (runs that were lost). Over several tasks it is their mean.
+
+    **Arguments:** `first`, `second`: one entry per run along the first axis; `mode`: "min" if less is better, "max" if more.
+
+    **Raises:** `UndertowError` without values, for NaN, or another mode. **Source:** Agarwal et al. (2021), arXiv
+    2108.13264.
+    """
+    require(mode in ("min", "max"), f"mode must be 'min' or 'max', got {mode!r}")
+    x, y = _samples(first)[:, None], _samples(second)[None]
+    better = x < y if mode == "min" else x > y
+    return (better + 0.5 * (x == y)).mean(axis=(0, 1))
+
+
+def bootstrap_interval(
+    strata: Sequence[Float[np.ndarray, " seeds"]],
+    statistic: Callable[..., Float[np.ndarray, "..."]],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Band:
+    """A statistic of some samples and its percentile bootstrap interval, stratified: every sample is drawn from by itself.
+
+    The strata are the tasks that one number is to summarise, or the groups that are to be compared.
+
+        bootstrap_interval([x], interquartile_mean)
+        bootstrap_interval([x, y], lambda x, y: interquartile_mean(x) - interquartile_mean(y))
+        bootstrap_interval(tasks, lambda *tasks: interquartile_mean(np.concatenate(tasks)))
+
+    With few values it is too narrow: around the mean of 3, 5 and 10 normal ones, at 0.95, it holds the truth in 0.76, 0.83
+    and 0.91 of all cases.
+
+    **Arguments:**
+
+    - `strata`: samples, each of any size.
+    - `statistic`: takes as many arrays `"seeds resamples"` and returns one number per resample.
+    - `level`; `resamples`: their number; `seed` of the resampling.
+
+    **Returns:** `Band` of the statistic itself and the quantiles of its resamples; NaN where too many of them are.
+
+    **Raises:** `UndertowError` for an empty sample, a level outside 0 to 1, or no resamples.
+
+    **Source:** Efron (1979), The Annals of Statistics 7(1); stratified as in Agarwal et al. (2021), arXiv 2108.13264.
+    """
+    require(0 < level < 1, f"level must lie between 0 and 1, got {level}")
+    require(resamples >= 1, f"resamples must be at least 1, got {resamples}")
+    samples = [_samples(each) for each in strata]
+    require(len(samples) > 0, "a bootstrap needs at least one sample, got none")
+    rng = np.random.default_rng(seed)
+    drawn = [each[rng.integers(len(each), size=(len(each), resamples))] for each in samples]
+    with np.errstate(invalid="ignore"):  # infinity minus infinity, where runs were lost on both sides
+        estimate = statistic(*(each[:, None] for each in samples))[0]
+        low, high = _quantiles(statistic(*drawn), [(1 - level) / 2, (1 + level) / 2])
+    return Band(estimate, low, high)
+
+
+def _samples(values: Float[np.ndarray, "seeds ..."]) -> np.ndarray:
+    x = np.asarray(values, float)
+    require(x.ndim >= 1 and len(x) >= 1, "a statistic needs at least one value, got none")
+    require(not np.isnan(x).any(), "a value is NaN: count a lost run as infinite, which is the worst")
+    return x
+
+
+def _quantiles(x: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Quantiles over the first axis, between two ranks only where both are finite."""
     with np.errstate(invalid="ignore"):
         between = np.quantile(x, shares, axis=0)
-    low, middle, high = np.where(np.isfinite(between), between, np.quantile(x, shares, axis=0, method="nearest"))
-    return Band(middle, low, high)
+    return np.where(np.isfinite(between), between, np.quantile(x, shares, axis=0, method="nearest"))
 
 
 def student_quantile(level: float, freedom: int) -> float:
