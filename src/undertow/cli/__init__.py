@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, runs, solver, study
+from undertow.cli import lists, runs, solver, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -92,6 +92,7 @@ COMMANDS = {
     ),
     "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
     "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
+    "sweep": Command("sweep PRESET", "train combinations of options, several seeds each, and compare them", sweep.run),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
     "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
     "info": Command("info", "versions, machine and devices", lists.info),

@@ -51,10 +51,10 @@ def train_seeds(
     **Returns:** the history: a list for every name that was noted, `seconds` of the dispatches noted, and per seed the means
     of `loss`, `gradient_norm`, `cosine` and `zeroed` over their updates; `skipped`: updates so far, per seed; `lost`: per
     seed, whether `training.max_skipped` updates in a row were not finite, where a run by itself ends as failed;
-    `failed`: why, if no seed was left.
+    `training_seconds` in all; `failed`: why, if no seed was left.
     """
     total = config.training.updates
-    history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds)}
+    history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds), "training_seconds": 0.0}
     if file.exists():
         metadata = read_metadata(file)
         history |= metadata["history"]
@@ -75,6 +75,7 @@ def train_seeds(
 
     def after(progress: Progress) -> bool:
         seconds = time.perf_counter() - clock["dispatch"]
+        history["training_seconds"] += seconds
         now = done + progress.done
         state = progress.state
         gone = np.asarray(state.skipped_in_a_row) >= config.training.max_skipped
