@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.evaluation.statistics import quartiles
-from undertow.studies.space import Choices, Space, combinations, space_from_plain, with_fields
+from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word, with_fields
 from undertow.training._files import atomic_write_text, read_json, to_json, write_error
 
 Statistic = Literal["median", "mean", "worst"]
@@ -123,11 +123,19 @@ def define(
         require(trials in (None, count), f"this grid has {count} combinations, and --trials is for searches")
         sweep = Sweep(config, preset, space, seeds, sampler, count, metric, statistic)
         for values in combinations(space):
-            build(sweep.config_of(values))
+            _check(sweep.config_of(values), values)
         return sweep
     trials = SEARCH_TRIALS if trials is None else trials
     require_positive("trials", trials)
     return Sweep(config, preset, space, seeds, sampler, trials, metric, statistic)
+
+
+def _check(config: Config, values: Mapping[str, Any]) -> None:
+    try:
+        build(config)
+    except UndertowError as error:
+        said = " ".join(f"{name}={to_word(value)}" for name, value in values.items())
+        raise UndertowError(f"{said} cannot work: {error}") from error
 
 
 # --- its directory ----------------------------------------------------------------------------------------------------
@@ -150,7 +158,7 @@ def enter(sweep: Sweep, folder: Path, storage: str | None) -> None:
         different = differences(had, given)
         require(
             not different,
-            f"{folder} holds a sweep with another {'; '.join(different)}; it is left as it is, choose another --out",
+            f"{folder} holds another sweep, which is left as it is; choose another --out. Different: {'; '.join(different)}",
         )
         same = (None if storage is None else without_password(storage)) == kept
         require(same, f"{folder} keeps its study in {kept or 'its own journal'}; give the same --storage again")

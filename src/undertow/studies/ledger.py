@@ -3,8 +3,8 @@
 Every combination is a job, numbered from 0. A job waits in the study as an enqueued trial (of a grid with its values, of a
 search with none: the sampler fills them in), which exactly one worker takes. If that worker is killed, others find out
 ([liveness][undertow.studies.liveness]), count its trial as failed and enqueue the job again, with the same values and the same
-directory, so that it goes on from its checkpoint. A job is done with its first complete trial; should a race have enqueued
-it twice, the later trial is thrown away.
+directory, so that it goes on from its checkpoint. A job is done with its first complete trial; should machines without a
+common directory have enqueued it twice, the later trial is thrown away.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow.studies.definition import Sweep
-from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks, Release
+from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks, Release, try_lock
 from undertow.studies.space import Choices, Range, to_word
 from undertow.training._files import to_json, write_error
 
@@ -98,6 +98,15 @@ class Ledger:
 
     def tidy(self) -> None:
         """Take back what dead workers left, and enqueue every job that nobody has: at first, all of them."""
+        release = try_lock(self.folder / "locks" / "ledger")
+        if release is None:  # another worker is at it
+            return
+        try:
+            self._tidy()
+        finally:
+            release()
+
+    def _tidy(self) -> None:
         running = [(job, trial) for job, trials in self._trials().items() for trial in trials if self._runs(trial)]
         self._liveness.bury([(job, trial._trial_id) for job, trial in running], self._bury)
         trials = self._trials()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -34,6 +33,18 @@ class Liveness(Protocol):
         """Call `fail(trial_id)` for those of the running `(job, trial_id)` whose worker is gone."""
 
 
+def try_lock(file: Path) -> Release | None:
+    """Lock a file until the function returned is called, or this process ends; None if another one holds the lock."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(file, "ab")  # noqa: SIM115  # it stays open as long as the lock is held
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle.close
+
+
 class Locks:
     """A locked file per job, in a folder that all workers see."""
 
@@ -41,14 +52,7 @@ class Locks:
         self.folder = folder
 
     def hold(self, job: int, trial_id: int) -> Release | None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / f"{job:04d}", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return lambda: os.close(descriptor)  # which lets go of the lock
+        return try_lock(self.folder / f"{job:04d}")
 
     def bury(self, running: Sequence[tuple[int, int]], fail: Callable[[int], None]) -> None:
         for job, trial_id in running:
