@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ from undertow.report import style
 MANY = 24
 """Combinations that a figure names one by one."""
 
-Name = Callable[[Any], str]
-
 
 def sweep_figure(found: Mapping[str, Any], path: Path | str, *, ranges: Mapping[str, bool] | None = None) -> Path:
     """A sweep's combinations: medians over the seeds, quartiles, and every seed.
@@ -24,23 +22,23 @@ def sweep_figure(found: Mapping[str, Any], path: Path | str, *, ranges: Mapping[
     A grid over one field, or over more than two, is a row of points, the best first; over two fields a map of medians. A
     search is drawn trial by trial, and once more over each of its fields.
 
-    **Arguments:** `found`: as in `summary.json`; `path`; `ranges`: fields that are numbers in a range, and whether their axis is
-    logarithmic.
+    **Arguments:** `found`: as in `summary.json`, and of every trial its values as `words`; `path`; `ranges`: fields that are
+    numbers in a range, and whether their axis is logarithmic.
 
     **Raises:** `UndertowError` if no combination kept a seed.
     """
-    rows = [row for row in found["trials"] if np.isfinite(row["median"])]
-    require(len(rows) > 0, "no combination of this sweep has kept half of its seeds; there is nothing to draw")
+    kept = [row for row in found["trials"] if np.isfinite(row["median"])]
+    require(len(kept) > 0, "no combination of this sweep has kept half of its seeds; there is nothing to draw")
     ranges = ranges or {}
     fields = list(found["over"])
     label = f"{found['metric']}, median of {found['seeds']} seeds" if found["seeds"] > 1 else found["metric"]
     if found["sampler"] != "grid":
-        return _search(found, rows, path, ranges, label)
+        return _search(found, kept, path, ranges, label)
     words = {name: found["over"][name]["choices"] for name in fields}
     several = [name for name in fields if len(words[name]) > 1]
     if len(several) == 2:
-        return _map(rows, several, words, path, label)
-    return _points(rows, several or fields, path, label)
+        return _map(found["trials"], several, words, path, label)
+    return _points(found["trials"], several or fields, path, label)
 
 
 def _points(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: Path | str, label: str) -> Path:
@@ -52,15 +50,14 @@ def _points(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: Path
         seeds = seeds[np.isfinite(seeds)]
         colour = style.LEARNED if place == 0 else style.BASELINE
         axis.plot(seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
-        _interval(axis, row, place, colour, across=True)
-    names = [", ".join(f"{_last(name)} {_word(row['values'][name])}" for name in fields) for row in shown]
-    if len(fields) == 1:
-        names = [_word(row["values"][fields[0]]) for row in shown]
-        axis.set_ylabel(_last(fields[0]))
+        if np.isfinite(row["median"]):
+            _interval(axis, row, place, colour, across=True)
+    names = [", ".join(row["words"].get(name, "?") for name in fields) for row in shown]
     lost = [f" ({row['lost']} lost)" if row["lost"] else "" for row in shown]
     axis.set_yticks(range(len(shown)), [name + more for name, more in zip(names, lost, strict=True)])
     axis.set_ylim(len(shown) - 0.5, -0.5)
-    axis.set_xlabel(label)
+    best = f"; the best {MANY} of {len(rows)}" if len(rows) > MANY else ""
+    axis.set(xlabel=label + best, ylabel=", ".join(map(_last, fields)))
     if _wide(shown):
         axis.set_xscale("log")
     return style.save(fig, path)
@@ -76,19 +73,18 @@ def _map(
     from matplotlib.colors import LogNorm
 
     up, along = fields
-    values = np.full((len(words[up]), len(words[along])), np.nan)
+    values = np.full((len(words[up]), len(words[along])), np.nan)  # what is not there yet
     for row in rows:
-        values[words[up].index(_word(row["values"][up])), words[along].index(_word(row["values"][along]))] = row[
-            "median"
-        ]
+        values[words[up].index(row["words"][up]), words[along].index(row["words"][along])] = row["median"]
     fig, axes = style.figure(width=1.9 + 0.85 * values.shape[1], height=1.3 + 0.5 * values.shape[0])
     axis = axes[0, 0]
     axis.grid(False)
     logarithmic = _wide(rows)
-    image = axis.imshow(values, cmap="viridis_r", aspect="auto", norm=LogNorm() if logarithmic else None)
+    shown = np.where(np.isfinite(values), values, np.nan)
+    image = axis.imshow(shown, cmap="viridis_r", aspect="auto", norm=LogNorm() if logarithmic else None)
     for (i, j), value in np.ndenumerate(values):
         dark = np.isfinite(value) and image.norm(value) > 0.5
-        text = f"{value:.3g}" if np.isfinite(value) else "lost"
+        text = f"{value:.3g}" if np.isfinite(value) else "" if np.isnan(value) else "lost"
         axis.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else style.EXACT)
     axis.set_xticks(range(len(words[along])), words[along])
     axis.set_yticks(range(len(words[up])), words[up])
@@ -120,8 +116,7 @@ def _search(
     for axis, name in zip(others, fields, strict=True):
         words = found["over"][name].get("choices")
         for place, row in enumerate(rows):
-            value = row["values"][name]
-            at = value if words is None else words.index(_word(value))
+            at = row["values"][name] if words is None else words.index(row["words"][name])
             _interval(axis, row, at, style.LEARNED if place == 0 else style.BASELINE, across=False)
         if words is not None:
             axis.set_xticks(range(len(words)), words, rotation=0 if len(words) < 4 else 45)
@@ -152,10 +147,3 @@ def _wide(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
-
-
-def _word(value: Any) -> str:
-    """As `undertow.studies.space.to_word` does, whose words a grid's choices are named by."""
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(_word(item) for item in value)}]"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

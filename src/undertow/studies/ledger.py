@@ -282,7 +282,7 @@ def _seeded_sampler(optuna: Any, sweep: Sweep) -> Any:
                 return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         return optuna.samplers.RandomSampler(seed=seed)
 
-    class Seeded(optuna.samplers.BaseSampler):  # type: ignore[misc, name-defined]
+    class Seeded(optuna.samplers.BaseSampler):
         def __init__(self) -> None:
             self.inner = make(0)
 

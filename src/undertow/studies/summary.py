@@ -119,7 +119,9 @@ def write_summary(found: Mapping[str, Any], folder: Path) -> list[Path]:
     if any(math.isfinite(row["median"]) for row in found["trials"]):
         (folder / "figures").mkdir(exist_ok=True)
         ranges = {name: values["log"] for name, values in found["over"].items() if "log" in values}
-        files.append(sweep_figure(found, folder / "figures" / "sweep.png", ranges=ranges))
+        words = [{name: to_word(value) for name, value in row["values"].items()} for row in found["trials"]]
+        rows = [{**row, "words": each} for row, each in zip(found["trials"], words, strict=True)]
+        files.append(sweep_figure({**found, "trials": rows}, folder / "figures" / "sweep.png", ranges=ranges))
     return files
 
 
