@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from undertow.studies import definition, ledger, liveness, sweep
 from undertow.studies.definition import define, enter, read
 from undertow.studies.ledger import MAX_TRIES, Ledger
 from undertow.studies.space import read_space
+from undertow.training._files import write_error
 from undertow.training.checkpoint import read_metadata
 from undertow.training.optimizer import OptimizerConfig
 
@@ -193,25 +195,32 @@ def test_a_search_does_not_depend_on_who_asks(tmp_path, no_training):
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_says_what_a_training_says(tmp_path):
+RATE = ["optimizer.learning_rate=0.02"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A sweep of one combination, in one go."""
+    return sweep.sweep(CONFIG, RATE, out=tmp_path_factory.mktemp("whole") / "sweep", seeds=2, quiet=True)
+
+
+def test_a_sweep_says_what_a_training_says(whole, tmp_path):
     """A combination's seed is the training of that configuration and seed, up to the order of sums in float32."""
-    result = sweep.sweep(CONFIG, {"optimizer.learning_rate": [0.02]}, out=tmp_path / "sweep", seeds=2, quiet=True)
-    assert result.finished and result.exit_code == 0
-    (row,) = result.summary["trials"]
+    assert whole.finished and whole.exit_code == 0
+    (row,) = whole.summary["trials"]
     single = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.02))
     run = experiment.train(single, out=tmp_path / "run", quiet=True)
     *_, last = csv.DictReader((run.path / "metrics.csv").read_text().splitlines())
     assert row["seeds"][0] == pytest.approx(float(last["test_loss"]), rel=1e-5)
     assert row["seeds"][1] != row["seeds"][0] and row["median"] == np.median(row["seeds"])
-    folder = result.path / "trials" / "0000"
+    folder = whole.path / "trials" / "0000"
     assert json.loads((folder / "config.json").read_text())["optimizer"]["learning_rate"] == 0.02
     assert json.loads((folder / "history.json").read_text())["updates"] == [2, 4]
-    assert {path.name for path in result.files} == {"summary.json", "summary.csv", "sweep.png"}
+    assert {path.name for path in whole.files} == {"summary.json", "summary.csv", "sweep.png"}
 
 
-def test_a_stopped_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    over = ["gradient=full"]
-    whole = sweep.sweep(CONFIG, over, out=tmp_path / "whole", seeds=2, quiet=True)
+def test_a_stopped_trial_goes_on_from_its_checkpoint(whole, tmp_path, monkeypatch):
+    """And ends with the same numbers, bit for bit."""
     make = sweep._look
 
     def interrupted(experiment, seeds):
@@ -223,13 +232,14 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
 
         return once
 
+    given = {"config": CONFIG, "over": RATE, "out": tmp_path / "sweep", "seeds": 2, "quiet": True}
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "_look", interrupted)
-        stopped = sweep.sweep(CONFIG, over, out=tmp_path / "parts", seeds=2, quiet=True)
+        stopped = sweep.sweep(**given)
     assert (stopped.finished, stopped.exit_code, stopped.summary["waiting"]) == (False, 143, 1)
-    file = tmp_path / "parts" / "trials" / "0000" / "last.safetensors"
+    file = tmp_path / "sweep" / "trials" / "0000" / "last.safetensors"
     assert read_metadata(file)["done"] == 2
-    resumed = sweep.sweep(CONFIG, over, out=tmp_path / "parts", seeds=2, quiet=True)
+    resumed = sweep.sweep(**given)
     assert resumed.summary["trials"][0]["seeds"] == whole.summary["trials"][0]["seeds"]
     assert read_metadata(file)["history"]["updates"] == [2, 4]
 
@@ -238,15 +248,14 @@ def test_lost_seeds_are_infinitely_bad_and_said(tmp_path, capsys):
     """Steps so large that weights overflow: every seed is lost, which the exit code says; nothing is left out."""
     flags = """--horizon 3 --data.train 4 --data.test 3 --policy.hidden 4 --training.updates 4 --training.batch 2
         --training.dispatch 2 --training.max-skipped 2 --evaluation.every 2"""
-    given = ["sweep", "cartpole", "--over", "optimizer.learning_rate=1e38,1e-3", "--seeds", "2", "--quiet"]
+    given = ["sweep", "cartpole", "--over", "optimizer.learning_rate=1e38", "--seeds", "2", "--quiet"]
     assert cli.main([*given, *flags.split(), "--out", str(tmp_path / "s"), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    good, bad = said["trials"]
-    assert (good["lost"], bad["lost"]) == (0, 2) and bad["seeds"] == ["inf", "inf"] and bad["value"] == "inf"
+    (bad,) = json.loads(capsys.readouterr().out)["trials"]
+    assert (bad["lost"], bad["seeds"], bad["value"], bad["median"]) == (2, ["inf", "inf"], "inf", "inf")
     assert cli.main(["sweep", "--summary", str(tmp_path / "s")]) == 0
     assert "1e+38" in capsys.readouterr().out
-    rows = list(csv.DictReader((tmp_path / "s" / "summary.csv").read_text().splitlines()))
-    assert [row["lost"] for row in rows] == ["0", "2"] and rows[1]["seed_1"] == "inf"
+    (row,) = csv.DictReader((tmp_path / "s" / "summary.csv").read_text().splitlines())
+    assert (row["lost"], row["seed_1"]) == ("2", "inf")
 
 
 def test_statistics_never_mask_a_lost_seed():
@@ -275,6 +284,18 @@ def test_a_combination_that_cannot_work_is_told_apart(tmp_path, monkeypatch):
     refused = [row for row in result.summary["trials"] if row["values"]["gradient"] == "stop"]
     assert result.finished and result.exit_code == 1 and 0 < len(refused) < 6
     assert {(row["error"], row["value"]) for row in refused} == {("not this one", np.inf)}
+
+
+def test_a_full_disk_says_nothing_of_a_combination(tmp_path, monkeypatch):
+    def full(*_, **__):
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise write_error(tmp_path, error) from error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "train_seeds", full)
+        with pytest.raises(UndertowError, match="free some space"):
+            sweep.sweep(CONFIG, PAIR, out=tmp_path / "sweep", quiet=True)
+    assert sweep.summary(tmp_path / "sweep").summary["waiting"] == 2
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
@@ -345,7 +366,7 @@ def test_a_sweep_outlives_a_killed_process(tmp_path):
     """Two processes share a sweep. One is frozen in the middle of a trial, which nobody takes from it, and then killed
     (SIGKILL): the other does that trial too, and every trial counts once."""
     out = tmp_path / "sweep"
-    book = open_ledger(out, ["optimizer.learning_rate=0.001,0.01,0.1"])
+    book = open_ledger(out, PAIR)
     book.tidy()
     environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     command = [sys.executable, "-m", "undertow.studies.worker", str(out), "0", "1", str(os.getpid())]
@@ -365,9 +386,8 @@ def test_a_sweep_outlives_a_killed_process(tmp_path):
         wait_for(lambda: (out / "trials" / "0000" / "config.json").exists())
         workers[0].send_signal(signal.SIGSTOP)
         start()
-        wait_for(lambda: [entry.status for entry in book.entries()][1:] == ["complete"] * 2)
-        assert book.entries()[0].status == "running"
-        assert states(book) == ["RUNNING", "COMPLETE", "COMPLETE"]
+        wait_for(lambda: [entry.status for entry in book.entries()][1:] == ["complete"])
+        assert states(book) == ["RUNNING", "COMPLETE"]
         workers[0].kill()
         said = workers[1].communicate(timeout=120)[1]
     finally:
@@ -376,7 +396,7 @@ def test_a_sweep_outlives_a_killed_process(tmp_path):
             worker.communicate()
     assert workers[0].returncode == -signal.SIGKILL and workers[1].returncode == 0, said
     assert "trial 0000 lost its worker and is tried again" in said
-    assert states(book) == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert states(book) == ["FAIL", "COMPLETE", "COMPLETE"]
     result = sweep.summary(out)
-    assert result.finished and sorted(row["trial"] for row in result.summary["trials"]) == [0, 1, 2]
+    assert result.finished and sorted(row["trial"] for row in result.summary["trials"]) == [0, 1]
     assert all(len(row["seeds"]) == 2 and row["lost"] == 0 for row in result.summary["trials"])

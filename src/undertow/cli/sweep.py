@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def run(arguments: list[str]) -> int:
     given = parse(
         kind[type(chosen.config)], rest, f"sweep {name}", f"Sweep over fields of {name}.", kind(chosen.config)
     )
+    _share(given.workers)
     result = sweep.sweep(
         given.config,
         [word for words in given.over for word in words],
@@ -115,7 +117,14 @@ def _existing(arguments: list[str]) -> int:
         result = sweep.summary(given.summary, storage=given.storage)
         _show(result, given.json)
         return 0
+    _share(given.workers)
     return _report(sweep.join(given.join, storage=given.storage, workers=given.workers, quiet=given.quiet), given.json)
+
+
+def _share(workers: int) -> None:
+    """Leave a GPU's memory to the workers: this process only looks at configurations."""
+    if workers > 1:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def _report(result: sweep.SweepResult, as_json: bool) -> int:

@@ -185,8 +185,7 @@ def read(folder: Path) -> tuple[Sweep, str | None]:
         rest = {key: given[key] for key in ("preset", "seeds", "sampler", "trials", "metric", "statistic")}
         return Sweep(config, space=space, **rest), given["storage"]
     except (KeyError, TypeError) as error:
-        require(False, f"{folder / FILE} is damaged: {error}")
-        raise
+        raise UndertowError(f"{folder / FILE} is damaged: {error}") from error
 
 
 def differences(before: Any, now: Any, where: str = "") -> list[str]:

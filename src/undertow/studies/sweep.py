@@ -119,12 +119,11 @@ def join(
     storage: str | None = None,
     workers: int = 1,
     quiet: bool = False,
-    parent: int | None = None,
 ) -> SweepResult:
     """Work on a sweep that exists until it is complete.
 
     **Arguments:** `folder`: its directory; `storage`: the database's address again, if it has a password; `workers` and
-    `quiet` as in `sweep`; `parent`: stop when this process is no longer the parent.
+    `quiet` as in `sweep`.
 
     **Returns:** `SweepResult`.
 
@@ -134,7 +133,7 @@ def join(
     folder = Path(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
-    with _Stop(parent) as stop, Display(quiet=quiet) as display:
+    with StopRequest() as stop, Display(quiet=quiet) as display:
         if workers == 1:
             _work(ledger, stop, display)
         else:
@@ -166,19 +165,6 @@ def _result(ledger: Ledger, number: int | None) -> SweepResult:
     return SweepResult(ledger.folder, finished, found, table(found), files, number)
 
 
-class _Stop(StopRequest):
-    """A worker's wish to stop is also that of the process that started it: if that is gone, nobody waits for it."""
-
-    def __init__(self, parent: int | None):
-        super().__init__()
-        self._parent = parent
-
-    def __bool__(self) -> bool:
-        if self.signal is None and self._parent is not None and os.getppid() != self._parent:
-            self.signal = signal.SIGTERM
-        return super().__bool__()
-
-
 # --- one worker -------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +187,9 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
     try:
         result = _train(ledger, job, stop, display)
     except UndertowError as error:  # a combination that cannot work, which the door could not know
+        if isinstance(error.__cause__, OSError):  # a full disk says nothing of the combination
+            ledger.give_back(job)
+            raise
         _logger.warning("trial %04d: %s", job.number, error)
         result = {"seeds": [np.inf] * made.seeds, "seconds": 0.0, "error": str(error)}
     except Exception:
@@ -269,6 +258,27 @@ def _look(experiment: Experiment, seeds: int) -> Look:
 # --- many workers -----------------------------------------------------------------------------------------------------
 
 
+class _Orphaned(StopRequest):
+    """A worker's wish to stop is also that of the process that started it: if that is gone, nobody waits for it."""
+
+    def __init__(self, parent: int):
+        super().__init__()
+        self._parent = parent
+
+    def __bool__(self) -> bool:
+        if self.signal is None and os.getppid() != self._parent:
+            self.signal = signal.SIGTERM
+        return super().__bool__()
+
+
+def serve(folder: Path, storage: str | None, parent: int) -> int:
+    """Be a worker of the process `parent` until the sweep is complete or that process is gone. Returns the exit code."""
+    ledger = Ledger(read(folder)[0], folder, storage)
+    with _Orphaned(parent) as stop, Display(quiet=True) as display:
+        _work(ledger, stop, display)
+    return 128 + stop.signal if stop.signal else 0
+
+
 def _delegate(ledger: Ledger, storage: str | None, workers: int, stop: StopRequest, display: Display) -> None:
     """Start workers, pass on a wish to stop, wait for them."""
     started = [_start(ledger.folder, storage, index, workers) for index in range(workers)]
@@ -293,7 +303,7 @@ def _delegate(ledger: Ledger, storage: str | None, workers: int, stop: StopReque
             process.kill()
             process.wait()
     for process in started:
-        if process.returncode not in (0, 1, 128 + signal.SIGTERM):
+        if process.returncode not in (0, 128 + signal.SIGTERM):
             _logger.warning("worker %d ended with code %d", process.pid, process.returncode)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
@@ -15,10 +16,9 @@ def main(arguments: list[str]) -> int:
         os.sched_setaffinity(0, processors[index::workers] or [processors[index % len(processors)]])
     logging.basicConfig(level=logging.WARNING, format="undertow: %(message)s")
 
-    from undertow.studies.sweep import join
+    from undertow.studies.sweep import serve
 
-    storage = os.environ.get("UNDERTOW_SWEEP_STORAGE")
-    return join(folder, storage=storage, quiet=True, parent=parent).exit_code
+    return serve(Path(folder), os.environ.get("UNDERTOW_SWEEP_STORAGE"), parent)
 
 
 if __name__ == "__main__":
