@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from undertow import cli, experiment
-from undertow.cli import many, solver, study
+from undertow.cli import many, solver, study, sweep
 from undertow.config import ObjectiveConfig, config_to_dict
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
@@ -20,6 +20,7 @@ from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.presets import PRESETS, preset
 from undertow.report import simulation
+from undertow.studies.space import read_space
 from undertow.training.rundir import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -75,6 +76,10 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(many, "comparison_table", lambda comparison: "")
     monkeypatch.setattr(many, "write_comparison", lambda comparison, out: [])
     monkeypatch.setattr(study, "reproduce", lambda task, out, **options: shown)
+    swept = SimpleNamespace(summary={"trials": []}, table="", files=[], finished=True, signal=None, exit_code=0)
+    monkeypatch.setattr(sweep.sweep, "sweep", lambda config, over, **options: read_space(config, over) and swept)
+    for name in ("join", "summary"):
+        monkeypatch.setattr(sweep.sweep, name, lambda folder, **options: swept)
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
     monkeypatch.setattr(solver, "simulate", lambda condition, policy, **options: result)

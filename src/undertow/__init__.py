@@ -62,6 +62,7 @@ from undertow.policies.controller import Controller, WaveController
 from undertow.policies.network import MLP
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
 from undertow.presets import PRESETS, preset
+from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import Solution, solve
 from undertow.schemes.weights import WenoJS, WenoZ
@@ -140,9 +141,11 @@ __all__ = [
     "burgers_exact",
     "classical",
     "closed_loop",
+    "compare_runs",
     "config_from_dict",
     "config_to_dict",
     "convergence",
+    "diff_runs",
     "discount",
     "evaluate",
     "evaluate_control",
@@ -150,6 +153,7 @@ __all__ = [
     "exact_solution",
     "fit",
     "import_agent",
+    "list_runs",
     "load_config",
     "load_policy",
     "load_run",

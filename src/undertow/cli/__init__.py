@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, logs, many, runs, solver, study
+from undertow.cli import lists, logs, many, runs, solver, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -105,6 +105,7 @@ COMMANDS = {
     "runs": Command("runs [ROOT]", "list the runs in a directory, chosen and sorted by any field", many.runs),
     "diff": Command("diff A B", "in what runs, configuration files or presets differ", many.diff),
     "compare": Command("compare RUN...", "groups of runs: curves, results, and how sure they are", many.compare),
+    "sweep": Command("sweep PRESET", "train combinations of options, several seeds each, and compare them", sweep.run),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
     "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
     "info": Command("info", "versions, machine and devices", lists.info),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
-import numpy as np
 
 from undertow._checks import require, require_positive
-from undertow.build import Experiment, build, cast
+from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
 from undertow.core.objective import Problem
@@ -22,18 +18,11 @@ from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
 from undertow.studies.grid import Cell
+from undertow.studies.seeds import Look, rounded, train_seeds
 from undertow.training._files import atomic_write_text, read_json, to_json, write_error
 from undertow.training._machine import describe_machine, git_state
-from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
-from undertow.training.ensemble import Ensemble
-from undertow.training.fit import Progress, fit
+from undertow.training.checkpoint import read_metadata
 from undertow.training.trainer import TrainState
-
-SAVE_EVERY = 20.0
-"""Seconds between two checkpoints of a cell."""
-
-SCALARS = ("loss", "gradient_norm", "cosine", "zeroed")
-"""What is averaged over the updates of an epoch, where the estimator has it."""
 
 
 def measured(epoch: int) -> bool:
@@ -128,73 +117,28 @@ def run_cell(
 ) -> dict[str, Any]:
     """Train a cell from its checkpoint, or from the start, to its end. Returns its history.
 
-    The history has lists over the measured epochs: `epochs`, `seconds` per epoch, and per seed `train_loss`, `test_loss`,
-    and the means over the epoch's updates of `loss`, `gradient_norm`, `cosine` and `zeroed`.
+    The history, as of [`train_seeds`][undertow.studies.seeds.train_seeds], has lists over the measured epochs: `epochs`,
+    and per seed `train_loss` and `test_loss`.
     """
     total = cell.config.training.updates
-    history: dict[str, Any] = {"epochs": [], "seconds": [], "skipped": []}
-    if file.exists():
-        history = read_metadata(file)["history"]
-        if "failed" in history or history["epochs"][-1:] == [total // cell.epoch]:
-            return history
-    experiment, ensemble, state = _start(cell, seeds)
-    if file.exists():
-        state, _ = load_checkpoint(file, state)
-    done = int(np.max(np.asarray(state.step)))
-    precision = cell.config.training.precision
-    sets = {name: cast(problems, precision) for name, problems in experiment.make_sets().items()}
-    losses = eqx.filter_jit(_losses)
-    clock = {"epoch": time.perf_counter(), "saved": time.perf_counter()}
 
-    def record(state: TrainState, epoch: int, metrics: dict[str, np.ndarray], seconds: float) -> None:
-        history["epochs"].append(epoch)
-        history["seconds"].append(seconds)
-        for name, problems in sets.items():
-            history.setdefault(f"{name}_loss", []).append(_rounded(losses(experiment.task, state.policy, problems)))
-        for name in SCALARS:
-            if name in metrics:
-                history.setdefault(name, []).append(_rounded(np.nanmean(metrics[name], axis=0)))
-        history["skipped"] = np.asarray(state.skipped).tolist()
+    def make_look(experiment: Experiment) -> Look:
+        precision = cell.config.training.precision
+        sets = {name: cast(problems, precision) for name, problems in experiment.make_sets().items()}
+        losses = eqx.filter_jit(_losses)
 
-    def after(progress: Progress) -> bool:
-        seconds = time.perf_counter() - clock["epoch"]
-        now = done + progress.done
-        epoch = now // cell.epoch
-        if measured(epoch) or now == total:
-            record(progress.state, epoch, progress.metrics, seconds)
-        ends = now == total or bool(stop)
-        if ends or time.perf_counter() - clock["saved"] > SAVE_EVERY:
-            save_checkpoint(file, progress.state, {"cell": cell.name, "history": history})
-            clock["saved"] = time.perf_counter()
-        if display is not None:
-            display.advance(now, {"loss": float(np.nanmedian(progress.metrics["loss"][-1]))})
-        clock["epoch"] = time.perf_counter()
-        return bool(stop)
+        def look(state: TrainState, done: int) -> dict[str, Any] | None:
+            epoch = done // cell.epoch
+            if not measured(epoch) and done != total:
+                return None
+            found = {name: losses(experiment.task, state.policy, problems) for name, problems in sets.items()}
+            return {"epochs": epoch, **{f"{name}_loss": rounded(values) for name, values in found.items()}}
 
-    result = fit(
-        ensemble,
-        state,
-        total - done,
-        every=cell.epoch,
-        callbacks=(after,),
-        max_skipped=cell.config.training.max_skipped,
+        return look
+
+    return train_seeds(
+        cell.config, range(seeds), file, make_look, every=cell.epoch, stop=stop, display=display, label=cell.name
     )
-    if result.status == "failed":  # every seed has become non-finite, which is a result, too
-        history["failed"] = str(result.error)
-        save_checkpoint(file, result.state, {"cell": cell.name, "history": history})
-    return history
-
-
-def _start(cell: Cell, seeds: int) -> tuple[Experiment, Ensemble, TrainState]:
-    experiment = build(cell.config)
-    policies = [build(_with_seed(cell, seed)).policy for seed in range(seeds)]
-    ensemble = Ensemble(experiment.trainer(experiment.make_pool()))
-    keys = [jax.random.fold_in(jax.random.key(seed), 1) for seed in range(seeds)]
-    return experiment, ensemble, ensemble.init(policies, keys)
-
-
-def _with_seed(cell: Cell, seed: int) -> Any:
-    return dataclasses.replace(cell.config, seed=seed)
 
 
 def _losses(task: Task, policies: AbstractPolicy, problems: Problem) -> Any:
@@ -202,8 +146,3 @@ def _losses(task: Task, policies: AbstractPolicy, problems: Problem) -> Any:
         return task.losses(policy, FULL, problems).mean()
 
     return eqx.filter_vmap(mean)(policies)
-
-
-def _rounded(values: Any) -> list[float]:
-    """Five digits are enough for a figure, and keep the committed results small."""
-    return [float(f"{value:.5g}") for value in np.asarray(values, float)]

@@ -1,0 +1,122 @@
+"""Training one configuration with several seeds as one program, so that an interruption costs seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from undertow.build import Experiment, build
+from undertow.config import Config
+from undertow.progress import Display, StopRequest
+from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from undertow.training.ensemble import Ensemble
+from undertow.training.fit import Progress, fit
+from undertow.training.trainer import TrainState
+
+SAVE_EVERY = 20.0
+"""Seconds between two checkpoints."""
+
+SCALARS = ("loss", "gradient_norm", "cosine", "zeroed")
+"""What is averaged over the updates of a dispatch, where the estimator has it."""
+
+Look = Callable[[TrainState, int], dict[str, Any] | None]
+"""From the state of all seeds and the updates done to what is to be noted; None: nothing now."""
+
+
+def train_seeds(
+    config: Config,
+    seeds: Sequence[int],
+    file: Path,
+    make_look: Callable[[Experiment], Look],
+    *,
+    every: int,
+    stop: StopRequest | None = None,
+    display: Display | None = None,
+    label: str = "",
+) -> dict[str, Any]:
+    """Train all seeds from their checkpoint, or from the start, to the end. Returns their history.
+
+    Seeds differ in the policy's first weights and in the batches; the training problems are those of `config.seed`.
+
+    **Arguments:** `config`; `seeds`; `file`: the checkpoint, with the state of all seeds and the history so far;
+    `make_look`: from the experiment to what is noted after a dispatch; `every`: updates in one dispatch; `stop` is looked at
+    after every dispatch; `display`; `label`: what the checkpoint calls itself.
+
+    **Returns:** the history: a list for every name that was noted, `seconds` of the dispatches noted, and per seed the means
+    of `loss`, `gradient_norm`, `cosine` and `zeroed` over their updates; `skipped`: updates so far, per seed; `lost`: per
+    seed, whether `training.max_skipped` updates in a row were not finite, where a run by itself ends as failed;
+    `training_seconds` in all; `failed`: why, if no seed was left.
+    """
+    total = config.training.updates
+    history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds), "training_seconds": 0.0}
+    if file.exists():
+        metadata = read_metadata(file)
+        history |= metadata["history"]
+        if "failed" in history or metadata.get("done") == total:
+            return history
+    experiment, ensemble, state = _start(config, seeds)
+    if file.exists():
+        state, _ = load_checkpoint(file, state)
+    done = int(np.max(np.asarray(state.step)))
+    if done >= total:
+        return history
+    look = make_look(experiment)
+    clock = {"dispatch": time.perf_counter(), "saved": time.perf_counter()}
+
+    def save(state: TrainState, now: int) -> None:
+        save_checkpoint(file, state, {"cell": label, "done": now, "history": history})
+        clock["saved"] = time.perf_counter()
+
+    def after(progress: Progress) -> bool:
+        seconds = time.perf_counter() - clock["dispatch"]
+        history["training_seconds"] += seconds
+        now = done + progress.done
+        state = progress.state
+        gone = np.asarray(state.skipped_in_a_row) >= config.training.max_skipped
+        history["lost"] = (np.asarray(history["lost"]) | gone).tolist()
+        noted = look(state, now)
+        if noted is not None:
+            means = {name: rounded(_mean(progress.metrics[name])) for name in SCALARS if name in progress.metrics}
+            for name, value in {**noted, "seconds": seconds, **means}.items():
+                history.setdefault(name, []).append(value)
+            history["skipped"] = np.asarray(state.skipped).tolist()
+        if now == total or bool(stop) or time.perf_counter() - clock["saved"] > SAVE_EVERY:
+            save(state, now)
+        if display is not None:
+            last = progress.metrics["loss"][-1]
+            display.advance(now, {"loss": float(np.median(np.where(np.isfinite(last), last, np.inf)))})
+        clock["dispatch"] = time.perf_counter()
+        return bool(stop)
+
+    skipped = config.training.max_skipped
+    result = fit(ensemble, state, total - done, every=every, callbacks=(after,), max_skipped=skipped)
+    if result.status == "failed":  # every seed has become non-finite, which is a result, too
+        history["failed"] = str(result.error)
+        save(result.state, int(np.max(np.asarray(result.state.step))))
+    return history
+
+
+def _start(config: Config, seeds: Sequence[int]) -> tuple[Experiment, Ensemble, TrainState]:
+    experiment = build(config)
+    policies = [build(dataclasses.replace(config, seed=seed)).policy for seed in seeds]
+    ensemble = Ensemble(experiment.trainer(experiment.make_pool()))
+    keys = [jax.random.fold_in(jax.random.key(seed), 1) for seed in seeds]
+    return experiment, ensemble, ensemble.init(policies, keys)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the updates of a dispatch, of every seed; without those that are no numbers."""
+    good = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
+
+
+def rounded(values: Any) -> list[float]:
+    """Five digits are enough for a figure, and keep the committed results small."""
+    return [float(f"{value:.5g}") for value in np.asarray(values, float)]

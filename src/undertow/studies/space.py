@@ -1,0 +1,267 @@
+"""Which fields of a configuration a sweep goes over, and with which values."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from undertow._checks import UndertowError, nearest, require
+from undertow.config import Config, validate_config
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values of a field, one after the other.
+
+    **Raises:** `UndertowError` for none, or the same value twice.
+    """
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.values) > 0, "a field needs at least one value, got none")
+        names = self.names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        require(twice is None, f"the value {twice} stands twice in {','.join(names)}")
+
+    @property
+    def names(self) -> list[str]:
+        """The values as words, as the command line takes them."""
+        return [to_word(value) for value in self.values]
+
+    def plain(self) -> Any:
+        """For JSON."""
+        return {"choices": self.names}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Every number from `low` to `high`, both included; `log`: drawn evenly in the logarithm.
+
+    **Raises:** `UndertowError` for ends that are not finite or not in order, or not above 0 with `log`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        said = f"{self.low!r}..{self.high!r}"
+        require(math.isfinite(self.low) and math.isfinite(self.high), f"a range has finite ends, got {said}")
+        require(self.low < self.high, f"a range goes from less to more, got {said}")
+        require(not self.log or self.low > 0, f"a logarithmic range lies above 0, got {said}")
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int)
+
+    def plain(self) -> Any:
+        """For JSON."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+
+Values = Choices | Range
+Space = dict[str, Values]
+"""The values of every field, by its dotted name."""
+
+
+def read_space(config: Config, over: Sequence[str] | Mapping[str, Any]) -> Space:
+    """What a sweep of `config` goes over.
+
+    **Arguments:** `config`; `over`: words such as `gradient=full,stop`, `optimizer.learning_rate=1e-4..1e-2:log` or
+    `policy.hidden=[16,16],[32,32]`; or a mapping from fields to the right-hand side of such a word, to a sequence of values,
+    or to a `Range`.
+
+    **Raises:** `UndertowError` for no field, one that is not there (with the nearest match) or named twice, values that are
+    not of its type, an empty list.
+    """
+    pairs = list(over.items()) if isinstance(over, Mapping) else [_split(word) for word in over]
+    require(len(pairs) > 0, "a sweep needs something to go over, such as --over gradient=full,stop")
+    space: Space = {}
+    for given, values in pairs:
+        name, hint = find_field(config, given)
+        require(name not in space, f"{name} is swept over twice; put all of its values into one list")
+        try:
+            space[name] = _values(hint, values)
+        except UndertowError as error:
+            raise UndertowError(f"{name}: {error}") from None
+        space[name] = _checked(config, name, space[name])
+    return space
+
+
+def space_from_plain(config: Config, plain: Mapping[str, Any]) -> Space:
+    """The space that `plain()` of its values was written from."""
+    space: Space = {}
+    for name, values in plain.items():
+        hint = find_field(config, name)[1]
+        if "choices" in values:
+            space[name] = Choices(tuple(_value(hint, word) for word in values["choices"]))
+        else:
+            space[name] = Range(values["low"], values["high"], values["log"])
+    return space
+
+
+def find_field(config: Config, name: str) -> tuple[str, Any]:
+    """The dotted name and the type of a field of numbers or words; `learning-rate` is `learning_rate`, as on the command line.
+
+    **Raises:** `UndertowError` for one that is not there, with the nearest match, or a whole table of fields.
+    """
+    fields = dict(_fields(type(config)))
+    wanted = name.strip().lstrip("-").replace("-", "_")
+    if wanted in fields:
+        return wanted, fields[wanted]
+    inside = [each for each in fields if each.startswith(wanted + ".")]
+    require(not (wanted and inside), f"{wanted} is a table of fields; choose among {', '.join(inside)}")
+    # Every field of a configuration is too long a list for one line.
+    close = nearest(wanted, fields).split(" (")[0]
+    tail = (
+        close if close.startswith("; did") else "; every flag of the preset is a field (undertow train PRESET --help)"
+    )
+    raise UndertowError(f"unknown configuration field {wanted!r}{tail}")
+
+
+def with_fields(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with other values in some of its fields, by dotted name."""
+    for name, value in values.items():
+        config = _replaced(config, name.split("."), value)
+    return config
+
+
+def combinations(space: Space) -> Iterator[dict[str, Any]]:
+    """Every combination of a space of choices, the last field running fastest."""
+    lists = [values.values for values in space.values() if isinstance(values, Choices)]
+    for chosen in itertools.product(*lists):
+        yield dict(zip(space, chosen, strict=True))
+
+
+def to_word(value: Any) -> str:
+    """A value as the command line takes it: `[16,16]`, `none`, `true`, `0.001`."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(to_word(item) for item in value)}]"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _split(word: str) -> tuple[str, str]:
+    name, equals, values = word.partition("=")
+    require(bool(equals), f"say what to go over as FIELD=VALUES, such as gradient=full,stop; got {word!r}")
+    return name, values
+
+
+def _fields(kind: type, before: str = "") -> Iterator[tuple[str, Any]]:
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from _fields(hint, f"{before}{field.name}.")
+        else:
+            yield before + field.name, hint
+
+
+def _replaced(part: Any, path: Sequence[str], value: Any) -> Any:
+    first, *rest = path
+    return dataclasses.replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
+
+
+def _checked(config: Config, name: str, values: Values) -> Values:
+    """The same values as the configuration holds them: a whole number of a field of numbers is one."""
+
+    def held(value: Any) -> Any:
+        return functools.reduce(getattr, name.split("."), validate_config(with_fields(config, {name: value})))
+
+    if isinstance(values, Choices):
+        return Choices(tuple(held(value) for value in values.values))
+    return Range(held(values.low), held(values.high), values.log)
+
+
+def _values(hint: Any, given: Any) -> Values:
+    if isinstance(given, Range):
+        return _range(hint, given.low, given.high, given.log)
+    if not isinstance(given, str):
+        require(isinstance(given, Sequence), f"give a list of values, a Range or a word, got {given!r}")
+        return Choices(tuple(_tupled(value) for value in given))
+    text = given.strip()
+    if _bare(hint) in (int, float) and ".." in text:
+        low, _, high = text.partition("..")
+        high, colon, scale = high.partition(":")
+        require(not colon or scale == "log", f"a range is LOW..HIGH or LOW..HIGH:log, got {text!r}")
+        return _range(hint, _value(_bare(hint), low), _value(_bare(hint), high), scale == "log")
+    items = _items(text)
+    require(items != [""], "a field needs at least one value, got none")
+    return Choices(tuple(_value(hint, item) for item in items))
+
+
+def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
+    kind = _bare(hint)
+    require(kind in (int, float), "a range is for fields that hold one number; list the values instead")
+    for end in (low, high):
+        whole = isinstance(end, int) and not isinstance(end, bool)
+        require(whole or (kind is float and isinstance(end, float)), f"a range of {_NAMES[kind]}s has no end {end!r}")
+    return Range(kind(low), kind(high), log)
+
+
+def _items(text: str) -> list[str]:
+    """Parts between commas that are not inside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(letter, 0)
+        require(depth >= 0, f"a bracket closes that was not opened, in {text!r}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    require(depth == 0, f"a bracket is not closed, in {text!r}")
+    return [part.strip() for part in parts]
+
+
+_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "word", Path: "path"}
+
+
+def _value(hint: Any, text: str) -> Any:
+    """`text` as a value of type `hint`."""
+    text = text.strip()
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return None if text.lower() == "none" else _value(_bare(hint), text)
+    if origin is Literal:
+        words = {to_word(each): each for each in arguments}
+        require(text in words, f"there is no choice {text!r}{nearest(text, words)}")
+        return words[text]
+    if origin is tuple:
+        match = re.fullmatch(r"\[(.*)\]|\((.*)\)", text)
+        require(match is not None, f"a list of values stands in brackets, such as [16,16]; got {text!r}")
+        assert match is not None
+        inner = (match[1] if match[1] is not None else match[2]).strip()
+        items = _items(inner) if inner else []
+        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
+        require(len(kinds) == len(items), f"expected {len(kinds)} values in brackets, got {text!r}")
+        return tuple(_value(kind, item) for kind, item in zip(kinds, items, strict=True))
+    require(text != "", f"expected a {_NAMES[hint]}, got nothing")
+    try:
+        return {"true": True, "false": False}[text.lower()] if hint is bool else hint(text)
+    except (ValueError, KeyError):
+        raise UndertowError(f"expected {'' if hint is bool else 'a '}{_NAMES[hint]}, got {text!r}") from None
+
+
+def _bare(hint: Any) -> Any:
+    """The type itself of `X | None`, which every union here is."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(each for each in typing.get_args(hint) if each is not type(None))
+    return hint
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,319 @@
+"""Sweeps: grids and searches over any field of a configuration, several seeds each, shared by any number of processes."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from undertow._checks import UndertowError, require, require_positive
+from undertow.build import Experiment, cast
+from undertow.config import Config, config_to_dict
+from undertow.core.task import take
+from undertow.progress import Display, StopRequest
+from undertow.studies.definition import STATISTICS, Sweep, define, enter, read
+from undertow.studies.ledger import Job, Ledger
+from undertow.studies.seeds import Look, train_seeds
+from undertow.studies.space import read_space
+from undertow.studies.summary import summarise, table, write_summary
+from undertow.training._files import atomic_write_text, to_json
+from undertow.training.trainer import TrainState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_logger = logging.getLogger(__name__)
+
+WAIT = 0.5
+"""Seconds between two looks at a study whose last trials others are working on."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How far a sweep is.
+
+    - `path`: its directory; `finished`: whether every trial is done; `signal`: the one that stopped it.
+    - `summary`: what stands in `summary.json`: settings, and under `trials` one entry per combination, the best first.
+    - `table`: the same for the terminal; `files` written.
+    """
+
+    path: Path
+    finished: bool
+    summary: dict[str, Any]
+    table: Table
+    files: list[Path]
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 if a combination lost every seed or workers died, 128 + the signal's number stopped."""
+        if not self.finished:
+            return 128 + self.signal if self.signal else 1
+        return int(any(trial["lost"] == self.summary["seeds"] for trial in self.summary["trials"]))
+
+
+def sweep(
+    config: Config,
+    over: Sequence[str] | Mapping[str, Any],
+    *,
+    preset: str = "custom",
+    seeds: int = 3,
+    workers: int = 1,
+    trials: int | None = None,
+    sampler: str | None = None,
+    metric: str | None = None,
+    statistic: str = "median",
+    out: Path | str | None = None,
+    storage: str | None = None,
+    quiet: bool = False,
+) -> SweepResult:
+    """Train combinations of a configuration's fields, all seeds of one at a time, and compare them.
+
+    What was begun is gone on with: the same call on the same directory trains what is missing. Other processes and machines
+    may make it at the same time, and share the work.
+
+    **Arguments:**
+
+    - `config`: for example `preset("burgers").config`; `preset`: a name for it, part of the default directory.
+    - `over`: fields and their values, as in [`read_space`][undertow.studies.space.read_space].
+    - `seeds` of every combination: `config.seed`, `config.seed + 1`, ... They are trained as one program.
+    - `workers`: processes on this machine; 1 is this very process.
+    - `sampler`: `grid` (default where every field has a list), `random`, `tpe` (default with ranges); `trials`: how many
+      combinations a search tries (default 20).
+    - `metric` (default: `evaluation.keep_by`), less is better, measured at the end; a seed that was lost counts as infinity.
+      `statistic` of the seeds: `median`, `mean` or `worst`.
+    - `out`: the directory, new or of this very sweep; None: `runs/sweep/<preset>`.
+    - `storage`: a database's address for the study, instead of a journal in the directory.
+    - `quiet`: no progress bar.
+
+    **Returns:** `SweepResult`.
+
+    **Raises:** `UndertowError` for everything that cannot work, or a directory that holds something else.
+    """
+    require_positive("workers", workers)
+    space = read_space(config, over)
+    made = define(
+        config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
+    )
+    folder = Path("runs") / "sweep" / preset if out is None else Path(out)
+    enter(made, folder, storage)
+    Ledger(made, folder, storage, new=True).tidy()
+    return join(folder, storage=storage, workers=workers, quiet=quiet)
+
+
+def join(
+    folder: Path | str,
+    *,
+    storage: str | None = None,
+    workers: int = 1,
+    quiet: bool = False,
+) -> SweepResult:
+    """Work on a sweep that exists until it is complete.
+
+    **Arguments:** `folder`: its directory; `storage`: the database's address again, if it has a password; `workers` and
+    `quiet` as in `sweep`.
+
+    **Returns:** `SweepResult`.
+
+    **Raises:** `UndertowError` for a directory that holds no sweep.
+    """
+    require_positive("workers", workers)
+    folder = Path(folder)
+    made, storage = _read(folder, storage)
+    ledger = Ledger(made, folder, storage)
+    with StopRequest() as stop, Display(quiet=quiet) as display:
+        if workers == 1:
+            _work(ledger, stop, display)
+        else:
+            _delegate(ledger, storage, workers, stop, display)
+    return _result(ledger, stop.signal)
+
+
+def summary(folder: Path | str, *, storage: str | None = None) -> SweepResult:
+    """How far a sweep is, without working on it; its files are written again.
+
+    **Raises:** `UndertowError` for a directory that holds no sweep.
+    """
+    made, storage = _read(Path(folder), storage)
+    return _result(Ledger(made, Path(folder), storage), None)
+
+
+def _read(folder: Path, storage: str | None) -> tuple[Sweep, str | None]:
+    made, kept = read(folder)
+    hidden = kept is not None and "@" in kept and storage is None
+    require(not hidden, f"{folder} keeps its study in {kept}, whose password is not written down: give --storage again")
+    return made, kept if storage is None else storage
+
+
+def _result(ledger: Ledger, number: int | None) -> SweepResult:
+    entries = ledger.entries()
+    found = summarise(ledger.sweep, entries, ledger.study)
+    files = write_summary(found, ledger.folder)
+    finished = all(entry.status in ("complete", "lost") for entry in entries)
+    return SweepResult(ledger.folder, finished, found, table(found), files, number)
+
+
+# --- one worker -------------------------------------------------------------------------------------------------------
+
+
+def _work(ledger: Ledger, stop: StopRequest, display: Display) -> None:
+    """Take one job after the other until all are done, also those that others leave behind."""
+    while not stop:
+        ledger.tidy()
+        job = ledger.take()
+        if job is not None:
+            _do(ledger, job, stop, display)
+        elif ledger.finished():
+            return
+        else:
+            display.stage("waiting for other workers")
+            time.sleep(WAIT)
+
+
+def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
+    made = ledger.sweep
+    try:
+        result = _train(ledger, job, stop, display)
+    except UndertowError as error:  # a combination that cannot work, which the door could not know
+        if isinstance(error.__cause__, OSError):  # a full disk says nothing of the combination
+            ledger.give_back(job)
+            raise
+        _logger.warning("trial %04d: %s", job.number, error)
+        result = {"seeds": [np.inf] * made.seeds, "seconds": 0.0, "error": str(error)}
+    except Exception:
+        ledger.give_back(job, died=True)
+        raise
+    except BaseException:
+        ledger.give_back(job)
+        raise
+    if result is None:
+        ledger.give_back(job)
+    else:
+        ledger.complete(job, STATISTICS[made.statistic](np.asarray(result["seeds"], float)), result)
+    # Every combination compiles programs of its own. Hundreds of them exhaust the mappings that a process may have.
+    jax.clear_caches()
+    gc.collect()
+
+
+def _train(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> dict[str, Any] | None:
+    """Train a combination, in a directory of its own; None if it was stopped before the end."""
+    made = ledger.sweep
+    config = made.config_of(job.values)
+    folder = ledger.folder / "trials" / f"{job.number:04d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / "config.json", to_json(config_to_dict(config)) + "\n")
+    said = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in job.values.items())
+    display.stage(f"{job.number + 1}/{made.trials} {said}", config.training.updates)
+    history = train_seeds(
+        config,
+        made.seed_numbers,
+        folder / "last.safetensors",
+        lambda experiment: _look(experiment, made.seeds),
+        every=config.training.dispatch,
+        stop=stop,
+        display=display,
+        label=f"{job.number:04d}",
+    )
+    atomic_write_text(folder / "history.json", to_json(history, indent=None) + "\n")
+    complete = history.get("updates", [])[-1:] == [config.training.updates]
+    if not complete and "failed" not in history:
+        return None
+    last = history[made.metric][-1] if complete else [np.inf] * made.seeds
+    gone = np.asarray(history["lost"]) | ("failed" in history) | ~np.isfinite(last)
+    return {
+        "seeds": np.where(gone, np.inf, last).tolist(),
+        "seconds": history["training_seconds"],
+        "skipped": history["skipped"],
+        "error": history.get("failed"),
+    }
+
+
+def _look(experiment: Experiment, seeds: int) -> Look:
+    """What is noted of all seeds whenever a training by itself would evaluate, and at the end."""
+    experiment.check()
+    measure = experiment.make_measure()
+    training, every = experiment.config.training, experiment.config.evaluation.every
+
+    def look(state: TrainState, done: int) -> dict[str, Any] | None:
+        if done // every == (done - training.dispatch) // every and done != training.updates:
+            return None
+        found = [measure(cast(take(state.policy, index))) for index in range(seeds)]
+        return {"updates": done, **{name: [float(each[name]) for each in found] for name in found[0]}}
+
+    return look
+
+
+# --- many workers -----------------------------------------------------------------------------------------------------
+
+
+class _Orphaned(StopRequest):
+    """A worker's wish to stop is also that of the process that started it: if that is gone, nobody waits for it."""
+
+    def __init__(self, parent: int):
+        super().__init__()
+        self._parent = parent
+
+    def __bool__(self) -> bool:
+        if self.signal is None and os.getppid() != self._parent:
+            self.signal = signal.SIGTERM
+        return super().__bool__()
+
+
+def serve(folder: Path, storage: str | None, parent: int) -> int:
+    """Be a worker of the process `parent` until the sweep is complete or that process is gone. Returns the exit code."""
+    ledger = Ledger(read(folder)[0], folder, storage)
+    with _Orphaned(parent) as stop, Display(quiet=True) as display:
+        _work(ledger, stop, display)
+    return 128 + stop.signal if stop.signal else 0
+
+
+def _delegate(ledger: Ledger, storage: str | None, workers: int, stop: StopRequest, display: Display) -> None:
+    """Start workers, pass on a wish to stop, wait for them."""
+    started = [_start(ledger.folder, storage, index, workers) for index in range(workers)]
+    told = False
+    display.stage(f"{workers} workers", ledger.sweep.trials)
+    try:
+        while any(process.poll() is None for process in started):
+            if stop and not told:
+                for process in started:
+                    process.terminate()
+                told = True
+            entries = ledger.entries()
+            best = [e.result for e in entries if e.result is not None]
+            lowest = min(
+                (STATISTICS[ledger.sweep.statistic](np.asarray(r["seeds"], float)) for r in best), default=None
+            )
+            values = {} if lowest is None else {f"best {ledger.sweep.metric}": lowest}
+            display.advance(sum(entry.status in ("complete", "lost") for entry in entries), values)
+            time.sleep(WAIT)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    for process in started:
+        if process.returncode not in (0, 128 + signal.SIGTERM):
+            _logger.warning("worker %d ended with code %d", process.pid, process.returncode)
+
+
+def _start(folder: Path, storage: str | None, index: int, workers: int) -> subprocess.Popen[bytes]:
+    """A worker with its share of the processors and of a GPU's memory, and with the precision of this process."""
+    environment = dict(os.environ)
+    environment["JAX_ENABLE_X64"] = str(jnp.result_type(float) == jnp.float64)
+    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / workers:.3f}")
+    if storage is not None:
+        environment["UNDERTOW_SWEEP_STORAGE"] = storage  # not an argument, which everyone on the machine could read
+    command = [sys.executable, "-m", "undertow.studies.worker", str(folder), str(index), str(workers), str(os.getpid())]
+    # A session of its own: Ctrl-C is for this process, which passes it on once.
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)

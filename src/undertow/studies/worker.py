@@ -1,0 +1,25 @@
+"""A process that works on a sweep, started by another one: `python -m undertow.studies.worker FOLDER INDEX WORKERS PARENT`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Work on a sweep until it is complete, on one share of the processors. Returns the exit code."""
+    folder, index, workers, parent = arguments[0], *map(int, arguments[1:])
+    if hasattr(os, "sched_setaffinity"):  # before XLA starts as many threads as it may use processors
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, processors[index::workers] or [processors[index % len(processors)]])
+    logging.basicConfig(level=logging.WARNING, format="undertow: %(message)s")
+
+    from undertow.studies.sweep import serve
+
+    return serve(Path(folder), os.environ.get("UNDERTOW_SWEEP_STORAGE"), parent)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
