@@ -119,8 +119,10 @@ def disturb(folder: Path, kills: int, signals: list[str], seed: int) -> int:
                 except subprocess.TimeoutExpired:
                     process.send_signal(getattr(signal, f"SIG{what}"))
             code = process.wait()
-            ended = code == 0
-            done += not ended
+            # Killed on its way out, it has nothing left to do, and `resume` says so.
+            over = run.exists() and RunDirectory.open(run).status == "finished"
+            ended = code == 0 or over
+            done += code != 0
             update: Any = "no directory"
             if run.exists():
                 check_whole(run)
