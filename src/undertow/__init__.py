@@ -46,7 +46,17 @@ from undertow.envs.suites import SUITES, Suite, suite, training_conditions
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
-from undertow.experiment import Run, evaluate_run, import_agent, load_policy, load_run, plot_run, resume, train
+from undertow.experiment import (
+    Run,
+    evaluate_run,
+    import_agent,
+    load_policy,
+    load_run,
+    plot_run,
+    report_run,
+    resume,
+    train,
+)
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -162,6 +172,7 @@ __all__ = [
     "plot_run",
     "preset",
     "random_condition",
+    "report_run",
     "reproduce",
     "resume",
     "rollout",

@@ -27,6 +27,8 @@ from undertow.policies.controller import ZeroAction
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from undertow.report.html import Section
+
 UNCONTROLLED = "no control"
 CONTROL_SUITES = {
     "test": "the test states",
@@ -119,3 +121,8 @@ class ControlJudge(AbstractJudge):
         shown = next(iter(evaluations.values()))
         health = step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)
         return draw_control(folder, self.environment, shown, metrics, cost=self.cost, health=health)
+
+    def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, ControlEvaluation]) -> list[Section]:
+        from undertow.report.html.control_pages import control_sections  # not at the top: it takes long to load
+
+        return control_sections(evaluations, self.environment, self.cost)

@@ -21,6 +21,8 @@ from undertow.schemes.splitting import SPEEDS
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from undertow.report.html import Section
+
 LEARNED = "learned"
 BASELINE = "weno-js"
 RIVALS = (BASELINE, "weno-z")
@@ -58,6 +60,10 @@ class AbstractJudge(abc.ABC):
         metrics: Mapping[str, np.ndarray] | None = None,
     ) -> list[Path]:
         """Draw every figure of a run into a folder; returns their files."""
+
+    @abc.abstractmethod
+    def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, Any]) -> list[Section]:
+        """What the page of a run shows of a policy, evaluated on suites."""
 
 
 class SchemeJudge(AbstractJudge):
@@ -137,3 +143,8 @@ class SchemeJudge(AbstractJudge):
         if scheme.law.num_components > 1 or scheme.grid.num_axes > 1:
             return draw_field_run(folder, shown, policies, metrics, transfers=transfers)
         return draw_run(folder, shown, policies, shown.suite, metrics, transfers=transfers)
+
+    def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]) -> list[Section]:
+        from undertow.report.html.scheme_pages import scheme_sections  # not at the top: it takes long to load
+
+        return scheme_sections(evaluations, self.contestants(policy))

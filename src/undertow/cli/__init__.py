@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, logs, many, runs, solver, study, sweep
+from undertow.cli import lists, logs, many, report, runs, solver, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -106,6 +106,9 @@ COMMANDS = {
     "diff": Command("diff A B", "in what runs, configuration files or presets differ", many.diff),
     "compare": Command("compare RUN...", "groups of runs: curves, results, and how sure they are", many.compare),
     "sweep": Command("sweep PRESET", "train combinations of options, several seeds each, and compare them", sweep.run),
+    "report": Command(
+        "report RUN", "one HTML file with all there is to see of a run; or a page that follows it", report.report
+    ),
     "plot": Command("plot RUN", "draw a run's figures again", runs.plot),
     "list": Command("list [WHAT]", "presets, conditions, policies, suites, gradients ...", lists.names),
     "info": Command("info", "versions, machine and devices", lists.info),

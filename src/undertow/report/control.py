@@ -287,27 +287,27 @@ def _pusher_picture(environment: Pusher, trajectory: Trajectory) -> Figure:
     for rank, moment in enumerate(moments):
         axis.add_collection(_discs(environment, states[0, moment], alpha=0.15 + 0.85 * rank / (len(moments) - 1)))
     for body, colour in enumerate((style.BASELINE, style.LEARNED)):
-        axis.plot(*_plane(states[0, :, body, 0]).T, color=colour, linewidth=1)
+        axis.plot(*on_plane(states[0, :, body, 0]).T, color=colour, linewidth=1)
     axis.plot(0, 0, "+", color=style.EXACT, markersize=9)
     axis.set(title="one of them, dark is late; +: target", xlabel="x / m", aspect="equal")
     axis.autoscale_view()
     return fig
 
 
-def _plane(places: np.ndarray) -> np.ndarray:
+def on_plane(places: np.ndarray) -> np.ndarray:
     """Coordinates on a line as points of a plane, too."""
     return np.pad(places, [(0, 0)] * (places.ndim - 1) + [(0, 2 - places.shape[-1])])
 
 
 def _discs(environment: Pusher, state: np.ndarray, alpha: float = 1.0) -> PatchCollection:
-    discs = [Circle((x, y), float(environment.reach) / 2) for x, y in _plane(state[:, 0])]
+    discs = [Circle((x, y), float(environment.reach) / 2) for x, y in on_plane(state[:, 0])]
     return PatchCollection(discs, facecolors="none", edgecolors=[style.BASELINE, style.LEARNED], alpha=alpha)
 
 
 def _pusher_stage(environment: Pusher, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
     fig, axes = style.figure(width=5.5, height=3.2)
     axis = axes[0, 0]
-    places, room = _plane(states[:, :, 0]), float(environment.reach)
+    places, room = on_plane(states[:, :, 0]), float(environment.reach)
     discs = axis.add_collection(_discs(environment, states[0]))
     axis.plot(0, 0, "+", color=style.EXACT, markersize=9)
     (low, bottom), (high, top) = places.min(axis=(0, 1)) - room, np.maximum(places.max(axis=(0, 1)), 0) + room

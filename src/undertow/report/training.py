@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,36 +23,58 @@ def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno
 
     **Raises:** `UndertowError` without an `update` column or anything to draw.
     """
-    require("update" in metrics, f"metrics need a column 'update', got {', '.join(metrics) or 'none'}")
+    present = training_panels(metrics, baseline=baseline)
     update = np.asarray(metrics["update"], float)
-    panels = [
+    fig, axes = style.figure(1, len(present), width=4.0, height=3.1)
+    for axis, panel in zip(axes[0], present, strict=True):
+        for (column, label), colour in zip(panel.columns.items(), (style.LEARNED, style.OTHERS[4]), strict=False):
+            values = np.asarray(metrics[column], float)
+            good = np.isfinite(values)
+            few = "." if good.sum() < 30 else ""
+            axis.plot(update[good], values[good], few + "-", color=colour, linewidth=1.4, label=label)
+        if panel.level is not None:
+            axis.axhline(panel.level, color=style.BASELINE, linewidth=1, label=baseline)
+        if panel.log:
+            axis.set_yscale("log")
+        axis.set(title=panel.title, xlabel="update")
+        if len(panel.columns) > 1 or panel.level is not None:
+            style.legend(axis)
+    return style.save(fig, path)
+
+
+class Panel(NamedTuple):
+    """One picture of a training: its title, the label of every column of `metrics.csv` in it, a level to compare with, and
+    whether its values span so much that their logarithm is to be shown."""
+
+    title: str
+    columns: dict[str, str]
+    level: float | None
+    log: bool
+
+
+def training_panels(metrics: Metrics, *, baseline: str = "weno-js") -> list[Panel]:
+    """What there is to draw of a training: its loss, the metrics of the evaluations, the size of the gradient and how two
+    gradients lie to each other.
+
+    **Arguments:** as of [`training_figure`][undertow.report.training.training_figure], with the same errors raised.
+    """
+    require("update" in metrics, f"metrics need a column 'update', got {', '.join(metrics) or 'none'}")
+    known: list[tuple[str, dict[str, str], float | None]] = [
         ("loss in training", {"loss": "loss"}, None),
         (f"evaluation: L1 error / {baseline}", {"ratio": "geometric mean", "worst": "worst case"}, 1.0),
         ("evaluation: mean loss", {"test_loss": "test states", "train_loss": "training states"}, None),
         ("gradient norm", {"gradient_norm": "before clipping"}, None),
         ("two gradients", {"cosine": "cosine", "zeroed": "fraction zeroed"}, None),
     ]
-    present = [(title, {c: n for c, n in columns.items() if _has(metrics, c)}, line) for title, columns, line in panels]
-    present = [panel for panel in present if panel[1]]
-    require(len(present) > 0, f"metrics hold nothing to draw: expected loss or ratio, got {', '.join(metrics)}")
-    fig, axes = style.figure(1, len(present), width=4.0, height=3.1)
-    for axis, (title, columns, line) in zip(axes[0], present, strict=True):
-        for (column, label), colour in zip(columns.items(), (style.LEARNED, style.OTHERS[4]), strict=False):
-            values = np.asarray(metrics[column], float)
-            good = np.isfinite(values)
-            few = "." if good.sum() < 30 else ""
-            axis.plot(update[good], values[good], few + "-", color=colour, linewidth=1.4, label=label)
-        if line is not None:
-            axis.axhline(line, color=style.BASELINE, linewidth=1, label=baseline)
-        positive = all(np.nanmin(np.asarray(metrics[column], float)) > 0 for column in columns)
-        largest = max(np.nanmax(np.asarray(metrics[column], float)) for column in columns)
-        smallest = min(np.nanmin(np.asarray(metrics[column], float)) for column in columns)
-        if positive and largest / smallest > 8:
-            axis.set_yscale("log")
-        axis.set(title=title, xlabel="update")
-        if len(columns) > 1 or line is not None:
-            style.legend(axis)
-    return style.save(fig, path)
+    found = []
+    for title, columns, level in known:
+        present = {column: label for column, label in columns.items() if _has(metrics, column)}
+        if present:
+            values = np.concatenate([np.asarray(metrics[column], float) for column in present])
+            smallest, largest = np.nanmin(values), np.nanmax(values)
+            found.append(Panel(title, present, level, bool(smallest > 0 and largest / smallest > 8)))
+    require(len(found) > 0, f"metrics hold nothing to draw: expected loss or ratio, got {', '.join(metrics)}")
+    return found
 
 
 def _has(metrics: Metrics, column: str) -> bool:
