@@ -95,7 +95,7 @@ class Comparison:
         return f"reference{cells}", self.reference.x, self.reference.quantities(saved)
 
 
-class _Units(NamedTuple):
+class Units(NamedTuple):
     """What makes a problem stated on (0, 1) until `END_TIME` again what its source says."""
 
     low: float = 0.0
@@ -147,8 +147,7 @@ def of_case(evaluation: Evaluation, case: str | int) -> Comparison:
 
 def in_own_units(profile: Profile, suite: Suite, case: str | int) -> Profile:
     """A profile of a named gas problem on its own domain and at its own times; any other as it is."""
-    (place,) = suite.find([case])
-    _, units = _own(suite, place)
+    units = units_of(suite, case)
     if units is None:
         return profile
     return dataclasses.replace(
@@ -160,7 +159,13 @@ def in_own_units(profile: Profile, suite: Suite, case: str | int) -> Profile:
     )
 
 
-def _own(suite: Suite, place: int) -> tuple[Initial, _Units | None]:
+def units_of(suite: Suite, case: str | int) -> Units | None:
+    """What makes a case of a suite a named gas problem as its source states it; None for any other."""
+    (place,) = suite.find([case])
+    return _own(suite, place)[1]
+
+
+def _own(suite: Suite, place: int) -> tuple[Initial, Units | None]:
     """The initial condition of a case; of a named gas problem that is restated on (0, 1) its original, and the units."""
     batch, row = next((batch, places.index(place)) for batch, places in suite.members if place in places)
     initial, name = rows_of(batch, row), suite.cases[place]
@@ -169,7 +174,7 @@ def _own(suite: Suite, place: int) -> tuple[Initial, _Units | None]:
         if jnp.shape(initial.states) == restated.states.shape and np.allclose(initial.states, restated.states):
             case = GAS_CASES[name]
             low, high = case.domain
-            return case.field(), _Units(low, high - low, case.end_time / END_TIME)
+            return case.field(), Units(low, high - low, case.end_time / END_TIME)
     return initial, None
 
 

@@ -22,6 +22,7 @@ from undertow.evaluation.health import flow_cosines, step_gradients
 from undertow.experiment.existing import load_run
 from undertow.runs.fields import config_fields, shown
 from undertow.training._files import atomic_write_text
+from undertow.training.checkpoint import SUFFIX
 from undertow.training.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ class Report:
             try:
                 directory.checkpoint(self.which)
             except UndertowError as error:
+                if any(directory.checkpoints.glob(f"*{SUFFIX}")):
+                    raise
                 # Nothing to keep: there may be one the next time.
                 return [Section("results", "Results", note=str(error))]
             self._long = self._make(*load_run(self.path, self.which))

@@ -18,7 +18,8 @@ Packed = dict[str, Any]
 
 def pack(values: ArrayLike) -> Packed:
     """An array in single precision, little-endian, in base64: `{"kind": "f4", "shape": ..., "data": ...}`."""
-    array = np.ascontiguousarray(values, "<f4")
+    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and shown as not finite
+        array = np.ascontiguousarray(values, "<f4")
     return {"kind": "f4", "shape": list(array.shape), "data": _text(array)}
 
 

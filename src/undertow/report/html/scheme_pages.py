@@ -10,6 +10,7 @@ import numpy as np
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.evaluation.actions import profiles
+from undertow.evaluation.comparison import Units, in_own_units, units_of
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.series import Series, series
 from undertow.evaluation.simulation import quantities
@@ -136,8 +137,9 @@ def _lines(
     found = profiles(pair, suite, cases, along=learned, every=every)
     items = []
     for place, case in enumerate(cases):
-        views = _state_charts(states, place, learned)
-        profile, steps = found[place], len(states.times)
+        units = units_of(suite, case)
+        views = _state_charts(states, place, learned, units)
+        profile, steps = in_own_units(found[place], suite, case), len(states.times)
         for field, name in enumerate(profile.fields):
             for side, direction in enumerate(_DIRECTIONS):
                 lines = []
@@ -153,7 +155,7 @@ def _lines(
                 view = chart(title, lines, x="x", limits=(min(low, -0.04), max(high, 1.04)))
                 # One of them is shown at a time.
                 views.append({**view, "group": "weights"})
-        items.append({"name": f"{case} ({suite.name})", "times": states.times.tolist(), "views": views})
+        items.append({"name": f"{case} ({suite.name})", "times": profile.times[:steps].tolist(), "views": views})
     return items
 
 
@@ -165,17 +167,24 @@ def _moving(label: str, x: np.ndarray, y: np.ndarray, role: Role, look: Any, *, 
     return {"label": label, "x": pack(x), "y": quantise(y) if short else pack(y), "role": role, "look": look}
 
 
-def _state_charts(states: Series, place: int, learned: str) -> list[Block]:
+def _state_charts(states: Series, place: int, learned: str, units: Units | None) -> list[Block]:
     law, x = states.suite.discretised.law, states.suite.x
-    by_policy = {name: _by_quantity(law, values[place]) for name, values in states.values.items()}
-    truth = _by_quantity(law, states.truth[place])
+    own = {**{name: values[place] for name, values in states.values.items()}, "truth": states.truth[place]}
+    if units is not None:
+        x = units.low + units.length * x
+        own = {name: units.values(values) for name, values in own.items()}
+    by_policy = {name: _by_quantity(law, values) for name, values in own.items()}
+    truth = by_policy.pop("truth")
     views = []
     for name in truth:
         lines = [_moving("truth", x, truth[name], "exact", "line")]
         for policy in reversed(list(by_policy)):  # the learned one on top
             role: Role = "learned" if policy == learned else "baseline"
             lines.append(_moving(policy, x, by_policy[policy][name], role, "dots"))
-        limits = common_limits(truth[name], *(values[name] for values in by_policy.values()))
+        low, high = common_limits(truth[name])
+        room = high - low  # a policy that blows up would leave no room for the truth
+        inside = [np.clip(values[name], low - room, high + room) for values in by_policy.values()]
+        limits = common_limits(truth[name], *inside)
         view = chart(name, lines, x="x", limits=limits)
         views.append({**view, "group": "quantity"} if len(truth) > 1 else view)
     first = next(iter(truth))
@@ -186,8 +195,9 @@ def _state_charts(states: Series, place: int, learned: str) -> list[Block]:
         _moving(policy, x, errors[policy], "learned" if policy == learned else "baseline", "line")
         for policy in reversed(list(errors))
     ]
-    limits = common_limits(*(error[1:] for error in errors.values()), positive=True)
-    limits[0] = max(limits[0], 1e-6 * limits[1])
+    low, high = common_limits(*(error[1:] for error in errors.values()), positive=True)
+    high = min(high, 10 * float(np.max(np.abs(truth[first])) or 1.0))
+    limits = [max(low, 1e-6 * high), high]
     views.append(chart(f"error of {first}", lines, x="x", limits=limits, log=True))
     return views
 
