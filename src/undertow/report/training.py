@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from undertow._checks import require
 from undertow.evaluation.statistics import Kind, band
@@ -14,7 +15,7 @@ from undertow.report import style
 Metrics = Mapping[str, np.ndarray]
 
 
-def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno-js") -> Path:
+def training_figure(metrics: Metrics, path: Path | str | None = None, *, baseline: str = "weno-js") -> Figure:
     """The training's loss, the metrics of the evaluations, and the size of the gradient over the updates.
 
     **Arguments:** `metrics`: the columns of `metrics.csv`; those that are missing are left out; `path`; `baseline`:
@@ -51,7 +52,7 @@ def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno
         axis.set(title=title, xlabel="update")
         if len(columns) > 1 or line is not None:
             style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _has(metrics: Metrics, column: str) -> bool:
@@ -60,13 +61,13 @@ def _has(metrics: Metrics, column: str) -> bool:
 
 def seeds_figure(
     runs: Mapping[str, Sequence[Metrics]],
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     columns: Sequence[str] = ("loss", "ratio"),
     kind: Kind = "range",
     amount: float | None = None,
     geometric: bool = True,
-) -> Path:
+) -> Figure:
     """Metrics of several seeds: their mean as a line, and a band around it.
 
     **Arguments:** `runs`: by label, the metrics of its seeds, recorded at the same updates; `columns` to draw; `kind`,
@@ -91,4 +92,4 @@ def seeds_figure(
         if geometric:
             axis.set_yscale("log")
         style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)
