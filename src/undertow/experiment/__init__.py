@@ -6,6 +6,18 @@ Nothing here sets JAX's precision. What is measured has the default precision of
 
 from undertow.experiment.existing import evaluate_run, load_policy, load_run, plot_run
 from undertow.experiment.imported import import_agent
+from undertow.experiment.learned import Learned, learn
 from undertow.experiment.run import Run, resume, train
 
-__all__ = ["Run", "evaluate_run", "import_agent", "load_policy", "load_run", "plot_run", "resume", "train"]
+__all__ = [
+    "Learned",
+    "Run",
+    "evaluate_run",
+    "import_agent",
+    "learn",
+    "load_policy",
+    "load_run",
+    "plot_run",
+    "resume",
+    "train",
+]
