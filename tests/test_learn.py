@@ -60,8 +60,14 @@ def test_it_is_what_a_run_directory_holds(name: str, request: pytest.FixtureRequ
 
 
 def test_it_is_evaluated_as_its_run_is(learned: Learned, controller: Learned, runs: dict[str, Run]):
-    found, expected = controller.evaluate("fresh", n=3), evaluate_run(runs["controller"].path, ["fresh"], n=3)["fresh"]
-    np.testing.assert_array_equal(found.scores["learned"].loss, expected.scores["learned"].loss)
+    seen = []
+    told = evaluate_run(
+        runs["controller"].path, ["test", "fresh"], n=3, on_suite=lambda done, found: seen.append((done, found))
+    )
+    assert seen == list(enumerate(told.values(), start=1))
+    found = controller.evaluate("fresh", n=3)
+    np.testing.assert_array_equal(found.scores["learned"].loss, told["fresh"].scores["learned"].loss)
+    assert "no control" in found._repr_mimebundle_([], [])["text/html"]
     with pytest.raises(UndertowError, match="did you mean 'held-out'"):
         learned.evaluate("held-uot")
 
