@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update forward gas planes start]`: measure the named tables (default: all)."""
+"""`python -m benchmarks [control update overhead forward gas planes start]`: measure the named tables (default: all)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from benchmarks import control, forward, gas, planes, start, update  # noqa: E402  (after the precision is set)
+from benchmarks import control, forward, gas, overhead, planes, start, update  # noqa: E402  (after the precision is set)
 
 TABLES = {
     "control": control.table,
     "update": update.table,
+    "overhead": overhead.table,
     "forward": forward.table,
     "gas": gas.table,
     "planes": planes.table,

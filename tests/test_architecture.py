@@ -45,7 +45,7 @@ SEES: dict[str, set[str]] = {
     "progress": BASE,
     "simulate": USES,
     "catalogue": USES | {"config", "presets", "build", "studies"},
-    "experiment": USES | {"config", "build", "progress", "runs"},
+    "experiment": USES | {"config", "presets", "build", "progress", "runs"},
     "runs": USES | {"config", "presets"},
     "studies": USES | {"config", "presets", "build", "progress"},
     "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "studies", "runs", "progress"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import typing
@@ -214,6 +215,31 @@ def test_simulate_a_gas(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     assert moving.read_bytes()[:6] == b"GIF89a"
 
 
+def test_simulate_for_machines(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """The numbers that people are shown, and no lines beside them."""
+    words = [
+        "simulate",
+        "smooth_sine",
+        "--law.name",
+        "advection",
+        "--cells",
+        "16",
+        "--steps",
+        "2",
+        "--end-time",
+        "0.02",
+    ]
+    assert cli.main(words) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("seconds")]
+    assert cli.main([*words, "--json", "--out", str(tmp_path / "u.csv")]) == 0
+    shown, said = capsys.readouterr()
+    told = json.loads(shown)
+    assert not said and told["files"] == [str(tmp_path / "u.csv")] and (tmp_path / "u.csv").is_file()
+    assert (told["case"], told["policy"]) == ("smooth_sine", "weno-js")
+    told["metrics"].pop("seconds")
+    assert [f"{name.replace('_', ' '):17}{value:.6g}" for name, value in told["metrics"].items()] == lines
+
+
 def test_simulation_that_blows_up(capsys: pytest.CaptureFixture[str]):
     """Downwind weights and forward Euler: unstable, and the error says when and where it showed."""
     words = "simulate smooth_sine --policy right --integrator euler --cells 32 --cfl 1.5 --end-time 20"
@@ -289,6 +315,31 @@ def test_a_run_that_did_not_finish_says_so(capsys: pytest.CaptureFixture[str], m
     assert "run directory: runs/x" in shown
     assert said.count("\n") == 1 and "interrupted: after 7 updates" in said and "undertow evaluate runs/x" in said
     assert "undertow resume runs/x" in said
+
+
+def test_trainings_for_machines(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Nothing but one JSON document: where the run is, and what its summary holds."""
+    for words, path in (
+        (["train", "--repeat", str(run), "--out"], tmp_path / "again"),
+        (["resume", "--updates", "6"], Path(shutil.copytree(run, tmp_path / "longer"))),
+    ):
+        assert cli.main([*words, str(path), "--json"]) == 0
+        shown, said = capsys.readouterr()
+        told = json.loads(shown)
+        assert not said and told.pop("path") == str(path)
+        assert told == json.loads((path / "summary.json").read_text())
+    assert told["updates"] == 6 and told["status"] == "finished"
+
+
+def test_a_run_that_did_not_finish_says_so_to_machines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    stopped = Run(Path("runs/x"), "interrupted", None, {"updates": 7}, {}, signal=15, reason="stopped")  # type: ignore[arg-type]
+    monkeypatch.setattr(experiment, "resume", lambda *_, **__: stopped)
+    assert cli.main(["resume", "runs/x", "--json"]) == 143
+    shown, said = capsys.readouterr()
+    assert json.loads(shown) == {"path": "runs/x", "status": "interrupted", "reason": "stopped", "updates": 7}
+    assert said.count("\n") == 1 and "interrupted: after 7 updates" in said
 
 
 def test_help_needs_no_pictures():

@@ -52,6 +52,14 @@ def test_train_scheme(tmp_path):
     assert (run.path / "summary.json").is_file()
 
 
+def test_notebook_cartpole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {"horizon": 5, "data": {"train": 8, "test": 4}, "policy": {"hidden": (4,)}}
+    learned, figures = load("notebook_cartpole").main(**small, training={"updates": 4, "dispatch": 2})
+    assert learned.status == "finished" and {"training", "behaviour"} <= set(figures)
+    assert not list(tmp_path.iterdir())
+
+
 def test_loss_landscape(tmp_path):
     """The gradient of the loss, by differences over the map; closing a gate does not move where it is zero."""
     found = load("loss_landscape").main(tmp_path / "landscape.png", points=33)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+from pathlib import Path
 
 import numpy as np
 
 import undertow as ut
+from undertow import cli
 
 
 def test_the_names_are_there():
     assert sorted(ut.__all__) == sorted(set(ut.__all__))
     assert [name for name in ut.__all__ if not hasattr(ut, name)] == []
+
+
+def test_every_command_has_a_function_behind_it():
+    """And the page about the command line names it."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "command_line.md").read_text()
+    table = dict(re.findall(r"^\| \[`([\w-]+)[^|]*\|[^|]*\| `ut\.(\w+)", page, re.MULTILINE))
+    assert set(table) == set(cli.COMMANDS)
+    assert [name for name in table.values() if name not in ut.__all__ or not callable(getattr(ut, name))] == []
 
 
 def test_the_solver_example_of_the_docstring():

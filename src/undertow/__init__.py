@@ -7,6 +7,12 @@ r"""Learning through physics: train networks inside differentiable simulators.
     run = ut.train(ut.preset("burgers").config)              # minutes on two cores; a run directory under runs/
     ut.evaluate_run(run.path, ["held-out"])["held-out"].summary()
 
+In a notebook, without files:
+
+    learned = ut.learn("cartpole", seed=1, quiet=False)      # half a minute
+    learned.evaluate("fresh").summary()
+    learned.plot()
+
 Controllers, through a simulator:
 
     run = ut.train(ut.preset("cartpole").config)             # seconds; --gradient picks how the gradient travels back
@@ -22,6 +28,7 @@ The library never sets JAX's precision; conservation laws want `jax_enable_x64`.
 """
 
 from undertow._checks import NonFiniteError, UndertowError
+from undertow.catalogue import catalogue
 from undertow.config import SchemeConfig, config_from_dict, config_to_dict, load_config
 from undertow.core.environment import AbstractControlled, AbstractEnvironment
 from undertow.core.flow import FULL, PHYSICS, POLICY, STOP, GradientFlow, closed_loop, discount, mixed, window
@@ -47,9 +54,11 @@ from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
 from undertow.experiment import (
+    Learned,
     Run,
     evaluate_run,
     import_agent,
+    learn,
     load_policy,
     load_run,
     plot_run,
@@ -78,6 +87,10 @@ from undertow.schemes.solve import Solution, solve
 from undertow.schemes.weights import WenoJS, WenoZ
 from undertow.simulate import Simulation, simulate
 from undertow.studies import reproduce
+from undertow.studies.sweep import join as join_sweep
+from undertow.studies.sweep import summary as sweep_summary
+from undertow.studies.sweep import sweep
+from undertow.training._machine import info
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import fit
 from undertow.training.optimizer import OptimizerConfig, build_optimizer
@@ -121,6 +134,7 @@ __all__ = [
     "ForwardEuler",
     "GradientFlow",
     "Guidance",
+    "Learned",
     "LinearAdvection",
     "NonFiniteError",
     "OptimizerConfig",
@@ -149,6 +163,7 @@ __all__ = [
     "build_optimizer",
     "burgers_condition",
     "burgers_exact",
+    "catalogue",
     "classical",
     "closed_loop",
     "compare_runs",
@@ -163,6 +178,9 @@ __all__ = [
     "exact_solution",
     "fit",
     "import_agent",
+    "info",
+    "join_sweep",
+    "learn",
     "list_runs",
     "load_config",
     "load_policy",
@@ -180,6 +198,8 @@ __all__ = [
     "solve",
     "stack_problems",
     "suite",
+    "sweep",
+    "sweep_summary",
     "train",
     "training_conditions",
     "unroll",

@@ -48,9 +48,13 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """The tail of an error message: the closest option to a misspelt name, or all options if none is close."""
+    """The tail of an error message: the closest option to a misspelt name, if there is one, and all options."""
     options = sorted(options)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}? (choose from {', '.join(options)})"
-    return f"; choose from {', '.join(options)}"
+    meant, listed = closest(name, options), f"choose from {', '.join(options)}"
+    return f"{meant} ({listed})" if meant else f"; {listed}"
+
+
+def closest(name: str, options: Iterable[str]) -> str:
+    """The tail of an error message where options are too many to list: the closest one, or nothing if none is close."""
+    close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

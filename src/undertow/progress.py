@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -12,7 +13,8 @@ from typing import Any, Self
 
 
 class Display:
-    """A progress bar on standard error. Where that is not a terminal, or with `quiet`, it shows nothing.
+    """A progress bar on standard error, or below the cell of a notebook that has `ipywidgets`. Where standard error is not a
+    terminal, or with `quiet`, it shows nothing.
 
     A context manager; `stage` says what is done now, `advance` how far it has come.
     """
@@ -22,6 +24,8 @@ class Display:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
+        # Without `ipywidgets` rich can only warn in a notebook.
+        shown = console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -29,7 +33,7 @@ class Display:
             TextColumn("{task.fields[values]}"),
             TimeRemainingColumn(),
             console=console,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not shown,
             refresh_per_second=4,
             transient=True,
         )

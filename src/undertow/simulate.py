@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import math
 import time
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import NonFiniteError, UndertowError, lookup, require, require_positive
+from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
@@ -68,9 +67,8 @@ def named_case(name: str) -> Case:
         plane = plane_case(name.removeprefix("2d-"))
     except UndertowError:
         combined = [f"combo-{x}-{y}" for x in BURGERS_CONDITIONS for y in BURGERS_CONDITIONS]
-        close = difflib.get_close_matches(name, [*case_names(), *combined], n=1, cutoff=0.5)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
         # Hundreds of names: too many to repeat here.
+        meant = closest(name, [*case_names(), *combined])
         raise UndertowError(f"unknown case {name!r}{meant} (undertow list shows all)") from None
     return Case(plane.field(), plane.cells, plane.end_time)
 

@@ -10,9 +10,9 @@ import pytest
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
 from undertow.config import CartPoleTask, GuidanceTask, config_to_dict
+from undertow.config.fields import flatten
 from undertow.presets import PRESETS
 from undertow.runs import diff_runs
-from undertow.runs.fields import flatten
 from undertow.training.optimizer import OptimizerConfig
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from undertow._checks import UndertowError
 from undertow.config import CartPoleTask, SchemeConfig, config_to_dict
-from undertow.runs.fields import config_fields, flatten, parse_condition, parse_since, shorten, shown
+from undertow.config.fields import flatten
+from undertow.runs.fields import config_fields, parse_condition, parse_since, shorten, shown
 
 NAMES = st.text("abcdef", min_size=1, max_size=3)
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=3), max_leaves=8)

@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 
 from tests.tiny import tiny
 from undertow._checks import UndertowError
+from undertow.config.fields import find_field, with_fields
 from undertow.presets import preset
 from undertow.studies.space import (
     Choices,
     Range,
     combinations,
-    find_field,
     read_space,
     space_from_plain,
     to_word,
-    with_fields,
 )
 
 CONFIG = tiny()

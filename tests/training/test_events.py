@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -27,7 +28,7 @@ def events(file: Path) -> list:
 
 
 def test_rows_come_back(tmp_path: Path):
-    with EventLog(tmp_path / "tensorboard") as log:
+    with contextlib.closing(EventLog(tmp_path / "tensorboard")) as log:
         log.write({"update": 0, "loss": None, "ratio": 0.5})
         log.write({"update": 50, "loss": float("nan"), "ratio": 0.25, "skipped": 3})
     (file,) = (tmp_path / "tensorboard").iterdir()
@@ -42,7 +43,7 @@ def test_rows_come_back(tmp_path: Path):
 def test_a_later_session_takes_back_what_came_after_its_checkpoint(tmp_path: Path):
     """By TensorBoard's rule: a session that starts at a step makes it forget that step and all after it."""
     for after in (0, 50):
-        with EventLog(tmp_path, after=after) as log:
+        with contextlib.closing(EventLog(tmp_path, after=after)) as log:
             log.write({"update": after + 10, "loss": 1.0})
     sessions = [[event for event in events(file) if event.HasField("session_log")] for file in tmp_path.iterdir()]
     assert sorted(map(len, sessions)) == [0, 1]
@@ -53,7 +54,7 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch,
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with EventLog(tmp_path) as log:
+    with contextlib.closing(EventLog(tmp_path)) as log:
         log.write({"update": 0, "loss": 1.0})
         monkeypatch.setattr(os, "fsync", fail)
         for update in (1, 2):

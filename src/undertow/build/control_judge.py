@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,11 @@ from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
-from undertow.evaluation.health import step_gradients
+from undertow.evaluation.health import StepGradients, step_gradients
 from undertow.policies.controller import ZeroAction
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from undertow.report.html import Section
@@ -109,6 +110,17 @@ class ControlJudge(AbstractJudge):
             table.add_row(suite_name, str(rows[LEARNED]["states"]), *cells)
         return table
 
+    def figures(
+        self,
+        policy: AbstractPolicy,
+        evaluations: Mapping[str, ControlEvaluation],
+        metrics: Mapping[str, np.ndarray] | None = None,
+    ) -> Iterator[tuple[str, Figure]]:
+        from undertow.report.control import control_figures  # not at the top: it takes long to load
+
+        shown, health = next(iter(evaluations.values())), self._health(policy)
+        return control_figures(self.environment, shown, metrics, cost=self.cost, health=health)
+
     def draw(
         self,
         folder: Path,
@@ -118,11 +130,13 @@ class ControlJudge(AbstractJudge):
     ) -> list[Path]:
         from undertow.report.control import draw_control  # not at the top: it takes long to load
 
-        shown = next(iter(evaluations.values()))
-        health = step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)
+        shown, health = next(iter(evaluations.values())), self._health(policy)
         return draw_control(folder, self.environment, shown, metrics, cost=self.cost, health=health)
 
     def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, ControlEvaluation]) -> list[Section]:
         from undertow.report.html.control_pages import control_sections  # not at the top: it takes long to load
 
         return control_sections(evaluations, self.environment, self.cost)
+
+    def _health(self, policy: AbstractPolicy) -> StepGradients:
+        return step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from undertow.policies.classical import classical
 from undertow.schemes.splitting import SPEEDS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from undertow.report.html import Section
@@ -39,6 +40,11 @@ class AbstractJudge(abc.ABC):
     suites: tuple[str, ...]
     known: Mapping[str, str]
 
+    @property
+    def default(self) -> str:
+        """The suite to evaluate on where none is named: the first of `suites`, or of all."""
+        return (*self.suites, *self.known)[0]
+
     @abc.abstractmethod
     def evaluate(self, policy: AbstractPolicy, suite_name: str, **overrides: Any) -> Any:
         """The evaluation of a policy (default precision) on one suite."""
@@ -52,6 +58,18 @@ class AbstractJudge(abc.ABC):
         """Evaluations by suite as one table for the terminal."""
 
     @abc.abstractmethod
+    def figures(
+        self,
+        policy: AbstractPolicy,
+        evaluations: Mapping[str, Any],
+        metrics: Mapping[str, np.ndarray] | None = None,
+    ) -> Iterator[tuple[str, Figure]]:
+        """Names and figures of a run, each drawn when it is asked for.
+
+        **Arguments:** the `policy` evaluated; `evaluations` by suite, at least one; `metrics`: the columns of `metrics.csv`.
+        """
+
+    @abc.abstractmethod
     def draw(
         self,
         folder: Path,
@@ -59,7 +77,7 @@ class AbstractJudge(abc.ABC):
         evaluations: Mapping[str, Any],
         metrics: Mapping[str, np.ndarray] | None = None,
     ) -> list[Path]:
-        """Draw every figure of a run into a folder; returns their files."""
+        """Draw every figure of a run into a folder, and what moves; returns their files. Arguments as of `figures`."""
 
     @abc.abstractmethod
     def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, Any]) -> list[Section]:
@@ -125,6 +143,24 @@ class SchemeJudge(AbstractJudge):
             table.add_row(name, str(rows[policies[0]]["cases"]), *cells)
         return table
 
+    def figures(
+        self,
+        policy: AbstractPolicy,
+        evaluations: Mapping[str, Evaluation],
+        metrics: Mapping[str, np.ndarray] | None = None,
+    ) -> Iterator[tuple[str, Figure]]:
+        # Not at the top: they take long to load.
+        from undertow.report.field_run import field_figures
+        from undertow.report.figures import run_figures
+
+        first, *others = evaluations
+        transfers = {name: evaluations[name] for name in others}
+        shown, policies = evaluations[first], self.contestants(policy)
+        scheme = shown.suite.problems.environment.scheme
+        if scheme.law.num_components > 1 or scheme.grid.num_axes > 1:
+            return field_figures(shown, policies, metrics, transfers=transfers)
+        return run_figures(shown, policies, shown.suite, metrics, transfers=transfers)
+
     def draw(
         self,
         folder: Path,
@@ -132,17 +168,9 @@ class SchemeJudge(AbstractJudge):
         evaluations: Mapping[str, Evaluation],
         metrics: Mapping[str, np.ndarray] | None = None,
     ) -> list[Path]:
-        # Not at the top: they take long to load.
-        from undertow.report.field_run import draw_field_run
-        from undertow.report.figures import draw_run
+        from undertow.report.figures import save_figures  # not at the top: it takes long to load
 
-        first, *others = evaluations
-        transfers = {name: evaluations[name] for name in others}
-        shown, policies = evaluations[first], self.contestants(policy)
-        scheme = shown.suite.problems.environment.scheme
-        if scheme.law.num_components > 1 or scheme.grid.num_axes > 1:
-            return draw_field_run(folder, shown, policies, metrics, transfers=transfers)
-        return draw_run(folder, shown, policies, shown.suite, metrics, transfers=transfers)
+        return save_figures(folder, self.figures(policy, evaluations, metrics))
 
     def sections(self, policy: AbstractPolicy, evaluations: Mapping[str, Evaluation]) -> list[Section]:
         from undertow.report.html.scheme_pages import scheme_sections  # not at the top: it takes long to load

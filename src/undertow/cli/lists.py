@@ -5,7 +5,7 @@ from __future__ import annotations
 from undertow._checks import lookup, require
 from undertow.catalogue import catalogue
 from undertow.cli.parse import show_json
-from undertow.training._machine import describe_machine, git_state
+from undertow.training import _machine
 
 
 def names(arguments: list[str]) -> int:
@@ -38,14 +38,14 @@ def info(arguments: list[str]) -> int:
         print("usage: undertow info [--json]\n\nShow versions, machine and devices.\n\n  --json    print JSON")
         return 0
     require(not words, f"info takes no arguments but --json, got {' '.join(words)}")
-    machine, git = describe_machine(), git_state()
+    found = _machine.info()
     if as_json:
-        show_json({**machine, "git": git})
+        show_json(found)
         return 0
-    for name, version in machine["versions"].items():
+    for name, version in found["versions"].items():
         print(f"{name:12}{version}")
-    device = machine["device"]
-    print(f"{'platform':12}{machine['platform']}, {machine['cpu_count']} CPUs")
+    device, git = found["device"], found["git"]
+    print(f"{'platform':12}{found['platform']}, {found['cpu_count']} CPUs")
     print(f"{'device':12}{device['count']} x {device['kind']} ({device['platform']})")
     if git is not None:
         print(f"{'commit':12}{git['commit']}{', changed' if git['dirty'] else ''} ({git['of']})")

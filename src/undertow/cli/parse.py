@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from undertow._checks import UndertowError, require
+from undertow.presets import PRESETS
 from undertow.training._files import to_json
 
 A = TypeVar("A")
@@ -79,6 +80,11 @@ def show(*things: Any) -> None:
 def show_json(value: Any) -> None:
     """One JSON document to standard output, for machines; what is not finite becomes "nan", "inf" or "-inf"."""
     print(to_json(value))
+
+
+def presets_listed() -> str:
+    """Every preset and a word about it, a line each, for the usage of a command that takes one."""
+    return "presets:\n" + "\n".join(f"  {name:16}{each.description}" for name, each in PRESETS.items())
 
 
 def require_new(path: Path | None) -> None:

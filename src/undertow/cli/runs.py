@@ -9,11 +9,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
-from undertow.catalogue import catalogue
-from undertow.cli.parse import parse, require_new, say, show, show_json
+from undertow._checks import UndertowError, require
+from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
-from undertow.presets import PRESETS, preset
+from undertow.presets import preset
 from undertow.progress import Display
 
 C = TypeVar("C", bound=Config)
@@ -31,17 +30,18 @@ class TrainArguments(Generic[C]):
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    json: bool = False
+    """print JSON: where the run is, and its summary"""
 
 
 def train(arguments: list[str]) -> int:
     """Train a preset; print how it compares and where its run directory is."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        presets = "\n".join(f"  {name:16}{each.description}" for name, each in PRESETS.items())
         print(
             "usage: undertow train PRESET [options]\n       undertow train --config FILE [options]\n"
             "       undertow train --repeat RUN [options]\n\n"
             "Train a preset, a configuration in a JSON or TOML file, or what a run was trained with, changed by options;\n"
-            f"print how it compares and where its run directory is.\n\npresets:\n{presets}\n\n"
+            f"print how it compares and where its run directory is.\n\n{presets_listed()}\n\n"
             "`undertow train PRESET --help` shows every option with its default."
         )
         return 0
@@ -56,7 +56,8 @@ def train(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "train", *arguments],
-        )
+        ),
+        parsed.json,
     )
 
 
@@ -80,10 +81,13 @@ def _chosen(arguments: list[str]) -> tuple[str, Config, str, list[str]]:
     return first, chosen.config, chosen.description, rest
 
 
-def _report(run: experiment.Run) -> int:
-    if run.table is not None:
-        show(run.table)
-    show(f"run directory: {run.path}")
+def _report(run: experiment.Run, as_json: bool) -> int:
+    if as_json:
+        show_json(run.to_dict())
+    else:
+        if run.table is not None:
+            show(run.table)
+        show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
         say(f"{run.status}: {reason}; go on: undertow resume {run.path}; see: undertow evaluate {run.path}")
@@ -102,6 +106,8 @@ class ResumeArguments:
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    json: bool = False
+    """print JSON: where the run is, and its summary"""
 
 
 def resume(arguments: list[str]) -> int:
@@ -116,7 +122,8 @@ def resume(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "resume", *arguments],
-        )
+        ),
+        parsed.json,
     )
 
 
@@ -154,16 +161,15 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
-    known = catalogue()["suites"]
-    for name in parsed.suite:
-        lookup("suite", name, known)
-    evaluations: dict[str, Any] = {}
-    parts: list[tuple[str, ...]] = [(name,) for name in parsed.suite] or [()]
     with Display(quiet=parsed.quiet) as display:
-        display.stage("evaluating", len(parts) if len(parts) > 1 else None)
-        for place, part in enumerate(parts):
-            evaluations |= experiment.evaluate_run(parsed.run, part, which=parsed.checkpoint, **overrides)
-            display.advance(place + 1)
+        display.stage("evaluating", len(parsed.suite) if len(parsed.suite) > 1 else None)
+        evaluations = experiment.evaluate_run(
+            parsed.run,
+            parsed.suite,
+            which=parsed.checkpoint,
+            on_suite=lambda done, _: display.advance(done),
+            **overrides,
+        )
     if parsed.out is not None:
         parsed.out.mkdir(parents=True)
     if parsed.json:

@@ -12,7 +12,7 @@ import tyro
 
 from undertow import experiment
 from undertow._checks import UndertowError, lookup, require
-from undertow.cli.parse import parse, show
+from undertow.cli.parse import parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
 from undertow.laws.advection import LinearAdvection
@@ -70,6 +70,8 @@ class SimulateArguments:
     """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
     out: tuple[Path, ...] = ()
     """new files: .csv for the states, .png for a picture, .gif for a moving one"""
+    json: bool = False
+    """print JSON: what was measured, and the files written"""
     quiet: bool = False
     """show no progress bar"""
 
@@ -105,9 +107,10 @@ def run(arguments: list[str]) -> int:
             on_save=lambda done, _: display.advance(done),
         )
     metrics = result.metrics()
-    width = max([16, *(len(name) + 2 for name in metrics)])
-    for name, value in metrics.items():
-        show(f"{name.replace('_', ' '):{width}}{value:.6g}")
+    if not parsed.json:
+        width = max([16, *(len(name) + 2 for name in metrics)])
+        for name, value in metrics.items():
+            show(f"{name.replace('_', ' '):{width}}{value:.6g}")
     for path in parsed.out:
         if path.suffix == ".csv":
             result.to_csv(path)
@@ -115,7 +118,10 @@ def run(arguments: list[str]) -> int:
             from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
 
             draw_simulation(result, path, title=f"{parsed.case}, {parsed.policy}")
-        show(str(path))
+        if not parsed.json:
+            show(str(path))
+    if parsed.json:
+        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": parsed.out})
     return 0
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow._checks import require
-from undertow.cli.parse import parse, say, show, show_json
+from undertow.cli.parse import parse, presets_listed, say, show, show_json
 from undertow.config import Config
-from undertow.presets import PRESETS, preset
+from undertow.presets import preset
 from undertow.studies import sweep
 
 C = TypeVar("C", bound=Config)
@@ -69,13 +69,12 @@ class DirectoryArguments:
 def run(arguments: list[str]) -> int:
     """Train combinations of a preset's fields, several seeds each; show how they compare."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        presets = "\n".join(f"  {name:16}{each.description}" for name, each in PRESETS.items())
         print(
             "usage: undertow sweep PRESET --over FIELD=VALUES ... [options]\n"
             "       undertow sweep --join DIRECTORY [--workers N]\n"
             "       undertow sweep --summary DIRECTORY [--json]\n\n"
             "Train every combination of some fields of a preset, or search among them, with several seeds each. It can be\n"
-            f"stopped and gone on with at any time, and shared by processes and machines.\n\npresets:\n{presets}\n\n"
+            f"stopped and gone on with at any time, and shared by processes and machines.\n\n{presets_listed()}\n\n"
             "`undertow sweep PRESET --help` shows every option with its default."
         )
         return 0

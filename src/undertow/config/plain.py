@@ -56,7 +56,8 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def type_hints(kind: type) -> dict[str, Any]:
+    """The type of every field of a configuration class, by name."""
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
@@ -69,7 +70,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
             value = {f.name: getattr(value, f.name) for f in dataclasses.fields(hint)}
         if not isinstance(value, Mapping):
             raise UndertowError(f"{where or 'the configuration'} must be a table of fields, got {value!r}")
-        hints = _hints(hint)
+        hints = type_hints(hint)
         for name in value:
             if name not in hints:  # not `require`: the nearest match takes longer than all the rest
                 raise UndertowError(f"unknown configuration field {_join(where, name)!r}{nearest(name, hints)}")

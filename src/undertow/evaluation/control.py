@@ -75,6 +75,10 @@ class ControlEvaluation:
             table.add_row(name, *cells, str(row["non_finite"]))
         return table
 
+    def _repr_mimebundle_(self, *arguments: Any, **options: Any) -> dict[str, str]:
+        """In a notebook, the table."""
+        return self.table()._repr_mimebundle_(*arguments, **options)
+
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per controller and state."""
         return [

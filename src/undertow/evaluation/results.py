@@ -155,6 +155,10 @@ class Evaluation:
         heads = ["policy", "geo. mean", "median", "worst", "worst case", "TV/exact", "mass error", "NaN", "ns/cell"]
         return self._table(heads, rows, left={0, 4})
 
+    def _repr_mimebundle_(self, *arguments: Any, **options: Any) -> dict[str, str]:
+        """In a notebook, the table."""
+        return self.table()._repr_mimebundle_(*arguments, **options)
+
     def errors_table(self) -> Table:
         """Mean errors over all cases against the truth and against the baseline, as a table for the terminal."""
         rows = []

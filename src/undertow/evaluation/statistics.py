@@ -24,6 +24,13 @@ class Band(NamedTuple):
     high: Float[np.ndarray, "..."]
 
 
+def finite_mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
+    """The mean over the first axis of the values that are finite; NaN where none is."""
+    good = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
+
+
 def band(
     values: Float[np.ndarray, "seeds ..."],
     kind: Kind = "range",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,18 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
 
 
 def evaluate_run(
-    path: Path | str, suites: Sequence[str] | None = None, *, which: str = "best", **overrides: Any
+    path: Path | str,
+    suites: Sequence[str] | None = None,
+    *,
+    which: str = "best",
+    on_suite: Callable[[int, Any], None] | None = None,
+    **overrides: Any,
 ) -> dict[str, Any]:
     """Evaluate a run's policy, and its rivals beside it, on suites.
 
     **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `undertow list suites` (default: the
-    first of the run's own, or of the family's); `which` checkpoint; `overrides`: for a scheme as in
+    first of the run's own, or of the family's); `which` checkpoint; `on_suite`: called after every suite with how many are
+    done and the evaluation; `overrides`: for a scheme as in
     [`suite`][undertow.envs.suites.suite], such as `cells=256`; for a controller `n` states and `steps`.
 
     **Returns:** by suite, for a learned scheme an [`Evaluation`][undertow.evaluation.results.Evaluation] of the policies
@@ -60,17 +66,22 @@ def evaluate_run(
     [`ControlEvaluation`][undertow.evaluation.control.ControlEvaluation] of it and of no control.
     """
     _, experiment, policy = load_run(path, which)
-    suites = suites if suites else (*experiment.judge.suites, *experiment.judge.known)[:1]
+    suites = suites or (experiment.judge.default,)
     for name in suites:
         lookup("suite", name, experiment.judge.known)
-    return {name: experiment.judge.evaluate(policy, name, **overrides) for name in suites}
+    evaluations = {}
+    for done, name in enumerate(suites, start=1):
+        evaluations[name] = experiment.judge.evaluate(policy, name, **overrides)
+        if on_suite is not None:
+            on_suite(done, evaluations[name])
+    return evaluations
 
 
 def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
     directory, experiment, policy = load_run(path, which)
     judge = experiment.judge
-    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or tuple(judge.known)[:1]}
+    evaluations = {name: judge.evaluate(policy, name) for name in judge.suites or (judge.default,)}
     # An imported agent has none.
     metrics = directory.read_metrics() if (directory.path / "metrics.csv").exists() else None
     return judge.draw(directory.figures, policy, evaluations, metrics)

@@ -1,4 +1,4 @@
-"""What a training leaves on the disk while it runs, and picks up from when it goes on."""
+"""What is noted of a training while it runs, wherever it is kept."""
 
 from __future__ import annotations
 
@@ -9,63 +9,45 @@ from typing import Any
 import numpy as np
 
 from undertow.build import Experiment, Measure, cast
-from undertow.config import config_to_dict
+from undertow.evaluation.statistics import finite_mean
+from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest
-from undertow.training.events import EventLog
 from undertow.training.fit import Progress
-from undertow.training.keeping import BestCheckpoints, LastCheckpoints
-from undertow.training.metrics import START
-from undertow.training.rundir import RunDirectory
 from undertow.training.trainer import TrainState
 
 
 class Recorder:
-    """After every dispatch: the bar, and a checkpoint if it is time. After every so many updates: metrics and checkpoints. It
-    passes on a wish to stop.
+    """After every dispatch: the bar, and the state if it is time. After every so many updates: metrics and states. It passes on
+    a wish to stop.
 
-    Every checkpoint holds all there is to know: the training's state, this recorder's own, the moment of `metrics.csv`, the
-    configuration and the run's name. Where a training stops, and how, therefore shows nowhere in what it leaves in the end.
+    Every state is kept with all there is to know, the recorder's own part of it, too. Where a training stops, and how, therefore
+    shows nowhere in what it leaves in the end.
 
-    **Arguments:** `experiment`; `directory`, locked; `stop`; `display`; `measure`: the metrics of a policy; `events`: where
-    rows go as well, for TensorBoard.
+    **Arguments:** `experiment`; `store`: where rows and states go; `stop`; `display`; `measure`: the metrics of a policy.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        directory: RunDirectory,
-        stop: StopRequest,
-        display: Display,
-        measure: Measure,
-        events: EventLog | None = None,
-    ):
-        config = experiment.config
-        self.directory, self.stop, self.display, self._measure, self._events = directory, stop, display, measure, events
-        self.every = config.evaluation.every
-        self.best = BestCheckpoints(
-            directory.checkpoints, metric=config.evaluation.keep_by, keep=config.evaluation.keep, run=directory.id
-        )
-        self._last = LastCheckpoints(directory.checkpoints, keep=config.checkpoint.keep)
-        self._when = config.checkpoint
-        self._about = {"run": directory.id, "preset": directory.preset, "config": config_to_dict(config)}
+    def __init__(self, experiment: Experiment, store: Store, stop: StopRequest, display: Display, measure: Measure):
+        self.store, self.stop, self.display, self._measure = store, stop, display, measure
+        self.every, self.metric = experiment.config.evaluation.every, experiment.config.evaluation.keep_by
         self._measured: dict[str, float] = {}
         self._measured_at = 0
         self._pending: list[dict[str, np.ndarray]] = []
         self._begun: dict[str, float] | None = None  # the row of the first measurement, until its columns are known
-        self._saved_at, self._saved = -1, time.monotonic()
+        self._saved_at = -1
         self._start = time.perf_counter()
         self.seconds = 0.0
 
     def begin(self, state: TrainState) -> None:
-        """Measure the policy before its first update; of a table that a killed process may have left, nothing counts."""
-        self.directory.rewind_metrics(START)
+        """Measure the policy before its first update."""
+        self.store.begin()
         self.measure(state, 0)
 
     def go_on(self, metadata: Mapping[str, Any]) -> None:
-        """Be what the recorder was when it wrote a checkpoint with this metadata."""
+        """Be what the recorder was when it kept a state with this metadata."""
+        self.store.go_on(metadata)
         self._measured = {name: float(value) for name, value in metadata["metrics"].items()}
         saved = metadata.get("recorder")
-        if saved is None:  # an early version wrote checkpoints at measurements only, and no moment of the table
+        if saved is None:  # an early version wrote checkpoints at measurements only
             self._measured_at = self._saved_at = metadata["update"]
             return
         self._measured_at, self._saved_at = saved["measured_at"], metadata["update"]
@@ -74,11 +56,9 @@ class Recorder:
         self._pending = [pending] if pending else []
         self.seconds = float(saved["seconds"])
         self._start = time.perf_counter() - self.seconds
-        self.directory.rewind_metrics(saved["metrics_csv"])
-        self.best.prune()
 
     def measure(self, state: TrainState, done: int) -> None:
-        """Evaluate the policy, note its metrics, offer it to the best checkpoints and save the state as the last one."""
+        """Evaluate the policy, note its metrics, offer it to the best ones and save the state as the last one."""
         self._measured = self._measure(cast(state.policy))
         self.seconds = time.perf_counter() - self._start
         self._measured_at = done
@@ -86,7 +66,7 @@ class Recorder:
             self._begun = {"seconds": self.seconds, **self._measured}
         else:
             self._write_rows(state, done)
-        self.best.offer(self._measured[self.best.metric], done, state, self._metadata(state))
+        self.store.offer(self._measured[self.metric], done, state, self._metadata(state))
         self.save(state)
 
     def save(self, state: TrainState) -> None:
@@ -94,44 +74,30 @@ class Recorder:
         update = int(state.step)
         if update != self._saved_at:
             self.seconds = time.perf_counter() - self._start
-            self._last.save(update, state, self._metadata(state))
-            self._saved_at, self._saved = update, time.monotonic()
+            self.store.save(update, state, self._metadata(state))
+            self._saved_at = update
 
     def __call__(self, progress: Progress) -> bool:
         before = progress.done - len(progress.metrics["loss"])
         self._pending.append(progress.metrics)
         if progress.done == progress.total or progress.done // self.every > before // self.every:
             self.measure(progress.state, progress.done)
-        elif self.stop or self._is_time(before, progress.done):
+        elif self.stop or self.store.is_time(before, progress.done):
             self.save(progress.state)
         loss = float(progress.metrics["loss"][-1])
-        self.display.advance(progress.done, {"loss": loss, self.best.metric: self._measured[self.best.metric]})
+        self.display.advance(progress.done, {"loss": loss, self.metric: self._measured[self.metric]})
         return bool(self.stop)
-
-    def _is_time(self, before: int, done: int) -> bool:
-        every = self._when.updates
-        return (every is not None and done // every > before // every) or (
-            time.monotonic() - self._saved >= self._when.seconds
-        )
 
     def _write_rows(self, state: TrainState, done: int) -> None:
         trained = self._gathered()
         names = sorted(trained, key=lambda name: (name != "loss", name))
-        means = {
-            name: float(np.mean(v[np.isfinite(v)])) if np.isfinite(v).any() else np.nan
-            for name, v in ((name, trained[name]) for name in names)
-        }
+        means: dict[str, Any] = {name: float(finite_mean(trained[name])) for name in names}
         means["skipped"] = int(state.skipped)
         if self._begun is not None:
-            self._write_row({"update": 0, **dict.fromkeys(names), **self._begun})
+            self.store.write({"update": 0, **dict.fromkeys(names), **self._begun})
             self._begun = None
-        self._write_row({"update": done, **means, "seconds": self.seconds, **self._measured})
+        self.store.write({"update": done, **means, "seconds": self.seconds, **self._measured})
         self._pending = []
-
-    def _write_row(self, row: Mapping[str, Any]) -> None:
-        self.directory.append_metrics(row)
-        if self._events is not None:
-            self._events.write(row)
 
     def _gathered(self) -> dict[str, np.ndarray]:
         names = self._pending[0] if self._pending else ()
@@ -143,9 +109,8 @@ class Recorder:
             "begun": self._begun,
             "pending": {name: _to_plain(values) for name, values in self._gathered().items()},
             "seconds": self.seconds,
-            "metrics_csv": self.directory.mark_metrics(),
         }
-        return {**self._about, "update": int(state.step), "metrics": self._measured, "recorder": recorder}
+        return {"update": int(state.step), "metrics": self._measured, "recorder": recorder}
 
 
 def _to_plain(values: np.ndarray) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,32 +9,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import equinox as eqx
-import jax
-
 from undertow._checks import NonFiniteError, UndertowError, require
-from undertow.build import AbstractJudge, Experiment, build, cast, read_policy
+from undertow.build import AbstractJudge, Experiment, build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.recorder import Recorder
+from undertow.experiment.loop import carry_out
+from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
-from undertow.training.events import EventLog, open_events
-from undertow.training.fit import Callback, FitResult, fit
-from undertow.training.keeping import load_newest, newest_metadata
-from undertow.training.rundir import RunDirectory, Status
+from undertow.training.events import open_events
+from undertow.training.fit import Callback
+from undertow.training.keeping import newest_metadata
+from undertow.training.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Run:
     """How a training ended.
 
-    - `path`: the run directory; `status`: finished, interrupted or failed; `error`: why it failed.
+    - `path`: the run directory; `status`: finished, interrupted or failed; `reason`: why not finished; `error`: where it failed.
     - `policy`: the best one by the metric kept, in default precision.
     - `summary`: what stands in `summary.json`.
     - `evaluations`: by suite; empty for a run that did not finish. `table`: all of them, for the terminal.
@@ -50,12 +46,17 @@ class Run:
     table: Table | None = None
     error: NonFiniteError | None = None
     signal: int | None = None
+    reason: str | None = None
 
     @property
     def exit_code(self) -> int:
         """0 finished, 1 failed, 128 + the signal's number interrupted."""
         codes = {"finished": 0, "failed": 1, "interrupted": 128 + (self.signal or signal.SIGINT)}
         return codes[self.status]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where the run is, and what stands in its `summary.json`."""
+        return {"path": self.path, "status": self.status, "reason": self.reason, **self.summary}
 
 
 def train(
@@ -172,80 +173,23 @@ def _train(
     callbacks: Sequence[Callback],
     write_events: bool,
 ) -> Run:
-    config = experiment.config
-    updates = config.training.updates
-    display.stage("preparing problems")
-    trainer = experiment.trainer(experiment.make_pool())
-    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
-    found = load_newest(directory.checkpoints, state, directory.id)
-    done = 0 if found is None else int(found[0].step)
-    events = EventLog(directory.path / "tensorboard", after=done) if write_events else None
-    record = Recorder(experiment, directory, stop, display, experiment.make_measure(), events)
-    with events or ExitStack():
-        if found is None:
-            display.stage("first evaluation")
-            record.begin(state)
-        else:
-            state, metadata, file = found
-            _log.info("going on after %d updates, from %s", done, file.name)
-            record.go_on(metadata)
-        result = FitResult(state, "finished") if done >= updates else None
-        if result is None and not stop:
-            display.stage("training", updates)
-            result = fit(
-                trainer,
-                state,
-                updates,
-                start=done,
-                every=config.training.dispatch,
-                callbacks=(*callbacks, record),
-                max_skipped=config.training.max_skipped,
-            )
-            state = result.state
-        record.save(state)
-    return _conclude(experiment, directory, stop, display, record, result or FitResult(state, "stopped"))
-
-
-def _conclude(
-    experiment: Experiment,
-    directory: RunDirectory,
-    stop: StopRequest,
-    display: Display,
-    record: Recorder,
-    result: FitResult,
-) -> Run:
-    config, state = experiment.config, result.state
-    best = record.best.ranking()
-    policy = cast(read_policy(best[0].path, experiment.policy) if best else state.policy)
-    done = int(state.step)
-    summary: dict[str, Any] = {
-        "preset": directory.preset,
-        "updates": done,
-        "training_seconds": record.seconds,
-        "skipped_updates": int(state.skipped),
-        "parameters": sum(x.size for x in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))),
-        "best": {"metric": record.best.metric, "value": best[0].value, "update": best[0].update} if best else None,
-    }
+    store = DirectoryStore(experiment, directory, events=write_events)
+    training = carry_out(experiment, store, stop, display, callbacks)
+    summary = {"preset": directory.preset, **training.summary()}
     evaluations: dict[str, Any] = {}
-    if result.status == "finished":
-        evaluations = _judge(experiment.judge, policy, stop, display)
+    if training.whole:
+        evaluations = _judge(experiment.judge, training.policy, stop, display)
         summary |= experiment.judge.summarise(evaluations)
-    status: Status = "finished"
-    reason: str | None = None
-    if stop:
-        name = signal.Signals(stop.signal or signal.SIGINT).name
-        status, reason = "interrupted", f"stopped by {name} after {done} of {config.training.updates} updates"
-    elif result.status == "stopped":
-        status, reason = "interrupted", f"stopped by a callback after {done} updates"
-    elif result.status == "failed":
-        status, reason = "failed", f"{result.error}, after {done} updates"
+    status, reason = training.ending(stop)
     directory.write_summary({"status": status, "reason": reason, **summary})
-    if evaluations and not stop and config.evaluation.figures:
+    if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")
-        experiment.judge.draw(directory.figures, policy, evaluations, directory.read_metrics())
+        experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
     directory.finish(status, reason)
     table = experiment.judge.table(evaluations) if evaluations else None
-    return Run(directory.path, status, policy, summary, evaluations, table, result.error, stop.signal)
+    return Run(
+        directory.path, status, training.policy, summary, evaluations, table, training.error, stop.signal, reason
+    )
 
 
 def _judge(judge: AbstractJudge, policy: AbstractPolicy, stop: StopRequest, display: Display) -> dict[str, Any]:

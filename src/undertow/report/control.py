@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from undertow.evaluation.control import ControlEvaluation
 from undertow.evaluation.health import StepGradients
 from undertow.report import style
 from undertow.report.animation import write_gif
+from undertow.report.figures import Named, save_figures
 from undertow.report.health import step_gradients_figure
 from undertow.report.training import training_figure
-from undertow.training._files import write_error
 
 SHOWN = 6
 """Trajectories in one picture."""
@@ -47,28 +47,43 @@ def draw_control(
     """Every figure of a controller's run: training, costs over time, behaviour, gradients by step, and a moving picture of one
     trajectory.
 
-    **Arguments:** `folder`: made if it does not exist; `environment`; `evaluation`: the first controller in it is the one
-    shown; `metrics`: the columns of `metrics.csv`, None for no training curve; `cost` of one state;
-    `health`: gradients by unroll step, None for no figure of them.
+    **Arguments:** `folder`: made if it does not exist; the others as of `control_figures`.
 
     **Raises:** `UndertowError` if the folder cannot be made or written to.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    paths = [] if metrics is None else [training_figure(metrics, folder / "training.png")]
-    paths.append(cost_over_time(evaluation, folder / "cost.png", cost=cost))
-    if health is not None:
-        paths.append(step_gradients_figure(health, folder / "gradients.png"))
+    figures = control_figures(environment, evaluation, metrics, cost=cost, health=health)
+    paths = save_figures(folder, figures)
     if type(environment) in _PICTURES:
-        paths.append(behaviour_figure(environment, evaluation, folder / "behaviour.png"))
-        paths.append(animate_control(environment, evaluation, folder / "behaviour.gif"))
+        paths.append(animate_control(environment, evaluation, Path(folder) / "behaviour.gif"))
     return paths
 
 
-def cost_over_time(evaluation: ControlEvaluation, path: Path | str, *, cost: Cost) -> Path:
+def control_figures(
+    environment: AbstractEnvironment,
+    evaluation: ControlEvaluation,
+    metrics: Mapping[str, np.ndarray] | None = None,
+    *,
+    cost: Cost,
+    health: StepGradients | None = None,
+) -> Iterator[Named]:
+    """The figures of a controller's run that do not move, each drawn when it is asked for.
+
+    **Arguments:** `environment`; `evaluation`: the first controller in it is the one shown; `metrics`: the columns of
+    `metrics.csv`, None for no training curve; `cost` of one state; `health`: gradients by unroll step, None for no figure of
+    them.
+
+    **Returns:** names and figures, in the order in which to look at them.
+    """
+    if metrics is not None:
+        yield "training", training_figure(metrics)
+    yield "cost", cost_over_time(evaluation, cost=cost)
+    if health is not None:
+        yield "gradients", step_gradients_figure(health)
+    if type(environment) in _PICTURES:
+        yield "behaviour", behaviour_figure(environment, evaluation)
+
+
+def cost_over_time(evaluation: ControlEvaluation, path: Path | str | None = None, *, cost: Cost) -> Figure:
     """The cost of the state over time: median and middle half of the kept trajectories, by controller."""
     fig, axes = style.figure(width=5.0, height=3.2)
     axis = axes[0, 0]
@@ -80,15 +95,17 @@ def cost_over_time(evaluation: ControlEvaluation, path: Path | str, *, cost: Cos
         axis.plot(middle, color=colour, linewidth=1.5, label=name)
     axis.set(title=f"cost of the state, {evaluation.suite}: median and middle half", xlabel="step", ylabel="cost")
     style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def behaviour_figure(environment: AbstractEnvironment, evaluation: ControlEvaluation, path: Path | str) -> Path:
+def behaviour_figure(
+    environment: AbstractEnvironment, evaluation: ControlEvaluation, path: Path | str | None = None
+) -> Figure:
     """What the first controller of an evaluation does. Raises `UndertowError` for an environment without a picture."""
     if type(environment) not in _PICTURES:
         raise UndertowError(f"there is no picture of a {type(environment).__name__}; draw its trajectories yourself")
     picture, _ = _PICTURES[type(environment)]
-    return style.save(picture(environment, _first(evaluation)), path)
+    return style.finished(picture(environment, _first(evaluation)), path)
 
 
 def animate_control(

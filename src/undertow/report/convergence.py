@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from undertow._checks import require
@@ -15,12 +16,12 @@ from undertow.report import style
 
 def convergence_figure(
     studies: Sequence[Convergence] | Convergence,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     norm: Norm = "l2",
     guides: Sequence[int] = (1, 3, 5),
     baseline: str | None = "weno-js",
-) -> Path:
+) -> Figure:
     r"""Error against the number of cells on logarithmic axes, a panel per study, with slopes to compare with.
 
     **Arguments:** `studies`: one or several; `path`; `norm`; `guides`: orders $p$ whose slopes $N^{-p}$ are drawn where
@@ -55,7 +56,7 @@ def convergence_figure(
         axis.xaxis.set_minor_formatter(NullFormatter())
         style.legend(axis, loc="lower left")
     axes[0, 0].set_ylabel(f"{ {'l1': 'L1', 'l2': 'L2', 'linf': 'Linf'}[norm] } error")
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _draw_guides(axis, cells: np.ndarray, guides: Sequence[int], low: float, high: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from undertow._checks import require
@@ -16,7 +17,9 @@ from undertow.report import style
 Norm = Literal["l1", "l2", "linf"]
 
 
-def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | None = None, norm: Norm = "l1") -> Path:
+def error_scatter(
+    evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None, norm: Norm = "l1"
+) -> Figure:
     """A policy's error against the baseline's, a dot per case: on the left itself, on the right its ratio.
 
     **Arguments:** `evaluation`; `path` of the figure; `policy`: default the first that is not the baseline; `norm`.
@@ -63,7 +66,7 @@ def error_scatter(evaluation: Evaluation, path: Path | str, *, policy: str | Non
     left.set_title(evaluation.suite.describe.split(" of ")[0], fontsize=9)
     style.legend(left, loc="lower right")
     style.legend(right, loc="lower left")
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray, limits: tuple[float, float]) -> None:
@@ -74,7 +77,7 @@ def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray, li
     axis.annotate(cases[place], (x[place], ratio[place]), ha=side, **where)
 
 
-def ratio_distribution(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:
+def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """How the ratios to the baseline are distributed: a histogram of one policy, the cumulative share of all.
 
     A policy that is not finite in some cases does not reach 1.
@@ -107,10 +110,12 @@ def ratio_distribution(evaluation: Evaluation, path: Path | str, *, policy: str 
     right.set(xscale="log", ylim=(0, 1.02), xlabel=f"L1 error / {base}", ylabel="share of cases below")
     _plain_log_ticks(right.xaxis, right.get_xlim())
     style.legend(right, loc="upper left")
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def transfer_bars(evaluations: Mapping[str, Evaluation], path: Path | str, *, policy: str | None = None) -> Path:
+def transfer_bars(
+    evaluations: Mapping[str, Evaluation], path: Path | str | None = None, *, policy: str | None = None
+) -> Figure:
     """Every suite as a bar: a policy's geometric mean of ratios and worst case, beside other policies' means."""
     require(len(evaluations) > 0, "a figure of transfers needs at least one evaluation, got none")
     first = next(iter(evaluations.values()))
@@ -148,10 +153,10 @@ def transfer_bars(evaluations: Mapping[str, Evaluation], path: Path | str, *, po
     axis.invert_yaxis()
     axis.grid(False, axis="y")
     style.legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.2 * 3 / len(evaluations) - 0.12), ncols=2)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def cost_figure(evaluation: Evaluation, path: Path | str, *, policy: str | None = None) -> Path:
+def cost_figure(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """Error against cost: the mean L1 error of every policy over its time per cell and Runge-Kutta stage."""
     base = evaluation.baseline
     names = list(evaluation.scores)
@@ -166,7 +171,7 @@ def cost_figure(evaluation: Evaluation, path: Path | str, *, policy: str | None 
     axis.set(xlabel="nanoseconds per cell and stage", ylabel=f"L1 error / {base}, geometric mean")
     axis.margins(0.25)
     axis.set_xlim(left=0)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _geometric_mean(values: np.ndarray) -> float:

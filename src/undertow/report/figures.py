@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from undertow._checks import require
 from undertow.core.policy import AbstractPolicy
@@ -20,7 +21,7 @@ from undertow.report.animation import animate
 from undertow.report.convergence import convergence_figure
 from undertow.report.errors import cost_figure, error_scatter, ratio_distribution, transfer_bars
 from undertow.report.solutions import error_over_x, evolution, mean_series, solution_panels, time_series
-from undertow.report.style import lead
+from undertow.report.style import lead, save
 from undertow.report.training import seeds_figure, training_figure
 from undertow.report.weights import snapshot_figure, weight_profile, weight_scatter
 from undertow.training._files import write_error
@@ -35,6 +36,8 @@ __all__ = [
     "evolution",
     "mean_series",
     "ratio_distribution",
+    "run_figures",
+    "save_figures",
     "seeds_figure",
     "snapshot_figure",
     "solution_panels",
@@ -44,6 +47,9 @@ __all__ = [
     "weight_profile",
     "weight_scatter",
 ]
+
+Named = tuple[str, Figure]
+"""A figure and its name, which is its file's without the ending."""
 
 PANELS = ("shock", "rarefaction", "tophat", "smooth_sine", "accelshock", "random-many-shocks")
 """The named conditions to show where a suite has them: a shock, two fans, waves that break, shocks that merge."""
@@ -59,11 +65,30 @@ def draw_run(
     transfers: Mapping[str, Evaluation] | None = None,
     cells: Sequence[int] | None = (32, 64, 128, 256),
 ) -> list[Path]:
-    """Draw every figure of a run.
+    """Draw every figure of a run into a folder, which is made if it does not exist.
+
+    **Arguments:** `folder`; the others as of `run_figures`.
+
+    **Returns:** the paths of the figures, in the order in which to look at them.
+
+    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    """
+    return save_figures(folder, run_figures(evaluation, policies, suite, metrics, transfers=transfers, cells=cells))
+
+
+def run_figures(
+    evaluation: Evaluation,
+    policies: Mapping[str, AbstractPolicy],
+    suite: Suite,
+    metrics: Mapping[str, np.ndarray] | None = None,
+    *,
+    transfers: Mapping[str, Evaluation] | None = None,
+    cells: Sequence[int] | None = (32, 64, 128, 256),
+) -> Iterator[Named]:
+    """Every figure of a run, each drawn when it is asked for.
 
     **Arguments:**
 
-    - `folder`: made if it does not exist.
     - `evaluation` on `suite`: for the scatter, the distribution and the cost.
     - `policies`: those evaluated, by the same names; the first that is not the baseline is the one the figures are
         about. The baseline is added if it is missing.
@@ -72,11 +97,9 @@ def draw_run(
         on these, otherwise on cases of `suite`.
     - `cells`: the grids of the convergence study, None for none (there is none for other laws than Burgers either).
 
-    **Returns:** the paths of the figures, in the order in which to look at them.
-
-    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    **Returns:** names and figures, in the order in which to look at them.
     """
-    folder, base = make_folder(folder), evaluation.baseline
+    base = evaluation.baseline
     order = suite.discretised.order
     shown = dict(policies)
     require(len(shown) > 0, "figures need at least one policy, got none")
@@ -86,27 +109,35 @@ def draw_run(
     pair = {learned: shown[learned], base: shown[base]}
     transfers = {} if transfers is None else transfers
 
-    paths = statistics(folder, evaluation, learned, metrics, transfers)
+    yield from statistics(evaluation, learned, metrics, transfers)
 
     stage = next((other.suite for other in transfers.values() if set(PANELS) <= set(other.cases)), suite)
     cases = [case for case in PANELS if case in stage.cases] or telling_cases(evaluation, learned)
     states = series(pair, stage, cases=cases)
-    paths.append(solution_panels(states, folder / "solutions.png", baseline=base))
-    paths.append(time_series(states, folder / "time.png", baseline=base))
-    paths.append(evolution(states, cases[0], folder / "evolution.png", baseline=base))
+    yield "solutions", solution_panels(states, baseline=base)
+    yield "time", time_series(states, baseline=base)
+    yield "evolution", evolution(states, cases[0], baseline=base)
 
     steps = stage.discretised.steps
     weights = profiles(pair, stage, cases, along=learned, every=max(1, steps // 10))
-    paths.append(weight_profile(weights[3 % len(weights)], folder / "weights.png", baseline=base))
-    paths.append(weight_scatter(weights, folder / "weights_scatter.png", policy=learned, baseline=base))
+    yield "weights", weight_profile(weights[3 % len(weights)], baseline=base)
+    yield "weights_scatter", weight_scatter(weights, policy=learned, baseline=base)
 
     law = suite.discretised.law
     if cells is not None and isinstance(law, Burgers) and suite.discretised.truth == "exact":
         study = study_convergence(pair, cells, order)
-        paths.append(convergence_figure(study, folder / "convergence.png", baseline=base))
-        paths.append(error_over_x(study, folder / "error_over_x.png", baseline=base))
-    paths.append(cost_figure(evaluation, folder / "cost.png", policy=learned))
-    return paths
+        yield "convergence", convergence_figure(study, baseline=base)
+        yield "error_over_x", error_over_x(study, baseline=base)
+    yield "cost", cost_figure(evaluation, policy=learned)
+
+
+def save_figures(folder: Path | str, figures: Iterable[Named]) -> list[Path]:
+    """Write figures into a folder, which is made if it does not exist. Returns their paths.
+
+    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    """
+    folder = make_folder(folder)
+    return [save(figure, folder / f"{name}.png") for name, figure in figures]
 
 
 def make_folder(folder: Path | str) -> Path:
@@ -120,20 +151,19 @@ def make_folder(folder: Path | str) -> Path:
 
 
 def statistics(
-    folder: Path,
     evaluation: Evaluation,
     policy: str,
     metrics: Mapping[str, np.ndarray] | None,
     transfers: Mapping[str, Evaluation],
-) -> list[Path]:
+) -> Iterator[Named]:
     """The figures that every family of cases has: the training, errors, their ratios, other suites."""
-    paths = [] if metrics is None else [training_figure(metrics, folder / "training.png", baseline=evaluation.baseline)]
-    paths.append(error_scatter(evaluation, folder / "errors.png", policy=policy))
-    paths.append(ratio_distribution(evaluation, folder / "ratios.png", policy=policy))
+    if metrics is not None:
+        yield "training", training_figure(metrics, baseline=evaluation.baseline)
+    yield "errors", error_scatter(evaluation, policy=policy)
+    yield "ratios", ratio_distribution(evaluation, policy=policy)
     if transfers:
         every = {evaluation.suite.name: evaluation, **transfers}
-        paths.append(transfer_bars(every, folder / "transfers.png", policy=policy))
-    return paths
+        yield "transfers", transfer_bars(every, policy=policy)
 
 
 def study_convergence(policies: Mapping[str, AbstractPolicy], cells: Sequence[int], order: int) -> Convergence:

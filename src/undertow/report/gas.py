@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from undertow._checks import require
 from undertow.evaluation.comparison import Comparison
@@ -20,13 +21,13 @@ _DECADES = 500.0  # values that span more are shown on a logarithmic axis
 
 def gas_profiles(
     comparisons: Comparison | Sequence[Comparison],
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     saved: int = -1,
     baseline: str | None = "weno-js",
     shown: Sequence[str] | None = None,
     errors: bool | None = None,
-) -> Path:
+) -> Figure:
     r"""Profiles along x of what there is to look at in a state: of a gas density, velocity, pressure and internal energy.
 
     One problem fills a square of panels, several fill a row each. The truth is a line: exact where the case has an exact
@@ -36,7 +37,7 @@ def gas_profiles(
     others in its own colour; `shown`: names of quantities, default all; `errors`: one more panel with the distance of the
     first of them to the truth, default where there are several problems.
 
-    **Returns:** `path`. **Raises:** `UndertowError` without anything to show, or for two dimensions.
+    **Raises:** `UndertowError` without anything to show, or for two dimensions.
     """
     rows = [comparisons] if isinstance(comparisons, Comparison) else list(comparisons)
     require(len(rows) > 0, "a figure of profiles needs at least one comparison, got none")
@@ -69,7 +70,7 @@ def gas_profiles(
         fontsize=9,
         title=title,
     )
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _title(row: Comparison, quantity: str, saved: int) -> str:

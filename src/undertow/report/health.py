@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from undertow._checks import require
@@ -19,7 +20,7 @@ from undertow.report import style
 TITLES = {"actions": "what arrives at the action", "states": "what arrives at the state", "parameters": "contribution"}
 
 
-def step_gradients_figure(found: StepGradients, path: Path | str) -> Path:
+def step_gradients_figure(found: StepGradients, path: Path | str | None = None) -> Figure:
     r"""Norms of the gradient over the steps of the unroll, one line per flow, on a logarithmic axis.
 
     Read from right to left, as the gradient travels. Straight lines grow or shrink by the same factor every step, which
@@ -38,10 +39,10 @@ def step_gradients_figure(found: StepGradients, path: Path | str) -> Path:
         axis.set(title=TITLES[part], xlabel="step")
         style.legend(axis)
     axes[0, 0].set_ylabel("norm")
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def jacobians_figure(found: JacobianNorms, path: Path | str) -> Path:
+def jacobians_figure(found: JacobianNorms, path: Path | str | None = None) -> Figure:
     """Spectral norms of the steps' Jacobians, and of their products from each step to the end: lines are medians over the
     batch, bands reach from the smallest to the largest."""
     fig, axes = style.figure(1, 2, width=4.4, height=3.3)
@@ -62,10 +63,10 @@ def jacobians_figure(found: JacobianNorms, path: Path | str) -> Path:
     axes[0, 1].set(title="norm of the product to the end", xlabel="from step")
     for axis in axes[0]:
         style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def cosines_figure(found: FlowCosines, path: Path | str) -> Path:
+def cosines_figure(found: FlowCosines, path: Path | str | None = None) -> Figure:
     """Cosines between the gradients of all flows, and the shares of parameters whose signs agree, as heat maps."""
     fig, axes = style.figure(1, 2, width=3.6, height=3.4)
     panels = ((found.cosine, "cosine", "RdBu_r", -1.0), (found.agreement, "share of equal signs", "viridis", 0.0))
@@ -79,10 +80,10 @@ def cosines_figure(found: FlowCosines, path: Path | str) -> Path:
         axis.set_xticks(range(len(found.flows)), found.flows)
         axis.set_yticks(range(len(found.flows)), found.flows)
         axis.set_title(title)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def agreement_figure(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path | str) -> Path:
+def agreement_figure(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path | str | None = None) -> Figure:
     """How two flows agreed during training: the cosine of their gradients, and the share of parameters that was zeroed.
 
     **Arguments:** `runs`: by label, the columns of `metrics.csv` of a training with
@@ -107,10 +108,10 @@ def agreement_figure(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path | 
     axes[0, 0].set(title="cosine between the flows", xlabel="update", ylim=(-1.05, 1.05))
     axes[0, 1].set(title="share of parameters zeroed", xlabel="update", ylim=(-0.03, 1.03))
     style.legend(axes[0, 0])
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def rotation_figure(found: Mapping[str, Rotation], path: Path | str) -> Path:
+def rotation_figure(found: Mapping[str, Rotation], path: Path | str | None = None) -> Figure:
     """The antisymmetric share of fields' Jacobians as bars: 0 for a gradient, 1 for a pure rotation."""
     require(len(found) > 0, "a figure of rotation needs at least one field, got none")
     fig, axes = style.figure(1, 1, width=4.2, height=0.9 + 0.38 * len(found))
@@ -123,7 +124,7 @@ def rotation_figure(found: Mapping[str, Rotation], path: Path | str) -> Path:
     axis.set_yticks(places, list(found))
     axis.invert_yaxis()
     axis.set(xlim=(0, 1.12), xlabel="antisymmetric share (0: gradient, 1: rotation)")
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def draw_field(

@@ -56,12 +56,12 @@ def gradient_size(field: Float[np.ndarray, "*cells"], spacing: Sequence[float]) 
 
 def plane_maps(
     comparison: Comparison,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     saved: int = -1,
     quantity: str | None = None,
     contrast: float = SHADE,
-) -> Path:
+) -> Figure:
     """A state in two dimensions, a column per policy (and the reference's, if there is one): its map, and its schlieren picture.
 
     All maps share one scale of colours, and all schlieren pictures one scale of grey.
@@ -82,8 +82,13 @@ def plane_maps(
 
 
 def time_maps(
-    simulation: Simulation, path: Path | str, *, quantity: str | None = None, contrast: float = SHADE, title: str = ""
-) -> Path:
+    simulation: Simulation,
+    path: Path | str | None = None,
+    *,
+    quantity: str | None = None,
+    contrast: float = SHADE,
+    title: str = "",
+) -> Figure:
     """The saved states of one run in two dimensions, a column each, as maps and schlieren pictures.
 
     There are at most four, the last among them; the initial state is left out. **Arguments:** as of `plane_maps`.
@@ -95,7 +100,9 @@ def time_maps(
     return _maps(panels, path, f"{title}, {about}" if title else about, quantity, contrast)
 
 
-def transfer_maps(study: PlaneTransfer, case: str, path: Path | str, *, contrast: float = SHADE) -> Path:
+def transfer_maps(
+    study: PlaneTransfer, case: str, path: Path | str | None = None, *, contrast: float = SHADE
+) -> Figure:
     """One case of a study in the plane at its end: a column per run, its first quantity and its schlieren picture. Runs that
     did not reach the end are left blank.
 
@@ -117,8 +124,12 @@ def transfer_maps(study: PlaneTransfer, case: str, path: Path | str, *, contrast
 
 
 def _maps(
-    panels: Sequence[tuple[str, Simulation, int]], path: Path | str, title: str, quantity: str | None, contrast: float
-) -> Path:
+    panels: Sequence[tuple[str, Simulation, int]],
+    path: Path | str | None,
+    title: str,
+    quantity: str | None,
+    contrast: float,
+) -> Figure:
     first = panels[0][1]
     require(first.grid.num_axes == 2, f"maps are of two dimensions, got {first.grid.num_axes}; draw profiles")
     fields = [pick(each, saved, quantity) for _, each, saved in panels]
@@ -141,7 +152,7 @@ def _maps(
         bar.ax.tick_params(labelsize=8)
     what = f"{named} and its schlieren picture" if len(panels) == 1 else f"above {named}, below its schlieren picture"
     fig.suptitle(f"{title}\n{what}", fontsize=10)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def pick(simulation: Simulation, saved: int, quantity: str | None = None) -> np.ndarray:
@@ -196,12 +207,12 @@ def _cells(simulation: Simulation) -> str:
 
 def weight_maps(
     profile: Profile,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     substencil: int | None = None,
     direction: int = 0,
     policies: Sequence[str] | None = None,
-) -> Path:
+) -> Figure:
     """The weight of one substencil over x (to the right) and t (up): a row per policy, a column per field, beside the state.
 
     White is the linear weight, which is what a scheme of full order has; red is more, blue is less. On the left the first
@@ -258,4 +269,4 @@ def weight_maps(
     bar.set_label(f"weight w{k} ({place}), linear: {linear:g}", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     fig.suptitle(f"{profile.title}; {_DIRECTIONS[direction]} flux", fontsize=10)
-    return style.save(fig, path)
+    return style.finished(fig, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.simulation import Simulation, quantities
@@ -28,12 +29,11 @@ def draw_simulation(simulation: Simulation, path: Path | str, *, title: str = ""
     comparison = Comparison(title or "simulation", {"values": simulation})
     if Path(path).suffix == ".gif":
         return animate_comparison(comparison, path)
-    if simulation.grid.num_axes > 1:
-        return time_maps(simulation, path, title=title)
-    return _lines(comparison, path, title)
+    fig = time_maps(simulation, title=title) if simulation.grid.num_axes > 1 else _lines(comparison, title)
+    return style.save(fig, path)
 
 
-def _lines(comparison: Comparison, path: Path | str, title: str) -> Path:
+def _lines(comparison: Comparison, title: str) -> Figure:
     simulation = comparison.first
     x, times = simulation.x, simulation.times
     states = [quantities(simulation.law, u) for u in simulation.values]
@@ -64,4 +64,4 @@ def _lines(comparison: Comparison, path: Path | str, title: str) -> Path:
         style.legend(axes.flat[0], handles=handles, labels=labels)
     else:
         fig.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=8)
-    return style.save(fig, path)
+    return fig

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
 
 from undertow._checks import lookup, require
 from undertow.evaluation.convergence import Convergence
@@ -19,12 +20,12 @@ _LABELS = {"l1": "L1 error", "l2": "L2 error", "linf": "Linf error", "total_vari
 
 def solution_panels(
     series: Series,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     policies: Sequence[str] | None = None,
     baseline: str | None = "weno-js",
     columns: int = 3,
-) -> Path:
+) -> Figure:
     """The last state of every case, a panel each: the truth as a line, the policies at the cells. Of a system, the first
     component (the density of a gas, the depth of water).
 
@@ -55,7 +56,7 @@ def solution_panels(
     handles, labels = axes.flat[0].get_legend_handles_labels()
     title = f"t = {series.times[-1]:g}, {len(x)} cells"
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9, title=title)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def component(series: Series) -> str:
@@ -84,11 +85,11 @@ def _chosen(series: Series, policies: Sequence[str] | None) -> list[str]:
 
 def time_series(
     series: Series,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     quantities: Sequence[str] = ("l2", "total_variation"),
     baseline: str | None = "weno-js",
-) -> Path:
+) -> Figure:
     """Quantities over time, a row each, a column per case: every policy, and the truth's total variation."""
     names = list(series.values)
     colour = style.colours(names, style.lead(names, baseline), baseline)
@@ -117,7 +118,7 @@ def time_series(
         axes[row, 0].set_ylabel(_LABELS.get(quantity, quantity.replace("_", " ")))
     handles, labels = axes[-1, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _at_least(axis, share: float) -> None:
@@ -128,7 +129,7 @@ def _at_least(axis, share: float) -> None:
     axis.ticklabel_format(axis="y", useOffset=False)
 
 
-def mean_series(series: Series, path: Path | str, *, baseline: str | None = "weno-js") -> Path:
+def mean_series(series: Series, path: Path | str | None = None, *, baseline: str | None = "weno-js") -> Figure:
     """L2 error and total variation over time, averaged over all cases of the series."""
     names = list(series.values)
     colour = style.colours(names, style.lead(names, baseline), baseline)
@@ -146,12 +147,17 @@ def mean_series(series: Series, path: Path | str, *, baseline: str | None = "wen
     left.set_title(f"{len(series.suite)} cases of {series.suite.name}", fontsize=9)
     style.legend(left)
     style.legend(right)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def evolution(
-    series: Series, case: str | int, path: Path | str, *, baseline: str | None = "weno-js", lines: int = 11
-) -> Path:
+    series: Series,
+    case: str | int,
+    path: Path | str | None = None,
+    *,
+    baseline: str | None = "weno-js",
+    lines: int = 11,
+) -> Figure:
     """One case in time: its states as lines from light to dark, and the error of every policy over space and time."""
     place = series.suite.find([case])[0]
     names = list(series.values)
@@ -181,10 +187,10 @@ def evolution(
         bar.set_label("|error|", fontsize=9)
         bar.ax.tick_params(labelsize=8)
     fig.suptitle(f"{series.suite.cases[place]}, {len(x)} cells", fontsize=10)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def error_over_x(study: Convergence, path: Path | str, *, baseline: str | None = "weno-js") -> Path:
+def error_over_x(study: Convergence, path: Path | str | None = None, *, baseline: str | None = "weno-js") -> Figure:
     """Where the error is, on every grid of a convergence study: a panel per policy, finer grids darker."""
     require(len(study.grids) > 0, "a convergence study without grids has no errors")
     fig, axes = style.figure(1, len(study.policies), width=4.4, height=3.2, sharey=True)
@@ -206,4 +212,4 @@ def error_over_x(study: Convergence, path: Path | str, *, baseline: str | None =
     axes[0, 0].set_ylim(max(1e-14, low / 3), top * 3 if top > 0 else 1.0)
     axes[0, -1].legend(title="cells", fontsize=7, title_fontsize=8, frameon=False, ncols=2)
     fig.suptitle(f"{study.case}, t = {study.end_time:g}", fontsize=10)
-    return style.save(fig, path)
+    return style.finished(fig, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,14 @@ BASELINE = "#0072B2"
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 GUIDE = "#9A9A9A"
 FORMATS = (".png", ".pdf", ".svg")
+
+
+class Figures(dict[str, Figure]):
+    """Figures by name, which a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        pictures = {name: base64.b64encode(to_bytes(fig, dpi=100)).decode() for name, fig in self.items()}
+        return "".join(f'<img src="data:image/png;base64,{data}" alt="{name}">' for name, data in pictures.items())
 
 
 def figure(
@@ -81,6 +90,23 @@ def log_scale(axis: Axes, values: np.ndarray) -> None:
         axis.set_yscale("log")
 
 
+def finished(fig: Figure, path: Path | str | None = None) -> Figure:
+    """The figure, with titles and labels that fit it; written, too, where a path is given, as `save` does."""
+    for axis in fig.axes:
+        for text, size in ((axis.title, 10), (axis.xaxis.label, 9), (axis.yaxis.label, 9)):
+            text.set_fontsize(min(size, text.get_fontsize()))
+    if path is not None:
+        save(fig, path)
+    return fig
+
+
+def to_bytes(fig: Figure, kind: str = "png", *, dpi: int = 150) -> bytes:
+    """A picture of a figure: what stands in a file of this kind (png, pdf, svg)."""
+    data = io.BytesIO()
+    fig.savefig(data, format=kind, dpi=dpi, facecolor="white")
+    return data.getvalue()
+
+
 def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
     """Write a figure, atomically, as PNG, PDF or SVG by its ending.
 
@@ -89,10 +115,5 @@ def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
-    for axis in fig.axes:
-        for text, size in ((axis.title, 10), (axis.xaxis.label, 9), (axis.yaxis.label, 9)):
-            text.set_fontsize(min(size, text.get_fontsize()))
-    data = io.BytesIO()
-    fig.savefig(data, format=path.suffix[1:], dpi=dpi, facecolor="white")
-    atomic_write_bytes(path, data.getvalue())
+    atomic_write_bytes(path, to_bytes(finished(fig), path.suffix[1:], dpi=dpi))
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from undertow._checks import require
 from undertow.evaluation.statistics import Kind, band
@@ -15,7 +16,7 @@ from undertow.report import style
 Metrics = Mapping[str, np.ndarray]
 
 
-def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno-js") -> Path:
+def training_figure(metrics: Metrics, path: Path | str | None = None, *, baseline: str = "weno-js") -> Figure:
     """The training's loss, the metrics of the evaluations, and the size of the gradient over the updates.
 
     **Arguments:** `metrics`: the columns of `metrics.csv`; those that are missing are left out; `path`; `baseline`:
@@ -39,7 +40,7 @@ def training_figure(metrics: Metrics, path: Path | str, *, baseline: str = "weno
         axis.set(title=panel.title, xlabel="update")
         if len(panel.columns) > 1 or panel.level is not None:
             style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 class Panel(NamedTuple):
@@ -83,13 +84,13 @@ def _has(metrics: Metrics, column: str) -> bool:
 
 def seeds_figure(
     runs: Mapping[str, Sequence[Metrics]],
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     columns: Sequence[str] = ("loss", "ratio"),
     kind: Kind = "range",
     amount: float | None = None,
     geometric: bool = True,
-) -> Path:
+) -> Figure:
     """Metrics of several seeds: their mean as a line, and a band around it.
 
     **Arguments:** `runs`: by label, the metrics of its seeds, recorded at the same updates; `columns` to draw; `kind`,
@@ -114,4 +115,4 @@ def seeds_figure(
         if geometric:
             axis.set_yscale("log")
         style.legend(axis)
-    return style.save(fig, path)
+    return style.finished(fig, path)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from undertow._checks import require
 from undertow.evaluation.actions import Profile
@@ -17,13 +18,13 @@ _DIRECTIONS = ("right-going flux", "left-going flux")
 
 def weight_profile(
     profile: Profile,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     saved: int = -1,
     field: int = 0,
     policies: Sequence[str] | None = None,
     baseline: str | None = "weno-js",
-) -> Path:
+) -> Figure:
     """The weights along x of both directions' fluxes, below the state they were chosen on.
 
     **Arguments:** `profile`; `path`; `saved`: which of its states, default the last; `field`: which of its fields, default
@@ -55,16 +56,16 @@ def weight_profile(
     which = f", field {profile.fields[field]}" if len(profile.fields) > 1 else ""
     title = f"{profile.title}, t = {profile.times[saved]:.4g}{which}"
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9, title=title)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def weight_scatter(
     profiles: Sequence[Profile],
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     policy: str | None = None,
     baseline: str = "weno-js",
-) -> Path:
+) -> Figure:
     """One policy's weights against the baseline's, over all states, faces and directions of some profiles.
 
     Darker places hold more of them.
@@ -97,10 +98,12 @@ def weight_scatter(
         bar.ax.tick_params(labelsize=8)
     lost = f", {len(keep) - len(mine):,} more without finite weights" if not keep.all() else ""
     fig.suptitle(f"{len(mine):,} stencils{lost}; cross: the linear weight", fontsize=9)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
-def snapshot_figure(profiles: Sequence[Profile], path: Path | str, *, baseline: str | None = "weno-js") -> Path:
+def snapshot_figure(
+    profiles: Sequence[Profile], path: Path | str | None = None, *, baseline: str | None = "weno-js"
+) -> Figure:
     """The weights of the right-going flux on several fixed states, a column each: to watch a training by."""
     require(len(profiles) > 0, "a figure of snapshots needs at least one profile, got none")
     names = list(profiles[0].weights)
@@ -126,7 +129,7 @@ def snapshot_figure(profiles: Sequence[Profile], path: Path | str, *, baseline: 
         axes[k + 1, 0].set_ylabel(f"w{k}")
     handles, labels = axes[1, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
-    return style.save(fig, path)
+    return style.finished(fig, path)
 
 
 def _linear(r: int) -> np.ndarray:

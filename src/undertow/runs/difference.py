@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from undertow._checks import UndertowError, nearest, require
 from undertow.config import config_to_dict, load_config
+from undertow.config.fields import flatten
 from undertow.presets import PRESETS
-from undertow.runs.fields import flatten, shown
+from undertow.runs.fields import shown
 from undertow.training.rundir import RunDirectory
 
 if TYPE_CHECKING:

@@ -1,11 +1,9 @@
-"""Nested tables as dotted fields, and conditions on them, as people write them."""
+"""Fields of runs, and conditions on them, as people write them."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -13,8 +11,9 @@ from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, closest, require
 from undertow.config import config_from_dict, config_to_dict
+from undertow.config.fields import NOT_FINITE, flatten
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": le,
@@ -26,19 +25,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": gt,
 }
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_WRITTEN = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # what is not finite, in JSON files
-
-
-def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted names: `{"grid": {"order": 5}}` is `{"grid.order": 5}`."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        dotted = f"{above}{name}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{dotted}.")
-        else:
-            flat[dotted] = _WRITTEN.get(value, value) if isinstance(value, str) else value
-    return flat
 
 
 def config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +63,7 @@ def shorten(names: Iterable[str]) -> dict[str, str]:
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UndertowError:
     """The error for a name that is not there, with the nearest one; there are too many to list them all."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return UndertowError(f"no run has a {kind} {name!r}{f'; did you mean {close[0]!r}?' if close else ''}")
+    return UndertowError(f"no run has a {kind} {name!r}{closest(name, sorted(known))}")
 
 
 class Condition(NamedTuple):
@@ -135,8 +120,8 @@ def _read(word: str) -> Any:
     lowered = word.lower()
     if lowered in ("none", "null"):
         return None
-    if lowered in _WRITTEN:
-        return _WRITTEN[lowered]
+    if lowered in NOT_FINITE:
+        return NOT_FINITE[lowered]
     try:
         return json.loads(lowered if lowered in ("true", "false") else word)
     except ValueError:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from undertow._checks import UndertowError, lookup, require, require_positive
-from undertow.runs.fields import config_fields, flatten, is_number, parse_condition, parse_since, unknown
+from undertow.config.fields import flatten
+from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
 from undertow.training.rundir import RunDirectory, Status
 
 T = TypeVar("T")

@@ -15,8 +15,9 @@ import numpy as np
 from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict
+from undertow.config.fields import with_fields
 from undertow.evaluation.statistics import quartiles
-from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word, with_fields
+from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.training._files import atomic_write_text, read_json, to_json, write_error
 
 Statistic = Literal["median", "mean", "worst"]

@@ -21,9 +21,10 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow.studies.definition import Sweep
-from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks, Release, try_lock
+from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
 from undertow.studies.space import Choices, Range, to_word
 from undertow.training._files import to_json, write_error
+from undertow.training._lock import Release, try_lock
 
 _logger = logging.getLogger(__name__)
 
@@ -98,7 +99,10 @@ class Ledger:
 
     def tidy(self) -> None:
         """Take back what dead workers left, and enqueue every job that nobody has: at first, all of them."""
-        release = try_lock(self.folder / "locks" / "ledger")
+        locks = self.folder / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        # Without locks two may be at it, which costs a trial at most: what is enqueued twice is thrown away.
+        release = try_lock(locks / "ledger", unlocked=True)
         if release is None:  # another worker is at it
             return
         try:

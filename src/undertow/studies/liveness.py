@@ -7,7 +7,6 @@ so there the worker leaves a heartbeat in it, every few seconds by the database'
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import warnings
@@ -15,12 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from undertow.training._lock import Release, try_lock
+
 _logger = logging.getLogger(__name__)
 
 BEAT, SILENCE = 15, 60
 """Seconds between two heartbeats, and after which a worker that sent none counts as dead."""
-
-Release = Callable[[], None]
 
 
 class Liveness(Protocol):
@@ -33,18 +32,6 @@ class Liveness(Protocol):
         """Call `fail(trial_id)` for those of the running `(job, trial_id)` whose worker is gone."""
 
 
-def try_lock(file: Path) -> Release | None:
-    """Lock a file until the function returned is called, or this process ends; None if another one holds the lock."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(file, "ab")  # noqa: SIM115  # it stays open as long as the lock is held
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        return None
-    return handle.close
-
-
 class Locks:
     """A locked file per job, in a folder that all workers see."""
 
@@ -52,6 +39,7 @@ class Locks:
         self.folder = folder
 
     def hold(self, job: int, trial_id: int) -> Release | None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         return try_lock(self.folder / f"{job:04d}")
 
     def bury(self, running: Sequence[tuple[int, int]], fail: Callable[[int], None]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from undertow.build import Experiment, build
 from undertow.config import Config
+from undertow.evaluation.statistics import finite_mean
 from undertow.progress import Display, StopRequest
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from undertow.training.ensemble import Ensemble
@@ -49,7 +50,7 @@ def train_seeds(
     after every dispatch; `display`; `label`: what the checkpoint calls itself.
 
     **Returns:** the history: a list for every name that was noted, `seconds` of the dispatches noted, and per seed the means
-    of `loss`, `gradient_norm`, `cosine` and `zeroed` over their updates; `skipped`: updates so far, per seed; `lost`: per
+    of `loss`, `gradient_norm`, `cosine` and `zeroed` over their finite updates; `skipped`: updates so far, per seed; `lost`: per
     seed, whether `training.max_skipped` updates in a row were not finite, where a run by itself ends as failed;
     `training_seconds` in all; `failed`: why, if no seed was left.
     """
@@ -76,13 +77,12 @@ def train_seeds(
     def after(progress: Progress) -> bool:
         seconds = time.perf_counter() - clock["dispatch"]
         history["training_seconds"] += seconds
-        now = done + progress.done
-        state = progress.state
+        now, state = progress.done, progress.state
         gone = np.asarray(state.skipped_in_a_row) >= config.training.max_skipped
         history["lost"] = (np.asarray(history["lost"]) | gone).tolist()
         noted = look(state, now)
         if noted is not None:
-            means = {name: rounded(_mean(progress.metrics[name])) for name in SCALARS if name in progress.metrics}
+            means = {name: rounded(finite_mean(progress.metrics[name])) for name in SCALARS if name in progress.metrics}
             for name, value in {**noted, "seconds": seconds, **means}.items():
                 history.setdefault(name, []).append(value)
             history["skipped"] = np.asarray(state.skipped).tolist()
@@ -95,7 +95,7 @@ def train_seeds(
         return bool(stop)
 
     skipped = config.training.max_skipped
-    result = fit(ensemble, state, total - done, every=every, callbacks=(after,), max_skipped=skipped)
+    result = fit(ensemble, state, total, start=done, every=every, callbacks=(after,), max_skipped=skipped)
     if result.status == "failed":  # every seed has become non-finite, which is a result, too
         history["failed"] = str(result.error)
         save(result.state, int(np.max(np.asarray(result.state.step))))
@@ -108,13 +108,6 @@ def _start(config: Config, seeds: Sequence[int]) -> tuple[Experiment, Ensemble, 
     ensemble = Ensemble(experiment.trainer(experiment.make_pool()))
     keys = [jax.random.fold_in(jax.random.key(seed), 1) for seed in seeds]
     return experiment, ensemble, ensemble.init(policies, keys)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the updates of a dispatch, of every seed; without those that are no numbers."""
-    good = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
 
 
 def rounded(values: Any) -> list[float]:

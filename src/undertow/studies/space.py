@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from undertow._checks import UndertowError, nearest, require
 from undertow.config import Config, validate_config
+from undertow.config.fields import find_field, with_fields
 
 
 @dataclass(frozen=True)
@@ -111,32 +111,6 @@ def space_from_plain(config: Config, plain: Mapping[str, Any]) -> Space:
     return space
 
 
-def find_field(config: Config, name: str) -> tuple[str, Any]:
-    """The dotted name and the type of a field of numbers or words; `learning-rate` is `learning_rate`, as on the command line.
-
-    **Raises:** `UndertowError` for one that is not there, with the nearest match, or a whole table of fields.
-    """
-    fields = dict(_fields(type(config)))
-    wanted = name.strip().lstrip("-").replace("-", "_")
-    if wanted in fields:
-        return wanted, fields[wanted]
-    inside = [each for each in fields if each.startswith(wanted + ".")]
-    require(not (wanted and inside), f"{wanted} is a table of fields; choose among {', '.join(inside)}")
-    # Every field of a configuration is too long a list for one line.
-    close = nearest(wanted, fields).split(" (")[0]
-    tail = (
-        close if close.startswith("; did") else "; every flag of the preset is a field (undertow train PRESET --help)"
-    )
-    raise UndertowError(f"unknown configuration field {wanted!r}{tail}")
-
-
-def with_fields(config: Config, values: Mapping[str, Any]) -> Config:
-    """The configuration with other values in some of its fields, by dotted name."""
-    for name, value in values.items():
-        config = _replaced(config, name.split("."), value)
-    return config
-
-
 def combinations(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of a space of choices, the last field running fastest."""
     lists = [values.values for values in space.values() if isinstance(values, Choices)]
@@ -158,22 +132,6 @@ def _split(word: str) -> tuple[str, str]:
     name, equals, values = word.partition("=")
     require(bool(equals), f"say what to go over as FIELD=VALUES, such as gradient=full,stop; got {word!r}")
     return name, values
-
-
-def _fields(kind: type, before: str = "") -> Iterator[tuple[str, Any]]:
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        hint = hints[field.name]
-        if dataclasses.is_dataclass(hint):
-            assert isinstance(hint, type)
-            yield from _fields(hint, f"{before}{field.name}.")
-        else:
-            yield before + field.name, hint
-
-
-def _replaced(part: Any, path: Sequence[str], value: Any) -> Any:
-    first, *rest = path
-    return dataclasses.replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
 
 
 def _checked(config: Config, name: str, values: Values) -> Values:

@@ -1,9 +1,9 @@
-"""Who is at work in a directory: a lock that the system takes back from a process that dies, however it dies."""
+"""Who is at work: locks on files that the system takes back from a process that dies, however it dies."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from undertow._checks import UndertowError
@@ -17,6 +17,36 @@ except ImportError:  # not a POSIX system: nothing is locked there, and nobody i
 NAME = ".lock"
 _PATIENCE = 0.5  # seconds; `is_held` holds a lock for an instant
 
+Release = Callable[[], None]
+"""Gives a lock back; again does nothing."""
+
+
+def try_lock(file: Path, *, unlocked: bool = False) -> Release | None:
+    """Lock a file, made if it is not there, until the function returned is called or this process ends.
+
+    **Arguments:** `file`; `unlocked`: where there are no locks go on without, instead of raising.
+
+    **Returns:** None if another process holds the lock.
+
+    **Raises:** `UndertowError` for a file that cannot be written, or where there are no locks.
+    """
+    try:
+        handle = open(file, "ab")  # noqa: SIM115  # it stays open as long as the lock is held
+    except OSError as error:
+        raise write_error(file, error) from error
+    try:
+        if fcntl is None:
+            raise OSError
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    except OSError as error:  # not this system, or not this file system
+        if not unlocked:
+            handle.close()
+            raise UndertowError(f"cannot lock {file}: this system, or its file system, has no locks") from error
+    return handle.close
+
 
 class Lock:
     """The lock of a directory, held from `acquire` to `release`, or to the death of the process.
@@ -26,35 +56,22 @@ class Lock:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._file: int | None = None
+        self._release: Release | None = None
 
     def acquire(self) -> None:
         """Take it. Raises `UndertowError` if another process has it, or the directory cannot be written."""
-        try:
-            file = os.open(self.folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise write_error(self.folder / NAME, error) from error
         until = time.monotonic() + _PATIENCE
-        while fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    os.close(file)
-                    raise UndertowError(
-                        f"another process is at work in {self.folder}; wait for it, or stop it first"
-                    ) from None
-                time.sleep(0.02)
-            except OSError:  # a file system without locks
-                break
-        self._file = file
+        while (taken := try_lock(self.folder / NAME, unlocked=True)) is None:
+            if time.monotonic() > until:
+                raise UndertowError(f"another process is at work in {self.folder}; wait for it, or stop it first")
+            time.sleep(0.02)
+        self._release = taken
 
     def release(self) -> None:
         """Give it back, if it is held."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._release is not None:
+            self._release()
+            self._release = None
 
     def __del__(self) -> None:
         self.release()

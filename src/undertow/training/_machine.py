@@ -28,6 +28,11 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def info() -> dict[str, Any]:
+    """Versions, platform and devices, and under `git` the commit of what is running; None where there is no repository."""
+    return {**describe_machine(), "git": git_state()}
+
+
 def package_version(package: str) -> str | None:
     """The installed version, None for a source tree that was never installed."""
     try:

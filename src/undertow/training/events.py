@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from undertow._checks import UndertowError
 
@@ -29,7 +29,7 @@ def open_events(wanted: bool | None) -> bool:
 
 
 class EventLog:
-    """The rows of `metrics.csv` as scalars of TensorBoard. A context manager.
+    """The rows of `metrics.csv` as scalars of TensorBoard.
 
     They are a copy for looking at: where they cannot be written a warning says so, once, and the run goes on without.
 
@@ -75,10 +75,8 @@ class EventLog:
         self._writer.write_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
         self._writer.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Write what is left."""
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.flush()

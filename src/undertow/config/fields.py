@@ -1,0 +1,76 @@
+"""Fields of nested tables by their dotted names: `grid.order` is the order of the grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from undertow._checks import UndertowError, closest, require
+from undertow.config.base import Config
+from undertow.config.plain import type_hints, validate_config
+
+C = TypeVar("C", bound=Config)
+
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""What is not finite, as JSON files have it."""
+
+
+def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted names: `{"grid": {"order": 5}}` is `{"grid.order": 5}`."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        dotted = f"{above}{name}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{dotted}.")
+        else:
+            flat[dotted] = NOT_FINITE.get(value, value) if isinstance(value, str) else value
+    return flat
+
+
+def find_field(config: Config, name: str) -> tuple[str, Any]:
+    """The dotted name and the type of a field of numbers or words; `learning-rate` is `learning_rate`, as on the command line.
+
+    **Raises:** `UndertowError` for one that is not there, with the nearest match, or a whole table of fields.
+    """
+    fields = dict(_types(type(config)))
+    wanted = name.strip().lstrip("-").replace("-", "_")
+    if wanted in fields:
+        return wanted, fields[wanted]
+    inside = [each for each in fields if each.startswith(wanted + ".")]
+    require(not (wanted and inside), f"{wanted} is a table of fields; choose among {', '.join(inside)}")
+    # Every field of a configuration is too long a list for one line.
+    flags = "; every flag of the preset is a field (undertow train PRESET --help)"
+    raise UndertowError(f"unknown configuration field {wanted!r}{closest(wanted, fields) or flags}")
+
+
+def with_fields(config: C, values: Mapping[str, Any]) -> C:
+    """The configuration with other values in some of its fields, by dotted name."""
+    for name, value in values.items():
+        config = _replaced(config, name.split("."), value)
+    return config
+
+
+def changed(config: C, tables: Mapping[str, Any]) -> C:
+    """The configuration with other values in some of its fields, given as nested tables, dotted names or both:
+    `{"seed": 1, "training": {"updates": 100}, "policy.hidden": (8,)}`.
+
+    **Raises:** `UndertowError` for a field that is not there (with the nearest match), a wrong type or an unknown choice.
+    """
+    values = {find_field(config, name)[0]: value for name, value in flatten(tables).items()}
+    return validate_config(with_fields(config, values))
+
+
+def _types(kind: type, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, hint in type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from _types(hint, f"{before}{name}.")
+        else:
+            yield before + name, hint
+
+
+def _replaced(part: Any, path: Sequence[str], value: Any) -> Any:
+    first, *rest = path
+    return dataclasses.replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})

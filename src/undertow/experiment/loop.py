@@ -1,0 +1,108 @@
+"""A training from its data to its best policy, wherever it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from undertow._checks import NonFiniteError
+from undertow.build import Experiment, cast
+from undertow.core.policy import AbstractPolicy
+from undertow.experiment.recorder import Recorder
+from undertow.experiment.stores import Best, Store
+from undertow.progress import Display, StopRequest
+from undertow.training.fit import Callback, FitResult, fit
+from undertow.training.rundir import Status
+from undertow.training.trainer import TrainState
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training ended.
+
+    - `state`: the last good one; `best`: of the policies measured, None if no measurement was finite.
+    - `policy`: the best one, or for want of one the last, in default precision.
+    - `whole`: whether all updates are done; `error`: why it failed; `seconds`: how long it took until its last state was kept.
+    """
+
+    experiment: Experiment
+    state: TrainState
+    best: Best | None
+    policy: AbstractPolicy
+    whole: bool
+    error: NonFiniteError | None
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """What there is to say in a few numbers."""
+        best = None
+        if self.best is not None:
+            metric = self.experiment.config.evaluation.keep_by
+            best = {"metric": metric, "value": self.best.value, "update": self.best.update}
+        return {
+            "updates": int(self.state.step),
+            "training_seconds": self.seconds,
+            "skipped_updates": int(self.state.skipped),
+            "parameters": sum(x.size for x in jax.tree.leaves(eqx.filter(self.policy, eqx.is_inexact_array))),
+            "best": best,
+        }
+
+    def ending(self, stop: StopRequest) -> tuple[Status, str | None]:
+        """Finished, interrupted or failed; and why."""
+        done = int(self.state.step)
+        if stop:
+            name = signal.Signals(stop.signal or signal.SIGINT).name
+            return "interrupted", f"stopped by {name} after {done} of {self.experiment.config.training.updates} updates"
+        if self.error is not None:
+            return "failed", f"{self.error}, after {done} updates"
+        return ("finished", None) if self.whole else ("interrupted", f"stopped by a callback after {done} updates")
+
+
+def carry_out(
+    experiment: Experiment, store: Store, stop: StopRequest, display: Display, callbacks: Sequence[Callback] = ()
+) -> Training:
+    """Train from what the store holds, or from the start, to the end, to a wish to stop or to failure.
+
+    The seed decides everything: the same configuration has the same policy, bit for bit, in whichever store.
+    """
+    config = experiment.config
+    updates = config.training.updates
+    display.stage("preparing problems")
+    trainer = experiment.trainer(experiment.make_pool())
+    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
+    found = store.newest(state)
+    record = Recorder(experiment, store, stop, display, experiment.make_measure())
+    with contextlib.closing(store):
+        if found is None:
+            display.stage("first evaluation")
+            record.begin(state)
+        else:
+            state, metadata, name = found
+            _log.info("going on after %d updates, from %s", int(state.step), name)
+            record.go_on(metadata)
+        done = int(state.step)
+        result = FitResult(state, "finished" if done >= updates else "stopped")
+        if done < updates and not stop:
+            display.stage("training", updates)
+            result = fit(
+                trainer,
+                state,
+                updates,
+                start=done,
+                every=config.training.dispatch,
+                callbacks=(*callbacks, record),
+                max_skipped=config.training.max_skipped,
+            )
+        record.save(result.state)
+    best = store.best()
+    policy = cast(result.state.policy if best is None else best.policy)
+    return Training(experiment, result.state, best, policy, result.status == "finished", result.error, record.seconds)
