@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -81,6 +82,9 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     for name in ("join", "summary"):
         monkeypatch.setattr(sweep.sweep, name, lambda folder, **options: swept)
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
+    monkeypatch.setattr(experiment, "report_run", lambda path, out, **options: Path("mine.toml"))
+    served = SimpleNamespace(url="", serve=lambda: None)
+    monkeypatch.setattr(experiment, "ReportServer", lambda path, **options: contextlib.nullcontext(served))
     monkeypatch.setattr(experiment, "load_policy", lambda where, order=5: classical("weno-js", order))
     monkeypatch.setattr(solver, "simulate", lambda condition, policy, **options: result)
     monkeypatch.setattr(simulation, "draw_simulation", lambda *arguments, **options: None)
