@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +23,13 @@ jax.config.update("jax_enable_x64", True)
 QUICK = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") is None
 if QUICK:
     jax.config.update("jax_disable_most_optimizations", True)
+
+# Many tests train the same small run: what one has compiled another finds, in a folder of this process's own (a file that
+# another one is writing could be read), made anew each time.
+PROGRAMS = tempfile.mkdtemp(prefix="undertow-tests-")
+atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", PROGRAMS)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 # The same examples in every run; the first one may compile.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = next(
-    (found for name in ("UNDERTOW_CHROMIUM",) if (found := os.environ.get(name))),
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
+CHROMIUM = os.environ.get("UNDERTOW_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 # As few conversations with the network as it can be told to have; and root may run it.
 FLAGS = (

@@ -3,7 +3,7 @@
 Exit codes: 0 all went well; 1 a run or simulation became non-finite; 2 something given was wrong (one line on standard
 error says what), or a file could not be read or written; 130 and 143 stopped by Ctrl-C or SIGTERM.
 
-This is the only module that touches JAX's settings: double precision on, the compilation cache on disk off.
+This is the only module that touches JAX's settings: double precision on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Arguments default to the process's own."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_enable_compilation_cache", False)
     try:
         arguments, level = logs.take_level(arguments)
         logs.set_up(level)
