@@ -47,6 +47,7 @@ from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
 from undertow.evaluation.evaluate import Evaluation, evaluate
 from undertow.experiment import Run, evaluate_run, import_agent, load_policy, load_run, plot_run, resume, train
+from undertow.export import export
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -151,6 +152,7 @@ __all__ = [
     "evaluate_control",
     "evaluate_run",
     "exact_solution",
+    "export",
     "fit",
     "import_agent",
     "list_runs",
