@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.mlir import ir, passmanager
+from jax.extend.mlir.dialects import stablehlo
 
 from undertow._checks import UndertowError, require
 from undertow.core.policy import AbstractPolicy
@@ -17,12 +20,11 @@ from undertow.training._machine import package_version
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 BATCH = "n"
-VJP_ORDER = 1
 _log = logging.getLogger(__name__)
 
 
 class Program(NamedTuple):
-    """A serialised program, what `policy.json` says of it, and the program itself."""
+    """A serialised program, what `policy.json` says of it, and the program as it is read back."""
 
     data: bytes
     about: dict[str, Any]
@@ -73,11 +75,12 @@ def _export(
         "any_size": BATCH,
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
-        "derivatives": f"reverse mode, {VJP_ORDER} time",
         "written_by": {"jax": package_version("jax"), "jaxlib": package_version("jaxlib")},
         "call": f"jax.export.deserialize(bytearray(data)).call({', '.join(name for name, _ in inputs)})",
     }
-    return Program(bytes(exported.serialize(vjp_order=VJP_ORDER)), about, exported.call)
+    bare = dataclasses.replace(exported, mlir_module_serialized=_without_places(exported.mlir_module_serialized))
+    data = bytes(bare.serialize())
+    return Program(data, about, jax.export.deserialize(bytearray(data)).call)
 
 
 def _for_platforms(function: Any, arguments: Sequence[Any]) -> jax.export.Exported:
@@ -95,6 +98,18 @@ def _for_platforms(function: Any, arguments: Sequence[Any]) -> jax.export.Export
     raise UndertowError(
         f"the program cannot be written as StableHLO ({' '.join(str(reason).split())[:200]}); leave it out with --no-programs"
     )
+
+
+def _without_places(module: bytes) -> bytes:
+    """The same program without the files and lines that its operations come from: they name folders of whoever exports."""
+    with ir.Context() as context, ir.Location.unknown(context):
+        stablehlo.register_dialect(context)
+        parsed = stablehlo.deserialize_portable_artifact(context, module)
+        passmanager.PassManager.parse("builtin.module(strip-debuginfo)").run(parsed.operation)
+        oldest = stablehlo.get_version_from_compatibility_requirement(
+            stablehlo.StablehloCompatibilityRequirement.WEEK_12
+        )
+        return stablehlo.serialize_portable_artifact(parsed, oldest)
 
 
 def _signature(name: str, value: Any) -> dict[str, Any]:

@@ -37,8 +37,7 @@ _PROGRAMS = """
 
 {listed}
 
-`n` is any number. The programs run on {platforms}, and can be differentiated once in reverse mode. `portable.read` checks the
-file first, which `jax.export` does not.
+`n` is any number. The programs run on {platforms}. `portable.read` checks the file first, which `jax.export` does not.
 """
 
 
