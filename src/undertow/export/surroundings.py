@@ -59,7 +59,7 @@ class Surroundings:
     """What a policy acts in.
 
     - `key`, `about`: the part of `policy.json`: `scheme` or `system`.
-    - `observation`: the shape of one observation for the policy alone; `example`: states to try a program on.
+    - `observation`: the shape of one observation for the policy alone.
     - `step(policy)`: the function of one sample that is one whole step; `inputs`, `outputs`: names and shapes of what goes in
         and comes out, without a batch; None stands for one number.
     """
@@ -67,7 +67,6 @@ class Surroundings:
     key: str
     about: dict[str, Any]
     observation: tuple[int, ...]
-    example: Callable[[int], tuple[np.ndarray, ...]]
     step: Callable[[AbstractPolicy], Callable[..., Any]]
     inputs: Mapping[str, tuple[int, ...] | None]
     outputs: Mapping[str, tuple[int, ...]]
@@ -109,11 +108,6 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
             return loop(FieldState(u, jnp.zeros((), u.dtype)))[0].u
 
         return one
-
-    def example(count: int) -> tuple[np.ndarray, ...]:
-        u = np.random.default_rng(0).uniform(0.5, 1.5, (count, *shape))
-        u[:, -1] += 2.0 * (shape[0] > 1)  # a gas has a positive pressure
-        return u, np.asarray(whole.dt)
 
     law = scheme.law
     about = {
@@ -157,7 +151,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
         "trained_on": list(config.data.conditions) or "the random family",
     }
     inputs: dict[str, tuple[int, ...] | None] = {"u": shape, "dt": None}
-    return Surroundings("scheme", about, (config.grid.order,), example, step, inputs, {"u": shape})
+    return Surroundings("scheme", about, (config.grid.order,), step, inputs, {"u": shape})
 
 
 def first_condition(config: SchemeConfig) -> Initial:
@@ -212,10 +206,6 @@ def _system(config: ControlConfig) -> Surroundings:
     def step(policy: AbstractPolicy) -> Callable[..., Any]:
         return lambda x: closed_loop(environment, policy)(x)
 
-    def example(count: int) -> tuple[np.ndarray, ...]:
-        keys = jax.random.split(jax.random.key(0), count)
-        return (np.stack([np.asarray(system.draw(key)) for key in keys]),)
-
     about = {
         "family": config.family,
         "environment": constants(environment),
@@ -234,4 +224,4 @@ def _system(config: ControlConfig) -> Surroundings:
         },
     }
     outputs = {"state": state, "action": system.action_shape}
-    return Surroundings("system", about, seen, example, step, {"state": state}, outputs)
+    return Surroundings("system", about, seen, step, {"state": state}, outputs)
