@@ -46,9 +46,10 @@ SEES: dict[str, set[str]] = {
     "simulate": USES,
     "catalogue": USES | {"config", "presets", "build", "studies"},
     "experiment": USES | {"config", "presets", "build", "progress", "runs"},
+    "export": USES | {"config", "build", "experiment"},
     "runs": USES | {"config", "presets"},
     "studies": USES | {"config", "presets", "build", "progress"},
-    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "studies", "runs", "progress"},
+    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "studies", "runs", "export", "progress"},
     "__main__": {"cli"},
 }
 FRONT_DOOR = ""  # undertow/__init__.py: for users; it may see all but the command line, and no room imports from it

@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from undertow import cli, experiment
-from undertow.cli import many, solver, study, sweep
+from undertow.cli import export, many, solver, study, sweep
 from undertow.config import ObjectiveConfig, config_to_dict
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
@@ -81,6 +81,8 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweep.sweep, "sweep", lambda config, over, **options: read_space(config, over) and swept)
     for name in ("join", "summary"):
         monkeypatch.setattr(sweep.sweep, name, lambda folder, **options: swept)
+    written = {"kind": "", "parameters": 0, "precision": "", "checkpoint": "", "files": {}, "agreement": {}, "path": ""}
+    monkeypatch.setattr(export, "export", lambda run, **options: SimpleNamespace(to_dict=lambda: written))
     monkeypatch.setattr(experiment, "plot_run", lambda path, **options: [])
     monkeypatch.setattr(experiment, "report_run", lambda path, out, **options: Path("mine.toml"))
     served = contextlib.nullcontext()

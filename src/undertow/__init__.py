@@ -66,6 +66,7 @@ from undertow.experiment import (
     resume,
     train,
 )
+from undertow.export import export
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -176,6 +177,7 @@ __all__ = [
     "evaluate_control",
     "evaluate_run",
     "exact_solution",
+    "export",
     "fit",
     "import_agent",
     "info",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import lists, logs, many, report, runs, solver, study, sweep
+from undertow.cli import export, lists, logs, many, report, runs, solver, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -99,6 +99,7 @@ COMMANDS = {
     "import-agent": Command(
         "import-agent FILE", "make a run of an agent that the published code trained", runs.import_agent
     ),
+    "export": Command("export RUN", "write a policy and its scheme for numpy alone, or JAX alone", export.run),
     "simulate": Command("simulate CASE", "the plain solver: one initial condition, one policy", solver.run),
     "reproduce": Command("reproduce TASK", "run a published comparison again, with many seeds", study.run),
     "runs": Command("runs [ROOT]", "list the runs in a directory, chosen and sorted by any field", many.runs),

@@ -19,8 +19,7 @@ from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.stencil import both_directions, directions, unstack
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
 
-# Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29: tau = |sum_k c_k beta_k|, by r.
-_TAU = {
+GLOBAL_SMOOTHNESS = {
     2: (1, -1),
     3: (1, 0, -1),
     4: (1, 3, -3, -1),
@@ -28,6 +27,7 @@ _TAU = {
     6: (1, 1, -8, 8, -1, -1),
     7: (1, 36, 135, 0, -135, -36, -1),
 }
+r"""The $c_k$ of $\tau = |\sum_k c_k \beta_k|$ by r: Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29."""
 
 
 def smoothness(stencil: Float[Array, "*batch stencil"], order: int) -> list[Float[Array, "*batch"]]:
@@ -58,7 +58,7 @@ def global_smoothness(betas: list[Float[Array, "*batch"]]) -> Float[Array, "*bat
 
     **Reference:** Castro, Costa and Don (2011), J. Comput. Phys. 230, 1766-1792, eqs. 25-29.
     """
-    terms = [float(c) * beta for c, beta in zip(_TAU[len(betas)], betas, strict=True) if c]
+    terms = [float(c) * beta for c, beta in zip(GLOBAL_SMOOTHNESS[len(betas)], betas, strict=True) if c]
     return sum(terms[1:], terms[0])
 
 

@@ -71,6 +71,38 @@ def atomic_write_text(path: Path | str, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
+def make_draft(wanted: Path) -> Path:
+    """A directory next to the one wanted, under a name that nobody looks at: what is in it appears at once or never."""
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        draft.mkdir()
+    except OSError as error:
+        raise write_error(wanted, error) from error
+    return draft
+
+
+def place(draft: Path, path: Path) -> bool:
+    """Give a draft its name; False if that is taken. Of two processes that come here at once one gets it: a directory cannot
+    take the place of one that is not empty."""
+    if os.path.lexists(path):
+        return False
+    try:
+        os.rename(draft, path)
+    except (FileExistsError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if path.exists():  # "directory not empty", under whichever number the system has for it
+            return False
+        raise write_error(path, error) from error
+    return True
+
+
+def taken(path: Path) -> UndertowError:
+    """The error for a directory that is there already."""
+    return UndertowError(f"{path} exists already and is left as it is; choose another directory")
+
+
 def set_aside(path: Path) -> Path:
     """Give a damaged file another name, next to its own, so that nothing of it is lost. Returns the new path."""
     for number in range(1, 1000):

@@ -31,7 +31,7 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow.training import _recover
-from undertow.training._files import atomic_write_text, sweep, to_json, write_error
+from undertow.training._files import atomic_write_text, make_draft, place, sweep, taken, to_json, write_error
 from undertow.training._lock import Lock, is_held
 from undertow.training._machine import describe_machine, git_state, without_home
 from undertow.training._recover import FORMAT_VERSION
@@ -96,8 +96,8 @@ class RunDirectory:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         wanted = Path(root) / preset / stamp if path is None else Path(path)
         if path is not None and os.path.lexists(wanted):
-            raise _taken(wanted)
-        draft = _make_draft(wanted)
+            raise taken(wanted)
+        draft = make_draft(wanted)
         lock = Lock(draft)
         try:
             lock.acquire()
@@ -285,17 +285,6 @@ class RunDirectory:
             self._lock.release()
 
 
-def _make_draft(wanted: Path) -> Path:
-    """A directory next to the one wanted, under a name that nobody looks at: what is in it appears at once or never."""
-    try:
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-        draft.mkdir()
-    except OSError as error:
-        raise write_error(wanted, error) from error
-    return draft
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir()
@@ -304,28 +293,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:
-    """Give the draft its name, or the next that is free. Of two processes that come here at once one gets it: a directory
-    cannot take the place of one that is not empty."""
+    """Give the draft its name, or the next that is free."""
     for attempt in range(1, 1000 if numbered else 2):
         path = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}-{attempt}")
-        if os.path.lexists(path):
-            continue
-        try:
-            os.rename(draft, path)
+        if place(draft, path):
             return path
-        except (FileExistsError, NotADirectoryError):
-            continue
-        except OSError as error:
-            if path.exists():  # "directory not empty", under whichever number the system has for it
-                continue
-            raise write_error(path, error) from error
     if not numbered:
-        raise _taken(wanted)
+        raise taken(wanted)
     raise UndertowError(f"{wanted.parent} already holds a thousand runs of this second; choose a directory for the run")
-
-
-def _taken(path: Path) -> UndertowError:
-    return UndertowError(f"{path} exists already and is left as it is; choose another directory")
 
 
 def _link(link: Path, target: Path) -> None:
