@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update overhead forward gas planes start]`: measure the named tables (default: all)."""
+"""`python -m benchmarks [control update overhead forward gas peers planes start]`: measure the named tables (default: all)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from benchmarks import control, forward, gas, overhead, planes, start, update  # noqa: E402  (after the precision is set)
+from benchmarks import control, forward, gas, overhead, peers, planes, start, update  # noqa: E402  (after the precision is set)
 
 TABLES = {
     "control": control.table,
@@ -16,6 +16,7 @@ TABLES = {
     "overhead": overhead.table,
     "forward": forward.table,
     "gas": gas.table,
+    "peers": peers.table,
     "planes": planes.table,
     "start": start.table,
 }

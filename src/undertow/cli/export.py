@@ -19,7 +19,7 @@ class ExportArguments:
     """a run directory, or one of its checkpoints"""
     out: Path | None = None
     """a new directory for the artefact; None: export in the run directory"""
-    which: str = "best"
+    checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
     cells: int | None = None
     """of a learned scheme, for step.stablehlo: number of cells; None: as trained"""
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     exported = export(
         given.run,
         out=given.out,
-        which=given.which,
+        which=given.checkpoint,
         cells=given.cells,
         boundary=given.boundary,
         programs=given.programs,
