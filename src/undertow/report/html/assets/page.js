@@ -44,16 +44,21 @@ tools.append(theme);
 
 if (page.live) {
   const known = {};
-  const renew = element("button", { type: "button", onclick: async () => {
-    renew.disabled = true;
-    renew.textContent = "evaluating …";
-    await fetch(page.live.renew, { method: "POST" });
-  } }, "evaluate the newest checkpoint");
+  const wait = (busy) => {
+    renew.disabled = busy;
+    renew.textContent = busy ? "evaluating …" : "evaluate the newest checkpoint";
+  };
+  const renew = element("button", { type: "button", onclick: () => {
+    wait(true);
+    fetch(page.live.renew, { method: "POST" }).catch(() => wait(false));
+  } });
+  wait(false);
   tools.prepend(renew);
   const ask = async () => {
     try {
       const news = await (await fetch(page.live.news)).json();
       status.textContent = news.status;
+      wait(news.busy);
       if (news.version !== page.live.version) location.reload();
       for (const section of news.sections) {
         const text = JSON.stringify(section);
