@@ -54,3 +54,12 @@ def nearest(name: str, options: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}? (choose from {', '.join(options)})"
     return f"; choose from {', '.join(options)}"
+
+
+def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
+    """Raise for the first of some options that `what` does not have, with the nearest one that it has."""
+    allowed = tuple(allowed)
+    for name in options:
+        if name not in allowed:
+            tail = nearest(name, allowed) if allowed else "; it has none"
+            raise UndertowError(f"{what} has no option {name!r}{tail}")
