@@ -18,9 +18,10 @@ The solver by itself:
     ut.solve(scheme, ut.WenoJS(5), u0, steps=100, time_step=ut.FixedStep(1e-3)).values
 
 The library never sets JAX's precision; conservation laws want `jax_enable_x64`. Everything else is in the rooms:
-`undertow.core`, `numerics`, `laws`, `schemes`, `envs`, `policies`, `training`, `evaluation`, `report`.
+`undertow.core`, `numerics`, `laws`, `schemes`, `envs`, `policies`, `games`, `training`, `evaluation`, `report`.
 """
 
+from undertow import games
 from undertow._checks import NonFiniteError, UndertowError
 from undertow.config import SchemeConfig, config_from_dict, config_to_dict, load_config
 from undertow.core.environment import AbstractControlled, AbstractEnvironment
@@ -152,6 +153,7 @@ __all__ = [
     "evaluate_run",
     "exact_solution",
     "fit",
+    "games",
     "import_agent",
     "list_runs",
     "load_config",
