@@ -14,7 +14,7 @@ from undertow.core.environment import AbstractControlled
 from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
 from undertow.games.game import AbstractGame, Space, blown_up, chosen
-from undertow.games.scores import control_reward
+from undertow.games.scores import check_control_objective, control_reward
 
 
 class ControlParams(eqx.Module):
@@ -51,6 +51,9 @@ class ControlGame(AbstractGame[ControlEpisode, ControlParams]):
     action_shape: tuple[int, ...] = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     bound: float = eqx.field(static=True)
+
+    def __check_init__(self):
+        check_control_objective(self.objective)
 
     @property
     def agents(self) -> tuple[str, ...]:

@@ -134,10 +134,7 @@ def worst_step(objective: AbstractObjective) -> float:
 def control_reward(
     objective: AbstractObjective, state: Any, action: Array, last: Array, horizon: Array
 ) -> Float[Array, ""]:
-    """The reward for reaching `state` by `action`; `last`: whether it ends the episode of `horizon` steps.
-
-    **Raises:** `UndertowError` for an objective that is no sum over steps.
-    """
+    """The reward for reaching `state` by `action`; `last`: whether it ends the episode of `horizon` steps."""
     if isinstance(objective, SumObjective):
         terms = [
             factor * control_reward(part, state, action, last, horizon)
@@ -149,8 +146,14 @@ def control_reward(
     if isinstance(objective, RunningCost):
         cost = -objective.cost(state)
         return cost / horizon if objective.reduction == "mean" else cost
-    if isinstance(objective, ActionCost):
-        return -jnp.mean(action**2) / horizon
-    raise UndertowError(
-        f"{type(objective).__name__} is no sum over steps; take FinalCost, RunningCost, ActionCost or a sum of them"
-    )
+    assert isinstance(objective, ActionCost)
+    return -jnp.mean(action**2) / horizon
+
+
+def check_control_objective(objective: AbstractObjective) -> None:
+    """Raise `UndertowError` unless `control_reward` knows the objective."""
+    for part in parts_of(objective):
+        if not isinstance(part, (FinalCost, RunningCost, ActionCost)):
+            raise UndertowError(
+                f"{type(part).__name__} is no sum over steps; take FinalCost, RunningCost, ActionCost or a sum of them"
+            )
