@@ -24,9 +24,10 @@ The solver by itself:
     ut.solve(scheme, ut.WenoJS(5), u0, steps=100, time_step=ut.FixedStep(1e-3)).values
 
 The library never sets JAX's precision; conservation laws want `jax_enable_x64`. Everything else is in the rooms:
-`undertow.core`, `numerics`, `laws`, `schemes`, `envs`, `policies`, `training`, `evaluation`, `report`.
+`undertow.core`, `numerics`, `laws`, `schemes`, `envs`, `policies`, `games`, `training`, `evaluation`, `report`.
 """
 
+from undertow import games
 from undertow._checks import NonFiniteError, UndertowError
 from undertow.catalogue import catalogue
 from undertow.config import SchemeConfig, config_from_dict, config_to_dict, load_config
@@ -179,6 +180,7 @@ __all__ = [
     "exact_solution",
     "export",
     "fit",
+    "games",
     "import_agent",
     "info",
     "join_sweep",

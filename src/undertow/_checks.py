@@ -58,3 +58,12 @@ def closest(name: str, options: Iterable[str]) -> str:
     """The tail of an error message where options are too many to list: the closest one, or nothing if none is close."""
     close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
+    """Raise for the first of some options that `what` does not have, with the nearest one that it has."""
+    allowed = tuple(allowed)
+    for name in options:
+        if name not in allowed:
+            tail = nearest(name, allowed) if allowed else "; it has none"
+            raise UndertowError(f"{what} has no option {name!r}{tail}")

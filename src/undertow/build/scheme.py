@@ -23,7 +23,7 @@ from undertow.envs import rewards
 from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
-from undertow.envs.families import draw, random_conditions, training_numbers
+from undertow.envs.families import draw, on_a_circle, random_conditions, training_numbers
 from undertow.envs.field_suites import PIECES, with_gamma
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
@@ -187,7 +187,7 @@ def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
         return [(draw("plane", numbers), range(len(numbers)))]
     conditions = random_conditions(numbers)
     if config.law.name == "advection":  # what enters through an open end would be another problem
-        conditions = eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
+        conditions = on_a_circle(conditions)
     return [(conditions, range(len(numbers)))]
 
 

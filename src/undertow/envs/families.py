@@ -86,6 +86,11 @@ def random_conditions(numbers: ArrayLike | Iterable[int]) -> RandomCondition:
     return conditions
 
 
+def on_a_circle(conditions: RandomCondition) -> RandomCondition:
+    """The same data with periodic boundaries: of one condition or a batch."""
+    return eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
+
+
 def training_numbers(seed: int, n: int) -> np.ndarray:
     """The numbers of the `n` conditions that a training with `seed` may use. Seeds repeat after 4000."""
     require(0 < n <= BLOCK, f"a training takes 1 to {BLOCK} conditions, got {n}")

@@ -13,7 +13,7 @@ from undertow._checks import require
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, law_of, point_values
+from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
@@ -60,7 +60,7 @@ class Discretised(eqx.Module):
         require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
 
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
-        """The environment of one condition: its law, its boundary on its domain, and its source where it has one."""
+        """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
         ghost = (self.order + 1) // 2 + 1
         scheme = SemiDiscrete(
             law_of(condition, self.law),
@@ -71,6 +71,7 @@ class Discretised(eqx.Module):
             source=source,
             reconstruction=self.reconstruction,
             limiter=self.limiter,
+            inflow=inflow_of(condition),
         )
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 

@@ -39,6 +39,7 @@ from undertow.envs.conservation import Conservation, FieldState
 from undertow.numerics.stencil import face_slices
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.solve import step_length
 
 CellErrors = Float[Array, "time *cells"]
 ComponentErrors = Float[Array, "time chan *cells"]
@@ -69,13 +70,8 @@ def conservation(problem: Problem) -> Conservation:
 
 def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Array, " time"]:
     """The time step that was taken from every state that was acted on."""
-    rule = environment.time_step
-
-    def one(state: FieldState) -> Array:
-        speed = environment.scheme.speed_over_dx(state.u) if rule.needs_speed else jnp.zeros((), state.u.dtype)
-        return rule(speed, state.time)
-
-    return jax.vmap(one)(trajectory.before)
+    scheme, rule = environment.scheme, environment.time_step
+    return jax.vmap(lambda state: step_length(scheme, rule, state.u, state.time))(trajectory.before)
 
 
 class AbstractError(eqx.Module):

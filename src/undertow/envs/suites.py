@@ -8,14 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import lookup, nearest, require, require_positive
 from undertow.envs.collection import Suite, make_suite
-from undertow.envs.families import held_out_conditions, random_conditions, training_conditions, training_numbers
+from undertow.envs.families import (
+    held_out_conditions,
+    on_a_circle,
+    random_conditions,
+    training_conditions,
+    training_numbers,
+)
 from undertow.envs.field_suites import FIELD_RECIPES
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
@@ -23,7 +28,6 @@ from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.burgers_exact import EXACT_BOUNDARIES
-from undertow.laws.conditions import RandomCondition
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
@@ -121,17 +125,12 @@ def _usual_steps(cells: int, end_time: float) -> int:
 def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
     conditions = held_out_conditions(n)
     if isinstance(how.law, LinearAdvection):  # what enters through an open end would be another problem
-        conditions = _on_a_circle(conditions)
+        conditions = on_a_circle(conditions)
     parts = (conditions.amplitudes, conditions.coefficients)
     waves, pieces = (np.abs(np.asarray(part)).reshape(n, -1).max(axis=1) > 0 for part in parts)
     kinds = np.where(waves & pieces, "waves and pieces", np.where(waves, "waves", "pieces"))
     cases = [f"random {number}" for number in range(n)]
     return make_suite(recipe.name, recipe.summary, how, [(conditions, range(n))], cases, [str(kind) for kind in kinds])
-
-
-def _on_a_circle(conditions: RandomCondition) -> RandomCondition:
-    """The same data with periodic boundaries."""
-    return eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
 
 
 def _named(recipe: Recipe, how: Discretised, n: int) -> Suite:

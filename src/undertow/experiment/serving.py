@@ -80,8 +80,8 @@ class ReportServer:
         return self._page
 
     def news(self) -> dict[str, Any]:
-        """What changes while a run goes on: its status and curves; the version of the page, which grows when it was made anew, and
-        whether it is being made."""
+        """What changes while a run goes on: its status and curves; the version of the page, which grows when it was made anew,
+        and whether it is being made."""
         state = RunDirectory.open(self._directory).status
         if state != self._state:
             self._state = state

@@ -27,7 +27,9 @@ class SineSource(eqx.Module):
         return jnp.sum(self.amplitudes * jnp.sin(phase), axis=-1)
 
 
-def random_source(key: PRNGKeyArray, amplitude: float, *, num_terms: int = 20, length: float = 1.0) -> SineSource:
+def random_source(
+    key: PRNGKeyArray, amplitude: float | Float[Array, ""], *, num_terms: int = 20, length: float = 1.0
+) -> SineSource:
     r"""A random source: $a_i = \tfrac12 A\,U(-1,1)$, $\omega_i \sim U(-10,10)$, $k_i \in \{\pm3,\dots,\pm6\}$,
     $\phi_i \sim U(0, 2\pi)$.
 

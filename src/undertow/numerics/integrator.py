@@ -2,7 +2,7 @@ r"""Explicit Runge-Kutta methods: data over one kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -33,14 +33,15 @@ class AbstractIntegrator(eqx.Module):
         """One step from `u` at `time` to `time + dt`; `tendency(u, time)` is asked once per stage, in order."""
         slopes: list[Array] = []
         for row in self.a:
-            stage = u
-            for coefficient, slope in zip(row, slopes, strict=True):
-                if coefficient != 0.0:
-                    stage = stage + (dt * coefficient) * slope
-            slopes.append(tendency(stage, time + sum(row) * dt))
-        for weight, slope in zip(self.b, slopes, strict=True):
-            if weight != 0.0:
-                u = u + (dt * weight) * slope
+            slopes.append(tendency(self.moved(u, row, slopes, dt), time + sum(row) * dt))
+        return self.moved(u, self.b, slopes, dt)
+
+    @staticmethod
+    def moved(u: Array, coefficients: Sequence[float], slopes: Sequence[Array], dt: Float[Array, ""]) -> Array:
+        r"""$u + \Delta t \sum_j c_j k_j$ of as many coefficients $c$ as slopes $k$."""
+        for coefficient, slope in zip(coefficients, slopes, strict=True):
+            if coefficient != 0.0:
+                u = u + (dt * coefficient) * slope
         return u
 
 

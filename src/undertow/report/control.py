@@ -138,6 +138,21 @@ def animate_control(
     )
 
 
+def moment_figure(environment: AbstractEnvironment, states: np.ndarray, actions: np.ndarray | None = None) -> Figure:
+    """The last of some states, `"time ..."`, within the frame that all of them need.
+
+    **Arguments:** `actions`: between them, `"time-1 ..."`, or None for a single state.
+
+    **Raises:** `UndertowError` for an environment without a picture.
+    """
+    if type(environment) not in _PICTURES:
+        raise UndertowError(f"there is no picture of a {type(environment).__name__}")
+    _, stage = _PICTURES[type(environment)]
+    fig, draw = stage(environment, states, np.zeros((1, 2)) if actions is None else actions)
+    draw(len(states) - 1)
+    return fig
+
+
 def _first(evaluation: ControlEvaluation) -> Trajectory:
     return next(iter(evaluation.trajectories.values()))
 

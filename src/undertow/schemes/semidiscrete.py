@@ -252,6 +252,15 @@ class SemiDiscrete(eqx.Module):
             raise UndertowError("a SemiDiscrete scheme needs weights, got None; WenoJS() are the usual ones")
         sides, bases = self._sides(u, time)
         fluxes = self._fluxes(sides, choose(u, tuple(_stacked(*each) for each in sides)), bases)
+        return self.rate_of(fluxes, u, time, dt)
+
+    def rate_of(
+        self, fluxes: Fluxes, u: Float[Array, "chan *cells"], time: Float[Array, ""], dt: Float[Array, ""] | None = None
+    ) -> Float[Array, "chan *cells"]:
+        """$du/dt$ with these fluxes through the faces, limited if there is a limiter, and the forcing.
+
+        **Raises:** `UndertowError` for a limiter without `dt`.
+        """
         rate = self.divergence(self.limited(u, fluxes, time, dt))
         forcing = self.forcing(u, time)
         return rate if forcing is None else rate + forcing

@@ -27,6 +27,17 @@ class Solution(eqx.Module):
     values: Float[Array, "saved chan *cells"]
 
 
+def step_length(
+    scheme: SemiDiscrete | RiemannScheme,
+    time_step: FixedStep | CFLStep,
+    u: Float[Array, "chan *cells"],
+    time: Float[Array, ""],
+) -> Float[Array, ""]:
+    """The time step that is taken from `u` at `time`."""
+    speed = scheme.speed_over_dx(u, time) if time_step.needs_speed else jnp.zeros((), u.dtype)
+    return time_step(speed, time).astype(u.dtype)
+
+
 def advance(
     scheme: SemiDiscrete | RiemannScheme,
     choose: Callable[..., tuple] | None,
@@ -41,8 +52,7 @@ def advance(
 
     With `asks_time` it is `choose(u, stencils, time)`, the time of the stage. A `RiemannScheme` has None for it.
     """
-    speed = scheme.speed_over_dx(u, time) if time_step.needs_speed else jnp.zeros((), u.dtype)
-    dt = time_step(speed, time).astype(u.dtype)
+    dt = step_length(scheme, time_step, u, time)
 
     def tendency(v: Array, t: Array) -> Array:
         asked = choose
@@ -114,7 +124,11 @@ def check_courant(
     not finite; the error names the first bad cell.
     """
     check_finite(u0)
-    courant = float(scheme.speed_over_dx(u0)) * dt
+    return check_courant_number(float(scheme.speed_over_dx(u0)) * dt, dt, limit=limit)
+
+
+def check_courant_number(courant: float, dt: float, *, limit: float = 2.0) -> float:
+    """The Courant number of a time step `dt`. Raises `UndertowError` if it is above `limit`."""
     if courant > limit:
         raise UndertowError(
             f"dt={dt:g} gives a Courant number of {courant:.3g}, far above 1: take dt <= {dt / courant:.3g} or fewer cells"

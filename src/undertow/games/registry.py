@@ -1,0 +1,369 @@
+"""The games by name, and what they can be made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from undertow._checks import known, lookup, require, require_positive
+from undertow.build.control import System, make_control_objective, make_system
+from undertow.build.scheme import make_objective
+from undertow.config import ControlConfig, ObjectiveConfig
+from undertow.core.objective import AbstractObjective
+from undertow.envs.field_suites import PIECES
+from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
+from undertow.envs.placing import Initial, grid_of, law_of, point_values
+from undertow.envs.pools import Discretised
+from undertow.games.actions import ACTIONS, AbstractActions
+from undertow.games.control import ControlGame, ControlParams
+from undertow.games.fields import FieldGame, FieldParams, check_truth
+from undertow.games.game import AbstractGame, as_leaves
+from undertow.games.initial import Drawn, DrawnBurgers, pool
+from undertow.games.scores import worst_step
+from undertow.laws.advection import LinearAdvection
+from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.euler import Euler
+from undertow.laws.gas_cases import GAS_CASES, gas_case
+from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.planes import plane_case
+from undertow.numerics.integrator import INTEGRATORS
+from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.policies.classical import classical
+from undertow.presets import preset
+from undertow.schemes.positivity import PositivityLimiter
+from undertow.schemes.solve import check_courant_number, check_finite
+from undertow.schemes.splitting import SPEEDS
+
+LIMIT = 1e7
+"""The size of a value that ends an episode, as published."""
+REWARDS = (
+    "one-step",
+    "full",
+    "change",
+    "consistency-lo",
+    "consistency-hi",
+    "conservation",
+    "cloning",
+    "total-variation",
+)
+"""Rewards of games of conservation laws by name."""
+
+
+@dataclass(frozen=True)
+class FieldRecipe:
+    """A game of a conservation law, as it is made where nothing else is asked for.
+
+    - `summary`: for people; `law`; `family`: what `case="random"` draws; `case`: the usual one.
+    - `cells`: along the first axis; `dt`, `steps`, `integrator`: usual discretisation.
+    """
+
+    summary: str
+    law: type[AbstractConservationLaw]
+    family: str
+    case: str | tuple[str, ...]
+    cells: int
+    dt: float
+    steps: int
+    integrator: str = "euler"
+
+    def __call__(
+        self,
+        *,
+        case: str | tuple[str, ...] | Initial | None = None,
+        cells: int | None = None,
+        order: int = 5,
+        integrator: str | None = None,
+        dt: float | None = None,
+        cfl: float | None = None,
+        steps: int | None = None,
+        end_time: float | None = None,
+        actions: str | AbstractActions = "simplex",
+        acts: str = "step",
+        observations: str = "normalised",
+        reward: str | AbstractObjective = "one-step",
+        reconstruction: str = "component",
+        speed: str = "global",
+        positivity: bool = False,
+        viscosity: float = 0.0,
+        velocity: float | None = None,
+        source: float = 0.0,
+        limit: float = LIMIT,
+        penalty: float | None = None,
+        **reward_options: Any,
+    ) -> tuple[FieldGame, FieldParams]:
+        """The game and its parameters, see [`make`][undertow.games.registry.make]."""
+        known(
+            reward_options,
+            [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS],
+            "the game",
+        )
+        law = self._law(viscosity, velocity)
+        start, template = _initial(self, self.case if case is None else case)
+        law = law_of(template, law)
+        cells = self.cells if cells is None else cells
+        for name, value in (("cells", cells), ("limit", limit)):
+            require_positive(name, value)
+        require(source >= 0, f"source must not be negative, got {source}")
+        require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
+        objective = _objective(reward, order, reward_options)
+        check_truth(law, template, objective)
+        require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
+        require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
+        kind = lookup("actions", actions, ACTIONS)() if isinstance(actions, str) else actions
+        how = Discretised(
+            self._law(viscosity, velocity),
+            cells,
+            1,
+            1.0,
+            order=order,
+            integrator=lookup("integrator", self.integrator if integrator is None else integrator, INTEGRATORS),
+            speed=lookup("splitting speed", speed, SPEEDS),
+            reconstruction=reconstruction,  # type: ignore[arg-type]
+            limiter=PositivityLimiter() if positivity else None,
+        )
+        grid = grid_of(template, cells)
+        game = FieldGame(
+            how,
+            grid,
+            law.num_components,
+            objective,
+            kind,
+            lookup("acts", acts, {"step": "step", "stage": "stage"}),
+            lookup("observations", observations, {"normalised": "normalised", "raw": "raw"}),
+        )
+        u0, speed_over_dx = _at_start(how, template)
+        check_finite(u0)
+        until = math.inf if end_time is None else end_time
+        rule: FixedStep | CFLStep
+        if cfl is None:
+            dt = self.dt * self.cells / cells if dt is None else dt
+            require_positive("dt", dt)
+            check_courant_number(float(speed_over_dx) * dt, dt)
+            rule = FixedStep(jnp.asarray(dt, float))
+        else:
+            require(0 < cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
+            rule = CFLStep(jnp.asarray(cfl, float), jnp.asarray(until, float), grid.dx)
+        if steps is None and end_time is None:
+            steps = self.steps
+        for name, number in (("steps", steps), ("end_time", end_time)):
+            if number is not None:
+                require_positive(name, number)
+        params = FieldParams(
+            start,
+            rule,
+            _constants(how.law),
+            jnp.asarray(_NO_END if steps is None else steps, int),
+            jnp.asarray(until, float),
+            jnp.asarray(limit, float),
+            jnp.asarray(worst_step(objective) if penalty is None else penalty, float),
+            jnp.asarray(source, float) if source else None,
+        )
+        return game, params
+
+    def _law(self, viscosity: float, velocity: float | None) -> AbstractConservationLaw:
+        require(viscosity >= 0, f"viscosity must not be negative, got {viscosity}")
+        require(velocity is None or self.law is LinearAdvection, f"{self.law.__name__} has no option 'velocity'")
+        if self.law is LinearAdvection:
+            return LinearAdvection(1.0 if velocity is None else velocity, viscosity)
+        if self.law is Burgers and self.family == "scalar":
+            return Burgers(viscosity)
+        require(viscosity == 0, "viscosity is for scalar laws in one dimension; leave it out")
+        return Burgers() if self.law is Burgers else Euler()
+
+
+@eqx.filter_jit
+def _at_start(how: Discretised, condition: Initial) -> tuple[Array, Array]:
+    """The values of a condition, and how many cells its fastest wave crosses per unit time: one program, not many small ones."""
+    scheme = how.environment(condition).scheme
+    u0 = point_values(condition, scheme.grid)
+    scheme.check_state(u0)
+    return u0, scheme.speed_over_dx(u0)
+
+
+_drawn = eqx.filter_jit(lambda start, key: start(key))
+_NO_END = 2**31 - 1
+_NOT_OPTIONS = ("name", "error", "floor", "penalty")
+
+
+def _constants(law: AbstractConservationLaw) -> AbstractConservationLaw:
+    """A law's numbers as arrays; zeros are left out, so that terms that are not there cost nothing."""
+    return jax.tree.map(lambda x: None if isinstance(x, (int, float)) and x == 0 else jnp.asarray(x, float), law)
+
+
+def _objective(reward: str | AbstractObjective, order: int, options: dict[str, Any]) -> AbstractObjective:
+    if not isinstance(reward, str):
+        known(options, (), "a reward that is an object")
+        return reward
+    lookup("reward", reward, dict.fromkeys(REWARDS))
+    comparator = options.get("comparator", ObjectiveConfig.comparator)
+    plain = {
+        "conservation": lambda: ConservationPenalty(),
+        "total-variation": lambda: TotalVariationPenalty(),
+        "cloning": lambda: WeightCloning(classical(comparator, order)),
+    }
+    if reward in plain:
+        known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
+        return plain[reward]()
+    return make_objective(ObjectiveConfig("reward", error=reward, **options), order, 1)  # type: ignore[arg-type]
+
+
+def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tuple[Callable, Initial]:
+    """What draws the condition of an episode, and an example of it."""
+    if not isinstance(case, (str, tuple)):
+        return pool([case]), case
+    if case == "random":
+        drawn = Drawn(recipe.family, circle=recipe.law is LinearAdvection)
+        return drawn, _drawn(drawn, jax.random.key(0))
+    if isinstance(case, str) and recipe.family == "scalar":
+        lookup("case", case, {**BURGERS_CONDITIONS, "random": None})
+        if BURGERS_CONDITIONS[case].draw is not None:
+            own = DrawnBurgers(case)
+            return own, _drawn(own, jax.random.key(0))
+    names = (case,) if isinstance(case, str) else case
+    require(len(names) > 0, "a game needs at least one case, got an empty tuple")
+    conditions = [_named(recipe, name, len(names) > 1) for name in names]
+    return pool(conditions), conditions[0]
+
+
+def _named(recipe: FieldRecipe, name: str, shared: bool) -> Initial:
+    if recipe.family == "scalar":
+        return burgers_condition(name)
+    if recipe.family == "gas":
+        lookup("case", name, {**GAS_CASES, "random": None})
+        field = gas_case(name).field()
+        return field.padded(PIECES) if shared else field
+    plane = plane_case(name).field()
+    gas = isinstance(plane.law, Euler)
+    require(
+        gas == (recipe.law is Euler),
+        f"case {name!r} is one of {type(plane.law).__name__}; take the other game of the plane",
+    )
+    return plane
+
+
+@functools.lru_cache(maxsize=64)
+def _system(config: ControlConfig) -> System:
+    """The same object for the same configuration, so that equal games are equal."""
+    return make_system(config)
+
+
+@dataclass(frozen=True)
+class ControlRecipe:
+    """A game of a controlled system: `summary`; `preset`: whose system and objective it is; `names` of the agents, one name
+    standing for all rows of the action; `bound` of the action space's box."""
+
+    summary: str
+    preset: str
+    names: tuple[str, ...]
+    bound: float
+
+    def __call__(
+        self,
+        *,
+        horizon: int | None = None,
+        reward: str | AbstractObjective | None = None,
+        reduction: str | None = None,
+        action_cost: float | None = None,
+        bound: float | None = None,
+        limit: float = LIMIT,
+        penalty: float = LIMIT,
+        **system_options: Any,
+    ) -> tuple[ControlGame, ControlParams]:
+        """The game and its parameters, see [`make`][undertow.games.registry.make]."""
+        config = preset(self.preset).config
+        assert isinstance(config, ControlConfig)
+        parts: Any = config
+        known(system_options, [f.name for f in dataclasses.fields(parts.system)], f"the game of {self.preset}")
+        changes = {"reduction": reduction, "action_cost": action_cost}
+        if isinstance(reward, str):
+            changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
+        given = {name: value for name, value in changes.items() if value is not None}
+        require(
+            isinstance(reward, (str, type(None))) or not given,
+            "a reward that is an object has its own reduction and action_cost; leave them out",
+        )
+        config = dataclasses.replace(
+            parts,
+            system=dataclasses.replace(parts.system, **system_options),
+            objective=dataclasses.replace(parts.objective, **given),
+            horizon=config.horizon if horizon is None else horizon,
+        )
+        bound = self.bound if bound is None else bound
+        for name, value in (("horizon", config.horizon), ("bound", bound), ("limit", limit)):
+            require_positive(name, value)
+        system = _system(config)
+        objective = make_control_objective(config, system.cost) if reward is None or isinstance(reward, str) else reward
+        rows = system.action_shape[0]
+        names = self.names if len(system.action_shape) == 1 else tuple(f"{self.names[0]}_{row}" for row in range(rows))
+        seen = jax.eval_shape(lambda key: system.environment.observe(system.draw(key)), jax.random.key(0))
+        game = ControlGame(system.draw, objective, seen.shape, system.action_shape, names, bound)
+        params = ControlParams(
+            as_leaves(system.environment),
+            jnp.asarray(config.horizon, int),
+            jnp.asarray(limit, float),
+            jnp.asarray(penalty, float),
+        )
+        return game, params
+
+
+GAMES: dict[str, FieldRecipe | ControlRecipe] = {
+    "undertow/Burgers-v0": FieldRecipe(
+        "Burgers' equation in one dimension, as published: 128 cells, 250 steps of forward Euler",
+        Burgers, "scalar", ("smooth_sine", "rarefaction", "accelshock"), 128, 4e-4, 250,
+    ),
+    "undertow/Advection-v0": FieldRecipe(
+        "linear advection of smooth and broken profiles", LinearAdvection, "scalar", "smooth_sine", 64, 0.5 / 80, 80, "ssp_rk3"
+    ),
+    "undertow/Euler-v0": FieldRecipe(
+        "gas dynamics in one dimension, Sod's tube as published: 128 cells, 1000 steps of forward Euler",
+        Euler, "gas", "sod", 128, 1e-4, 1000,
+    ),
+    "undertow/Burgers2D-v0": FieldRecipe(
+        "Burgers' equation in the plane, an agent at every face of both directions", Burgers, "plane", "gaussian", 32, 1.6e-3, 63
+    ),
+    "undertow/Euler2D-v0": FieldRecipe(
+        "gas dynamics in the plane: four-quadrant Riemann problems and more",
+        Euler, "plane", "quadrants-3", 32, 2e-3, 150, "ssp_rk3",
+    ),
+    "undertow/CartPole-v0": ControlRecipe("swing poles up by pushing their cart", "cartpole", ("cart",), 50.0),
+    "undertow/Guidance-v0": ControlRecipe("drive a herd to a target; an agent per driver", "guidance", ("driver",), 10.0),
+    "undertow/Quantum-v0": ControlRecipe("bring a quantum particle into an eigenstate", "quantum", ("box",), 50.0),
+    "undertow/Contact-v0": ControlRecipe("push a puck to a target without gripping it", "contact", ("pusher",), 20.0),
+}  # fmt: skip
+"""Every game, by its id. An entry is called with options and makes the game and its parameters."""
+
+
+def make(id: str, **options: Any) -> tuple[AbstractGame, Any]:
+    r"""The game called `id`, one of `GAMES`, and its parameters.
+
+    **Arguments**, all optional. Of conservation laws:
+
+    - `case`: a named condition (`undertow list conditions`), several in a tuple, of which every episode draws one, `random`
+        for the random family, or a condition itself; `cells`, `order`, `integrator`, `reconstruction`, `speed`,
+        `positivity`, `viscosity`, `velocity` (of advection), `source` (amplitude of a random one).
+    - `dt` (default: the usual one, which follows the cells) or `cfl`; the end of an episode: `steps` or `end_time`.
+    - `actions`: a name out of `ACTIONS` or an object; `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
+    - `reward`: a name out of `REWARDS` or an objective; with a name also `against`, `comparator`, `combination`, `squash`,
+        `scale`, `clipped`, `components`, `conservation`, `total_variation`, `cloning` as in
+        [`ObjectiveConfig`][undertow.config.scheme.ObjectiveConfig].
+    - `limit`: the size of a value that ends an episode (1e7); `penalty` for every step that is then not taken (default
+        $\pi/2$ for rewards that are arctangents, else 1e7, as published).
+
+    Of controlled systems: the fields of the system in its configuration (`poles`, `level`, ...); `horizon`; `reward`: `final`,
+    `running` or an objective; `reduction`, `action_cost`; `bound` of the action space; `limit`, `penalty`.
+
+    **Returns:** the game and its parameters.
+
+    **Raises:** `UndertowError` for an unknown id or option, or for what cannot work.
+    """
+    return lookup("game", id, GAMES)(**options)
