@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update forward gas planes start]`: measure the named tables (default: all)."""
+"""`python -m benchmarks [control update forward games gas planes start]`: measure the named tables (default: all)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from benchmarks import control, forward, gas, planes, start, update  # noqa: E402  (after the precision is set)
+from benchmarks import control, forward, games, gas, planes, start, update  # noqa: E402  (after the precision is set)
 
 TABLES = {
     "control": control.table,
     "update": update.table,
     "forward": forward.table,
+    "games": games.table,
     "gas": gas.table,
     "planes": planes.table,
     "start": start.table,
