@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 
 from undertow._checks import require
 from undertow._types import Key
+from undertow.core.policy import AbstractPolicy
 from undertow.numerics.stencil import unstack
 
 State = TypeVar("State")
@@ -152,6 +154,10 @@ class AbstractGame(eqx.Module, Generic[State, Params]):
 
         **Raises:** `UndertowError` for an action of another shape or kind.
         """
+        raise NotImplementedError
+
+    def acting(self, policy: AbstractPolicy) -> Callable[[Array], Array]:
+        """A policy of this library, classical or learned, as a player: from observations to actions."""
         raise NotImplementedError
 
     def values(self, state: State) -> Array:
