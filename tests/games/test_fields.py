@@ -26,6 +26,7 @@ from undertow.games.registry import REWARDS
 from undertow.games.scores import given
 from undertow.numerics.grid import UniformGrid
 from undertow.policies.classical import classical
+from undertow.policies.stencil import PairedPolicy
 from undertow.schemes.solve import solve
 from undertow.schemes.weights import WenoJS
 
@@ -133,6 +134,8 @@ def test_objectives_that_are_no_sums_over_steps_are_refused():
         tiny(reward=TrajectoryError(1))
     with pytest.raises(UndertowError, match="change of an error is known for FullError alone"):
         tiny(reward=Reward(ChangeError(OneStepError(WENO))))
+    with pytest.raises(UndertowError, match="a game is static, and something in it holds arrays"):
+        tiny(reward=Reward(OneStepError(PairedPolicy(key=jax.random.key(0), order=3, hidden=(2,)))))
     with pytest.raises(UndertowError, match="name several"):
         tiny(reward=Reward(FullError(WENO)) + Reward(FullError(classical("linear", 3))))
     with pytest.raises(UndertowError, match="these actions set fluxes"):
