@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update overhead forward gas peers planes start]`: measure the named tables (default: all)."""
+"""`python -m benchmarks [control update overhead forward games gas peers planes start]`: measure the named tables (default: all)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from benchmarks import control, forward, gas, overhead, peers, planes, start, update  # noqa: E402  (after the precision is set)
+from benchmarks import control, forward, games, gas, overhead, peers, planes, start, update  # noqa: E402  (after the precision is set)
 
 TABLES = {
     "control": control.table,
     "update": update.table,
     "overhead": overhead.table,
     "forward": forward.table,
+    "games": games.table,
     "gas": gas.table,
     "peers": peers.table,
     "planes": planes.table,

@@ -17,6 +17,7 @@ from undertow.config import ObjectiveConfig, config_to_dict
 from undertow.core.flow import FLOWS
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
+from undertow.games import ACTIONS, GAMES, REWARDS
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.presets import PRESETS, preset
@@ -111,6 +112,7 @@ def choices(field: str) -> tuple[str, ...]:
         ("docs/command_line.md", cli.COMMANDS),
         ("docs/configuration.md", PRESETS),
         ("docs/evaluation.md", SUITES),
+        ("docs/games.md", [*GAMES, *ACTIONS, *REWARDS]),
         ("docs/gradients.md", GRADIENTS),
         ("docs/gradients.md", [name.upper() for name in FLOWS]),
         ("docs/objectives.md", [*choices("name"), *choices("error"), *choices("combination"), *choices("squash")]),

@@ -7,6 +7,7 @@ from typing import get_args
 from undertow.build.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
+from undertow.games.registry import GAMES
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.planes import PLANE_CASES
@@ -63,6 +64,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "mlp": "controller",
             "cnn": "controller of waves",
         },
+        "games": {id: recipe.summary for id, recipe in GAMES.items()},
         "published comparisons": {name: f"undertow reproduce {name}" for name in TASKS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},

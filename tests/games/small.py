@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow.core.unroll import Trajectory
-from undertow.games import make
+from undertow.games import GAMES, make
 from undertow.games.game import AbstractGame
-from undertow.games.player import programs
 
 BURGERS, CARTPOLE = "undertow/Burgers-v0", "undertow/CartPole-v0"
 FIELD = {"cells": 16, "steps": 4, "order": 3, "observations": "raw", "integrator": "euler"}
@@ -39,12 +39,28 @@ MODES: dict[str, dict[str, Any]] = {
 """Every reward of games on Burgers' equation, and with them every kind of action, of acting and of observation."""
 
 
-def tiny(id: str = BURGERS, **options: Any) -> tuple[Any, Any]:
-    return make(id, **{**TINY[id], **options})
-
-
 def mode(reward: str) -> dict[str, Any]:
     return {**TINY[BURGERS], "reward": reward, **MODES[reward]}
+
+
+@functools.lru_cache
+def programs(game: AbstractGame) -> tuple[Callable, Callable]:
+    """`reset(key, params)`, and `step(state, action, params)` that says first whether the action is in the space."""
+
+    def step(state: Any, action: Any, params: Any) -> tuple:
+        return game.action_space.holds(action), game.step(None, state, action, params)
+
+    return jax.jit(game.reset), jax.jit(step)
+
+
+ALL = {**{id: (id, TINY[id]) for id in GAMES}, **{reward: (BURGERS, mode(reward)) for reward in MODES}}
+"""Every game, and every mode of Burgers'."""
+SOME = (BURGERS, "undertow/Burgers2D-v0", "undertow/Guidance-v0", CARTPOLE, "full", "change")
+"""Those of them that the adapters are tested with; validation takes all."""
+
+
+def tiny(id: str = BURGERS, **options: Any) -> tuple[Any, Any]:
+    return make(id, **{**TINY[id], **options})
 
 
 def played(game: AbstractGame, params: Any, act: Callable[[Any], Any], steps: int, seed: int = 0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.games.small import CARTPOLE, TINY, at_random, played, tiny, trajectory_of
+from tests.games.small import CARTPOLE, TINY, at_random, played, programs, tiny, trajectory_of
 from tests.helpers import quick_jit
 from undertow._checks import UndertowError
 from undertow.core.objective import ActionCost, FinalCost, Problem, RunningCost
@@ -15,7 +15,6 @@ from undertow.core.unroll import rollout
 from undertow.envs.cartpole import Upright
 from undertow.envs.objectives import TrajectoryError
 from undertow.games import GAMES, make
-from undertow.games.player import programs
 from undertow.policies.controller import Controller
 
 SYSTEMS = [id for id in GAMES if "horizon" in TINY[id]]

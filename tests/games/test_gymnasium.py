@@ -13,42 +13,51 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 import undertow.games.gymnasium
-from tests.games.small import BURGERS, CARTPOLE, MODES, TINY, at_random, mode, tiny
+from tests.games.small import ALL, BURGERS, CARTPOLE, MODES, SOME, at_random, programs, tiny
 from tests.helpers import quick_jit
 from undertow._checks import UndertowError
-from undertow.games import GAMES
-from undertow.games.player import programs, seed_of
+from undertow.games.player import seed_of
 from undertow.games.spaces import SimplexBox
 from undertow.games.vector import GameVectorEnv
 from undertow.policies.classical import classical
 from undertow.schemes.solve import solve
 from undertow.schemes.weights import WenoJS
 
-CASES = {**{id: (id, TINY[id]) for id in GAMES}, **{reward: (BURGERS, mode(reward)) for reward in MODES}}
-
 
 def single(case, **more):
-    id, options = CASES[case]
+    id, options = ALL[case]
     return gymnasium.make(id, **options, **more).unwrapped
 
 
 def vector(case, copies=2, **more):
-    id, options = CASES[case]
+    id, options = ALL[case]
     return gymnasium.make_vec(id, num_envs=copies, **options, **more)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_gymnasium_is_content(case):
+def check(env):
     with warnings.catch_warnings():
         # States and stencils have no bounds, and forces are in newtons.
         warnings.filterwarnings("ignore", message=".*A Box observation space (minimum|maximum) value is")
         warnings.filterwarnings("ignore", message=".*recommend using a symmetric and normalized space")
-        check_env(single(case), skip_render_check=True)
+        check_env(env, skip_render_check=True)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_an_environment_is_the_functional_core_bit_for_bit(case):
-    env = single(case)
+@pytest.mark.parametrize("case", SOME)
+def test_gymnasium_is_content(case):
+    check(single(case))
+
+
+def round_off(env):
+    # The published z-score divides what is left of a constant stencil by 1e-10.
+    return 1e-5 if getattr(env.game, "observations", "raw") == "normalised" else 1e-12
+
+
+@pytest.mark.parametrize("case", SOME)
+def test_an_environment_is_the_functional_core(case):
+    same_as_the_core(single(case))
+
+
+def same_as_the_core(env):
     game, act = env.game, at_random(env.game)
     reset, step = programs(game)
     root = jax.random.key(seed_of(np.random.Generator(np.random.PCG64(7))))
@@ -62,37 +71,41 @@ def test_an_environment_is_the_functional_core_bit_for_bit(case):
             action = act(None)
             _, (state, observation, reward, done, info) = step(state, action, env.params)
             seen, value, terminated, truncated, told = env.step(action)
-            np.testing.assert_array_equal(seen, observation)
-            np.testing.assert_array_equal(told["rewards"], info["rewards"])
-            assert (value, terminated or truncated) == (reward, done)
+            np.testing.assert_allclose(seen, observation, rtol=1e-11, atol=round_off(env))
+            np.testing.assert_allclose(told["rewards"], info["rewards"], rtol=1e-9, atol=1e-11)
+            assert (value, terminated or truncated) == (pytest.approx(float(reward), rel=1e-9), done)
 
 
-@pytest.mark.parametrize("case", [BURGERS, CARTPOLE, "full", "change"])
+@pytest.mark.parametrize("case", [BURGERS, CARTPOLE])
 def test_a_copy_of_many_is_one_with_its_seed(case):
-    envs, env = vector(case, 3, chunk=2), single(case)
+    same_as_one(vector(case, 3, chunk=2), single(case))
+
+
+def same_as_one(envs, env):
     assert isinstance(envs, GameVectorEnv)
     many, infos = envs.reset(seed=5)
     one, _ = env.reset(seed=6)
-    np.testing.assert_allclose(many[1], one, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(many[1], one, rtol=1e-11, atol=round_off(env))
     assert infos["time"].tolist() == [0, 0, 0] and infos["_time"].all()
     act = at_random(env.game)
     for step in range(6):
         actions = np.stack([act(None) for _ in range(3)])
         many, rewards, terminated, truncated, infos = envs.step(actions)
         assert envs.observation_space.contains(many) and rewards.shape == (3,)
-        if step == 4 and case != "full":  # the episode's four steps are over: begun anew, whatever the action
+        if (
+            step == 4 and getattr(env.game, "acts", "step") == "step"
+        ):  # the episode's four steps are over: begun anew, whatever the action
             one, info = env.reset()
             expected = (0.0, False, False)
         else:
             one, *expected, info = env.step(actions[1])
-        np.testing.assert_allclose(many[1], one, rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(many[1], one, rtol=1e-11, atol=round_off(env))
         np.testing.assert_allclose((rewards[1], terminated[1], truncated[1]), expected, rtol=1e-9, atol=1e-12)
         assert infos["steps"][1] == info["steps"] and infos["time"][1] == pytest.approx(info["time"])
 
 
-@pytest.mark.parametrize("case", [BURGERS, CARTPOLE])
-def test_seeds_reproduce_bit_for_bit(case):
-    envs = vector(case)
+def test_seeds_reproduce_bit_for_bit():
+    envs = vector(CARTPOLE)
 
     def played():
         out = [envs.reset(seed=3)[0]]
@@ -106,8 +119,7 @@ def test_seeds_reproduce_bit_for_bit(case):
     listed, _ = envs.reset(seed=[4, 3])
     np.testing.assert_array_equal(listed[1], played()[0][0])
     on, _ = envs.reset()
-    again, _ = vector(case).reset(seed=3)
-    assert case == BURGERS or not np.array_equal(on, again)
+    assert not np.array_equal(on, vector(CARTPOLE).reset(seed=3)[0])
 
 
 def test_weno_plays_the_solver_through_both():
@@ -124,7 +136,7 @@ def test_weno_plays_the_solver_through_both():
     rule = {"time_step": conserved.time_step, "integrator": conserved.integrator}
     expected = quick_jit(lambda u: solve(conserved.scheme, WenoJS(3), u, steps=4, **rule).values[-1])(start.field.u)
     np.testing.assert_allclose(env._player.state.field.u, expected, rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(envs._states.field.u[1], expected, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(envs.states.field.u[1], expected, rtol=1e-13, atol=1e-14)
 
 
 # --- what happens at the end of an episode ----------------------------------------------------------------------------
@@ -219,7 +231,7 @@ def test_refused_steps_change_nothing():
     ]:
         with pytest.raises(UndertowError, match=message):
             env.step(bad)
-    assert env._player.state is state
+    assert jax.tree.all(jax.tree.map(lambda a, b: a is b, env._player.state, state))
     for _ in range(4):
         env.step(good)
     with pytest.raises(UndertowError, match="the episode is over"):
@@ -240,14 +252,14 @@ def test_refused_steps_of_many_name_the_copy():
         envs.step(envs.action_space.sample())
     envs.reset(seed=0)
     good = np.stack([at_random(envs.game)(None)] * 2)
-    states = envs._states
+    leaves = envs._leaves
     with pytest.raises(UndertowError, match=r"the copies' action has shape \(2, 17, 1, 2, 2\)"):
         envs.step(good[:1])
     bad = good.copy()
     bad[1, 3] = np.nan
     with pytest.raises(UndertowError, match="on the simplex.*copy 1 is the first"):
         envs.step(bad)
-    assert envs._states is states
+    assert envs._leaves is leaves
     for options, message in [
         ({"num_envs": 0}, "num_envs must be at least 1"),
         ({"chunk": 0}, "chunk must be at least 1"),

@@ -83,7 +83,6 @@ class ControlGame(AbstractGame[ControlEpisode, ControlParams]):
         return actions.reshape(self.action_shape)
 
     def acting(self, policy: AbstractPolicy) -> Callable[[Array], Array]:
-        """A controller of this library as a player: from observations to actions."""
         return lambda observation: policy(observation)
 
     def reset(self, key: Key, params: ControlParams) -> tuple[ControlEpisode, Array]:

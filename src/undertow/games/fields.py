@@ -107,6 +107,10 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             self.observations in ("normalised", "raw"),
             f"observations must be 'normalised' or 'raw', got {self.observations!r}",
         )
+        require(
+            not any(eqx.is_array(leaf) for leaf in jax.tree.leaves(self)),
+            "a game is static, and something in it holds arrays (a network to be compared with?); take a classical policy",
+        )
         flux_kind = type(self.actions).weights is AbstractActions.weights
         scores.check_face_objective(self.objective, not flux_kind)
         scores.reference_of(self.objective)

@@ -58,6 +58,7 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self.agents: list[str] = []
         self.observation_spaces = {a: to_gymnasium(self.game.agent_observation_space) for a in self.possible_agents}
         self.action_spaces = {a: to_gymnasium(self.game.agent_action_space) for a in self.possible_agents}
+        self._space = self.game.agent_action_space
         self._generator: np.random.Generator | None = None
         self._window: Any = None
 
@@ -93,8 +94,7 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
                 f"no action of {missing[0]!r}" if missing else f"an action of {unknown[0]!r}, which is no agent here"
             )
             raise UndertowError(f"every agent acts in every step; got {problem}")
-        space = self.game.agent_action_space
-        together = np.stack([numbers(space, actions[agent], f"the action of {agent}") for agent in self.agents])
+        together = self._together(actions)
         observation, _, terminated, truncated, info = self._player.step(self.game.joined(together))
         agents, rewards = self.agents, info["rewards"].tolist()
         if terminated or truncated:
@@ -107,6 +107,14 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
             dict.fromkeys(agents, truncated),
             self._infos(),
         )
+
+    def _together(self, actions: dict[str, np.ndarray]) -> np.ndarray:
+        space, rows = self._space, [actions[agent] for agent in self.agents]
+        try:
+            return numbers(space.batched(len(rows)), rows)
+        except UndertowError:  # whose it is takes longer to find out
+            each = zip(self.agents, rows, strict=True)
+            return np.stack([numbers(space, row, f"the action of {agent}") for agent, row in each])
 
     def _dealt(self, observation: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, np.array(self.game.split(observation)), strict=True))

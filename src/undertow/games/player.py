@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import UndertowError, require
@@ -16,14 +17,31 @@ from undertow.games.registry import make
 
 
 @functools.lru_cache(maxsize=64)
-def programs(game: AbstractGame) -> tuple[Callable, Callable]:
-    """`reset(key, params)` and `step(state, action, params)` of a game, compiled; the latter says first whether the action was
-    in the space. Players of equal games share them."""
+def beginning(game: AbstractGame) -> Callable:
+    """`reset(key, params)` of a game, compiled. Players of equal games share it."""
+    return jax.jit(game.reset)
 
-    def step(state: Any, action: Any, params: Any) -> tuple:
-        return game.action_space.holds(action), game.step(_NO_KEY, state, action, params)
 
-    return jax.jit(game.reset), jax.jit(step)
+@functools.lru_cache(maxsize=64)
+def stepping(game: AbstractGame, state: Any, params: Any) -> Callable:
+    """`step` of a game, compiled, for leaves of states and parameters of these structures: `(state, action, params)` to
+    the new state and one array: whether the action was in the space, reward, terminated, truncated, time, steps, then the
+    agents' rewards and the observation.
+
+    Trees of many modules take longer to be taken apart in every call than one copy's step itself, and so does fetching
+    many arrays.
+    """
+
+    def step(state_leaves: Any, action: Any, params_leaves: Any) -> tuple:
+        before, own = jax.tree.unflatten(state, state_leaves), jax.tree.unflatten(params, params_leaves)
+        after, observation, reward, _, info = game.step(_NO_KEY, before, action, own)
+        good = game.action_space.holds(action)
+        numbers = [good, reward, info["terminated"], info["truncated"], info["time"], info["steps"]]
+        packed = jnp.stack([jnp.asarray(number, float) for number in numbers])
+        seen = [packed, info["rewards"], observation.ravel()]
+        return jax.tree.leaves(after), jnp.concatenate([jnp.asarray(part, observation.dtype) for part in seen])
+
+    return jax.jit(step)
 
 
 _NO_KEY: Any = None  # the games here draw nothing after their start
@@ -44,7 +62,7 @@ def numbers(space: Space, action: Any, what: str = "an action") -> np.ndarray:
     kinds = "iu" if space.categories is not None else "iuf"
     wanted = "whole numbers" if space.categories is not None else "real numbers"
     require(array.dtype.kind in kinds, f"{what} is {wanted} here, got {array.dtype}")
-    return array.astype(dtype_of(space))
+    return array.astype(dtype_of(space), copy=False)
 
 
 def dtype_of(space: Space) -> np.dtype:
@@ -61,7 +79,9 @@ class Player:
 
     def __init__(self, id: str, options: dict[str, Any], *, remembers: bool = False):
         self.game, self.params = make(id, **options)
-        self._reset, self._step = programs(self.game)
+        self._params, self._params_form = jax.tree.flatten(self.params)
+        self._agents, self._shape = len(self.game.agents), self.game.observation_space.shape
+        self._space = self.game.action_space
         self._root: Key | None = None
         self._state: Any = None
         self._done = False
@@ -75,9 +95,11 @@ class Player:
         if seeded is not None or self._root is None:
             self._root = jax.random.key(seed_of(otherwise() if seeded is None else seeded))
         self._root, key = jax.random.split(self._root)
-        self._state, observation = self._reset(key, self.params)
+        state, observation = beginning(self.game)(key, self.params)
+        self._state, self._form = jax.tree.flatten(state)
+        self._step = stepping(self.game, self._form, self._params_form)
         self._done = False
-        self.history = [(self._state, None)] if self._remembers else []
+        self.history = [(state, None)] if self._remembers else []
         self._last = {
             "time": 0.0,
             "steps": 0,
@@ -89,19 +111,23 @@ class Player:
         """One step, in Gymnasium's form."""
         require(self._state is not None, "the game has not begun; call reset before step")
         require(not self._done, "the episode is over; call reset before the next step")
-        action = numbers(self.game.action_space, action)
-        good, (state, observation, reward, done, info) = self._step(self._state, action, self.params)
-        require(bool(good), self.game.action_space.complaint())
-        self._state, self._done = state, bool(done)
+        action = numbers(self._space, action)
+        state, told = self._step(self._state, action, self._params)
+        told = np.asarray(told)
+        good, reward, terminated, truncated, time, steps = told[:6].tolist()
+        rewards, observation = told[6 : 6 + self._agents], told[6 + self._agents :].reshape(self._shape)
+        if not good:
+            raise UndertowError(self._space.complaint())
+        self._state, self._done = state, terminated + truncated > 0
         if self._remembers:
-            self.history.append((state, action))
-        self._last = {"time": float(info["time"]), "steps": int(info["steps"]), "rewards": np.array(info["rewards"])}
-        return np.array(observation), float(reward), bool(info["terminated"]), bool(info["truncated"]), self.info()
+            self.history.append((self.state, action))
+        self._last = {"time": time, "steps": int(steps), "rewards": rewards.copy()}
+        return observation.copy(), reward, terminated > 0, truncated > 0, self.info()
 
     @property
     def state(self) -> Any:
-        """The state of the episode."""
-        return self._state
+        """The state of the episode, None before the first."""
+        return None if self._state is None else jax.tree.unflatten(self._form, self._state)
 
     def info(self) -> dict[str, Any]:
         """Time, steps and every agent's reward."""

@@ -64,7 +64,7 @@ class FieldRecipe:
     """A game of a conservation law, as it is made where nothing else is asked for.
 
     - `summary`: for people; `law`; `family`: what `case="random"` draws; `case`: the usual one.
-    - `cells`: along the first axis; `dt`, `steps`, `integrator`: usual discretisation.
+    - `cells`: along the first axis; `dt`: on so many cells of a domain of length 1, other cells scale it; `steps`, `integrator`.
     """
 
     summary: str
@@ -146,7 +146,7 @@ class FieldRecipe:
         until = math.inf if end_time is None else end_time
         rule: FixedStep | CFLStep
         if cfl is None:
-            dt = self.dt * self.cells / cells if dt is None else dt
+            dt = self.dt * self.cells * grid.spacing[0] if dt is None else dt
             require_positive("dt", dt)
             check_courant_number(float(speed_over_dx) * dt, dt)
             rule = FixedStep(jnp.asarray(dt, float))
@@ -351,7 +351,7 @@ def make(id: str, **options: Any) -> tuple[AbstractGame, Any]:
     - `case`: a named condition (`undertow list conditions`), several in a tuple, of which every episode draws one, `random`
         for the random family, or a condition itself; `cells`, `order`, `integrator`, `reconstruction`, `speed`,
         `positivity`, `viscosity`, `velocity` (of advection), `source` (amplitude of a random one).
-    - `dt` (default: the usual one, which follows the cells) or `cfl`; the end of an episode: `steps` or `end_time`.
+    - `dt` (default: the usual one, which follows the size of the cells) or `cfl`; the end of an episode: `steps` or `end_time`.
     - `actions`: a name out of `ACTIONS` or an object; `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
     - `reward`: a name out of `REWARDS` or an objective; with a name also `against`, `comparator`, `combination`, `squash`,
         `scale`, `clipped`, `components`, `conservation`, `total_variation`, `cloning` as in

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -54,16 +55,12 @@ def face_rewards(objective: AbstractObjective, trajectory: Trajectory, problem: 
     if isinstance(objective, ConservationPenalty):
         return jnp.broadcast_to(objective.rewards(trajectory, problem)[-1], (agents,))
     assert isinstance(objective, TotalVariationPenalty)
-    last = Trajectory(_last_two(trajectory.states), None)
+    last = Trajectory(jax.tree.map(lambda x: x[-2:], trajectory.states), None)
     return jnp.broadcast_to(-objective(last, problem), (agents,))
 
 
 def _flat(axes: list[Array]) -> Float[Array, " agents"]:
     return jnp.concatenate([each.reshape(-1) for each in axes])
-
-
-def _last_two(states: Any) -> Any:
-    return type(states)(**{f.name: getattr(states, f.name)[-2:] for f in dataclasses.fields(states)})
 
 
 def check_face_objective(objective: AbstractObjective, sets_weights: bool) -> None:

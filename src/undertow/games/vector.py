@@ -27,7 +27,7 @@ from undertow.games.gymnasium import RENDER_MODES, check_render_mode
 from undertow.games.spaces import to_gymnasium
 
 MODES = {mode.value: mode for mode in AutoresetMode}
-CHUNK = 64
+CHUNK = 16
 """Copies that are worked on at a time, so that what they need stays in the processor's cache."""
 
 
@@ -39,17 +39,35 @@ def mapped(function: Callable, chunk: int | None) -> Callable:
 
 
 @functools.lru_cache(maxsize=64)
-def _programs(game: AbstractGame, chunk: int | None) -> tuple[Callable, Callable, Callable]:
-    def step(states: Any, actions: Any, params: Any) -> tuple:
+def _step(game: AbstractGame, chunk: int | None, state: Any, params: Any) -> Callable:
+    """One step of all copies, for leaves of states and parameters of these structures, see `stepping`."""
+
+    def step(state_leaves: Any, actions: Any, params_leaves: Any) -> tuple:
         none: Any = None
+        own = jax.tree.unflatten(params, params_leaves)
 
-        def one(state: Any, action: Any) -> tuple:
-            state, observation, reward, _, info = game.step(none, state, action, params)
-            return state, observation, reward, info
+        def one(leaves: Any, action: Any) -> tuple:
+            before = jax.tree.unflatten(state, leaves)
+            after, observation, reward, _, info = game.step(none, before, action, own)
+            # What an episode keeps from its start to its end does not have to be carried about.
+            same = [a is b for a, b in zip(leaves, jax.tree.leaves(after), strict=True)]
+            kept.append(same)
+            changed = [leaf for leaf, stays in zip(jax.tree.leaves(after), same, strict=True) if not stays]
+            return changed, observation, reward, info
 
-        good = jax.vmap(game.action_space.holds)(actions) | states.done
-        return (jnp.all(good), jnp.argmin(good), *mapped(one, chunk)(states, actions))
+        kept: list[list[bool]] = []
+        over = jax.tree.unflatten(state, state_leaves).done
+        good = jax.vmap(game.action_space.holds)(actions) | over
+        changed, *out = mapped(one, chunk)(state_leaves, actions)
+        new = iter(changed)
+        leaves = [leaf if stays else next(new) for leaf, stays in zip(state_leaves, kept[-1], strict=True)]
+        return (jnp.stack([jnp.all(good), jnp.argmin(good)]), leaves, *out)
 
+    return jax.jit(step)
+
+
+@functools.lru_cache(maxsize=64)
+def _resets(game: AbstractGame) -> tuple[Callable, Callable]:
     def reset(roots: Any, states: Any, observations: Any, mask: Any, params: Any) -> tuple:
         """New episodes where the mask holds."""
         split = jax.vmap(jax.random.split)(roots)
@@ -62,7 +80,7 @@ def _programs(game: AbstractGame, chunk: int | None) -> tuple[Callable, Callable
         split = jax.vmap(jax.random.split)(roots)
         return split[:, 0], *jax.vmap(game.reset, in_axes=(0, None))(split[:, 1], params)
 
-    return jax.jit(step), jax.jit(reset), jax.jit(first)
+    return jax.jit(reset), jax.jit(first)
 
 
 class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -74,7 +92,7 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
     **Arguments:** `game`: an id out of `GAMES`; `num_envs`; `render_mode`: None or `rgb_array`; `autoreset_mode`: Gymnasium's
     `NextStep` (default), `SameStep` or `Disabled`, where episodes that are over are begun anew by
-    `reset(options={"reset_mask": mask})`; `chunk`: copies to be worked on at a time (64; None: all); `copy`: default False;
+    `reset(options={"reset_mask": mask})`; `chunk`: copies to be worked on at a time (16; None: all); `copy`: default False;
     what else is given makes the game, see [`make`][undertow.games.registry.make].
 
     **Raises:** `UndertowError` for unknown ids and options; in `step` for actions that are not in the space, before the first
@@ -105,11 +123,12 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._batched = self.game.action_space.batched(num_envs)
-        chunk = None if chunk is None or chunk >= num_envs else chunk
-        self._step, self._renew, self._first = _programs(self.game, chunk)
+        self._chunk = None if chunk is None or chunk >= num_envs else chunk
+        self._renew, self._first = _resets(self.game)
+        self._params, self._params_form = jax.tree.flatten(self.params)
         self._copy = copy
         self._roots: Any = None
-        self._states: Any = None
+        self._leaves: Any = None
         self._observations: Any = None
         self._over = np.zeros(num_envs, bool)
 
@@ -126,9 +145,9 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         )
         super().reset(seed=seed if isinstance(seed, int) else None)
         roots = self._seeded(seed)
-        if self._states is None:
+        if self._leaves is None:
             require(bool(mask.all()), "the first reset is of all copies; leave reset_mask out")
-            self._roots, self._states, self._observations = self._first(roots, self.params)
+            self._keep(*self._first(roots, self.params))
         else:
             self._restart(roots, mask)
         self._over &= ~mask
@@ -148,21 +167,31 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return jax.vmap(jax.random.key)(jnp.asarray(words, jnp.uint32))
 
     def _restart(self, roots: Any, mask: np.ndarray) -> None:
-        self._roots, self._states, self._observations = self._renew(
-            roots, self._states, self._observations, jnp.asarray(mask), self.params
-        )
+        self._keep(*self._renew(roots, self.states, self._observations, jnp.asarray(mask), self.params))
+
+    def _keep(self, roots: Any, states: Any, observations: Any) -> None:
+        self._roots, self._observations = roots, observations
+        self._leaves, self._form = jax.tree.flatten(states)
+        self._step = _step(self.game, self._chunk, self._form, self._params_form)
+
+    @property
+    def states(self) -> Any:
+        """The states of all copies, `"copies ..."` in every array; None before the first reset."""
+        return None if self._leaves is None else jax.tree.unflatten(self._form, self._leaves)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every copy."""
-        require(self._states is not None, "the games have not begun; call reset before step")
+        require(self._leaves is not None, "the games have not begun; call reset before step")
         require(
             self._mode is not AutoresetMode.DISABLED or not self._over.any(),
             "some episodes are over and nothing resets them; call reset(options={'reset_mask': ...}) before the next step",
         )
         actions = numbers(self._batched, actions, "the copies' action")
-        good, worst, states, observations, rewards, info = self._step(self._states, actions, self.params)
-        require(bool(good), f"{self.game.action_space.complaint()}; copy {int(worst)} is the first")
-        self._states, self._observations = states, observations
+        checked, leaves, observations, rewards, info = self._step(self._leaves, actions, self._params)
+        good, worst = np.asarray(checked).tolist()
+        if not good:
+            raise UndertowError(f"{self.game.action_space.complaint()}; copy {worst} is the first")
+        self._leaves, self._observations = leaves, observations
         stepped = ~self._over
         terminated, truncated = np.asarray(info["terminated"]), np.asarray(info["truncated"])
         infos = {
@@ -190,8 +219,8 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         return self._out(self._observations), rewards, terminated, truncated, result
 
     def _clock(self) -> tuple[np.ndarray, np.ndarray]:
-        times = jax.vmap(self.game.time, in_axes=(0, None))(self._states, self.params)
-        return np.asarray(times), np.asarray(self._states.steps)
+        times = jax.vmap(self.game.time, in_axes=(0, None))(self.states, self.params)
+        return np.asarray(times), np.asarray(self.states.steps)
 
     def _info(self, infos: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
         return {**infos, **{f"_{name}": mask for name in infos}}
@@ -203,8 +232,8 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         """One picture per copy, if `render_mode` is `rgb_array`."""
         if self.render_mode is None:
             return None
-        require(self._states is not None, "there is nothing to draw yet; call reset first")
+        require(self._leaves is not None, "there is nothing to draw yet; call reset first")
         from undertow.games.render import frame
 
-        each = [jax.tree.map(lambda x, i=i: x[i], self._states) for i in range(self.num_envs)]
+        each = [jax.tree.map(lambda x, i=i: x[i], self.states) for i in range(self.num_envs)]
         return tuple(frame(self.game, self.params, [(state, None)]) for state in each)
