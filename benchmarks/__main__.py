@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update overhead forward games gas peers planes start]`: measure the named tables (default: all)."""
+"""`python -m benchmarks [control update overhead forward games gas peers planes start]`: measure the named tables, or all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from benchmarks import control, forward, games, gas, overhead, peers, planes, start, update  # noqa: E402  (after the precision is set)
+# After the precision is set.
+from benchmarks import control, forward, games, gas, overhead, peers, planes, start, update  # noqa: E402
 
 TABLES = {
     "control": control.table,
