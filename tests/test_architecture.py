@@ -45,7 +45,8 @@ SEES: dict[str, set[str]] = {
     "progress": BASE,
     "simulate": USES,
     "catalogue": USES | {"config", "presets", "build", "studies", "games"},
-    "experiment": USES | {"config", "presets", "build", "progress", "runs"},
+    "baselines": USES | {"config", "build", "games"},
+    "experiment": USES | {"config", "presets", "build", "progress", "runs", "baselines"},
     "export": USES | {"config", "build", "experiment"},
     "runs": USES | {"config", "presets"},
     "games": USES | {"config", "presets", "build"},
@@ -58,6 +59,7 @@ SEES[FRONT_DOOR] = set(SEES) - {"cli", "__main__"}
 
 # Adapters to other libraries are classes of theirs: modules that an extra is for, and that nothing else imports at its top.
 ADAPTERS = {f"undertow.games.{name}" for name in ("gymnasium", "spaces", "vector", "pettingzoo")}
+ADAPTERS |= {f"undertow.baselines.{name}" for name in ("algorithms", "games", "learner", "snapshot", "vector")}
 
 # Below training, a plain library: no command line, progress bars or pictures.
 PLAIN = {"jax", "numpy", "equinox", "optax", "jaxtyping"}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from undertow._checks import lookup, require, require_positive
 from undertow.build.judge import AbstractJudge
 from undertow.config import CheckpointConfig, Config, TrainingConfig
-from undertow.core.flow import GradientFlow, window
+from undertow.core.flow import STOP, GradientFlow, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -92,6 +92,8 @@ def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:
 
     **Raises:** `UndertowError` for gates outside 0 to 1, a window below 1, or either together with a named estimator.
     """
+    if config.method == "cloning":
+        return Backprop(STOP)  # what to do in a state, not which state to be in
     if config.gates is None and config.window is None:
         return lookup("gradient", config.gradient, GRADIENTS)
     given = "gates" if config.window is None else "windows"

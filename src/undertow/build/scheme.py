@@ -13,8 +13,9 @@ import numpy as np
 from undertow._checks import lookup, require
 from undertow.build.experiment import Experiment, Measure, cast, read_policy
 from undertow.build.judge import SchemeJudge
-from undertow.build.scheme_checks import check_scales, check_scheme, check_states, make_law
+from undertow.build.scheme_checks import check_library, check_scales, check_scheme, check_states, make_law
 from undertow.config import ObjectiveConfig, SchemeConfig
+from undertow.config.baseline import LIBRARY, OFF_POLICY
 from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
@@ -43,13 +44,16 @@ from undertow.schemes.splitting import SPEEDS
 
 # Numbers of random conditions (see `undertow.envs.suites`) between those of the suites, from 0 on, and the trainings'.
 _WATCHED_FROM = 500_000
+BOUND = 5.0
+"""Of the network's outputs, where a method needs one and none is given."""
 
 
 def make_policy(config: SchemeConfig) -> AbstractPolicy:
     """The policy with its first weights, in the training's precision. They depend on `seed` alone."""
     chosen, order = config.policy, config.grid.order
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    shared = {"key": key, "order": order, "hidden": chosen.hidden, "noise": chosen.noise}
+    bound = BOUND if chosen.bound is None and config.method in OFF_POLICY else chosen.bound
+    shared = {"key": key, "order": order, "hidden": chosen.hidden, "noise": chosen.noise, "bound": bound}
     policy: AbstractPolicy
     if chosen.name == "paired":
         policy = PairedPolicy(**shared, activation=chosen.activation, first_scale=chosen.first_scale)
@@ -230,16 +234,22 @@ def build_scheme(config: SchemeConfig) -> Experiment:
     check_scheme(config)
     whole = config.grid.complete()
     every = compared_every(config, whole.steps)
+    objective = make_objective(config.objective, config.grid.order, every)
+    if config.method == "cloning":
+        objective = WeightCloning(classical(config.objective.comparator, config.grid.order), held=True)
     task = Task(
-        make_objective(config.objective, config.grid.order, every),
+        objective,
         whole.steps,
         segment=config.training.segment,
         rematerialise=config.training.rematerialise,
     )
-    discretised = make_discretised(config, every=every)
+    # The distance to the truth is a reward once it is known after every step.
+    stepwise = config.method in LIBRARY and config.objective.name != "reward"
+    discretised = make_discretised(config, every=1 if stepwise else every)
     members = cache(lambda: training_data(config))
 
     def check() -> None:
+        check_library(config.method)
         size = count_members(members())
         require(
             config.training.batch <= size,

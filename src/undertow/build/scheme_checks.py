@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jaxtyping import Array
 
 from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.config import SchemeConfig
+from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
 from undertow.envs.collection import Members
 from undertow.envs.placing import Initial, point_values
@@ -56,6 +59,7 @@ def check_scheme(config: SchemeConfig) -> None:
     for name in ("conservation", "total_variation", "cloning", "penalty"):
         factor = getattr(config.objective, name)
         require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
+    _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):
         require(
@@ -74,6 +78,29 @@ def check_scheme(config: SchemeConfig) -> None:
             f"condition {name!r} has a {condition.boundary} boundary, with which advection has no exact solution; "
             "choose another with --data.boundary",
         )
+
+
+def _check_method(config: SchemeConfig) -> None:
+    given = config.baseline
+    for name in ("learning_rate", "spread", "epochs", "minibatch", "gradient_steps", "replay"):
+        require_positive(f"baseline.{name}", getattr(given, name))
+    require(0 <= given.discount <= 1, f"baseline.discount must lie between 0 and 1, got {given.discount}")
+    require(given.penalty is None or given.penalty >= 0, f"baseline.penalty must not be negative, got {given.penalty}")
+    if config.method == "bptt":
+        return
+    plain = config.gradient == "full" and config.gates is None and config.window is None
+    require(
+        plain, f"method {config.method} takes no gradient through time; leave gradient, gates and window as they are"
+    )
+    if config.method in LIBRARY:
+        require(config.policy.noise == 0, f"method {config.method} explores by itself; set policy.noise to 0")
+
+
+def check_library(method: str) -> None:
+    """Raise `UndertowError` where a method's library is not installed."""
+    if method in LIBRARY:
+        missing = [name for name in ("stable_baselines3", "torch") if importlib.util.find_spec(name) is None]
+        require(not missing, f"method {method} needs Stable-Baselines3: pip install 'undertow[baselines]'")
 
 
 def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:

@@ -79,6 +79,7 @@ class Config:
     """What every family of tasks has."""
 
     family: ClassVar[str]
+    method: ClassVar[str] = "bptt"
 
     seed: int = 0
     """of the policy's first weights, the training data and the batches"""

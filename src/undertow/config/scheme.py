@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from undertow._checks import UndertowError
 from undertow.config.base import Config, EvaluationBase
+from undertow.config.baseline import BaselineConfig, Method
 from undertow.numerics.timestep import Discretisation, complete
 
 
@@ -106,6 +107,9 @@ class PolicyConfig:
     seed survives"""
     noise: float = 0.0
     """standard deviation of noise on the logits in training"""
+    bound: float | None = None
+    """keep the network's outputs within this of 0, by a hyperbolic tangent; None: without bounds, or 5 for the methods
+    that need one (sac, td3, ddpg)"""
     start: Path | None = None
     """a run directory or checkpoint to start from, instead of random weights"""
 
@@ -177,12 +181,16 @@ class SchemeConfig(Config):
 
     family: ClassVar[str] = "scheme"
 
+    method: Method = "bptt"  # type: ignore[misc]  # a constant of the families that have no choice
+    """how the policy learns: bptt: backpropagation through the solver; ppo, policy-gradient, sac, td3, ddpg: reinforcement
+    learning, see baseline; cloning: to choose objective.comparator's weights in the states it comes to itself"""
     law: LawConfig = LawConfig()
     grid: GridConfig = GridConfig()
     data: DataConfig = DataConfig()
     policy: PolicyConfig = PolicyConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
 
     def untrained(self) -> Self:
         return dataclasses.replace(self, policy=dataclasses.replace(self.policy, start=None))

@@ -110,7 +110,9 @@ class WeightCloning(AbstractObjective):
 
     Not differentiable where two weights agree (`L1`) or all of a face's do (`L2`); 0 is taken.
 
-    **Arguments:** `comparator`: the policy to be cloned; `distance`: `L1` or `L2` (the default; published without one).
+    **Arguments:** `comparator`: the policy to be cloned; `distance`: `L1` or `L2` (the default; published without one);
+    `held`: whether the comparator's weights count as given, so that no gradient asks for states in which they are easier to
+    match (default False, as published).
 
     **Raises:** `UndertowError` for an unknown distance.
 
@@ -119,6 +121,7 @@ class WeightCloning(AbstractObjective):
 
     comparator: AbstractPolicy
     distance: Literal["L1", "L2"] = eqx.field(static=True, default="L2")
+    held: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         require(self.distance in ("L1", "L2"), f"distance must be 'L1' or 'L2', got {self.distance!r}")
@@ -126,7 +129,8 @@ class WeightCloning(AbstractObjective):
     def distances(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
         """One array `(time, components, *faces)` per axis."""
         step = closed_loop(conservation(problem), self.comparator)
-        wanted = jax.vmap(jax.checkpoint(lambda s: step(s)[1]))(trajectory.before)
+        states = jax.lax.stop_gradient(trajectory.before) if self.held else trajectory.before
+        wanted = jax.vmap(jax.checkpoint(lambda s: step(s)[1]))(states)
         power: Literal[1, 2] = 1 if self.distance == "L1" else 2
         # (time, direction, component, *faces, substencil)
         return tuple(norm(w - v, power, (1, -1)) for w, v in zip(trajectory.actions, wanted, strict=True))

@@ -192,6 +192,21 @@ class ChangeError(AbstractDifference):
         return d - jnp.concatenate([jnp.zeros_like(d[:1]), d[:-1]])
 
 
+class GrowthError(ChangeError):
+    r"""$g^n = |d^n| - |d^{n-1}|$, $d^0 = 0$: by how much each step made the error larger or, below 0, smaller. Over a trajectory
+    it adds up to the error at its end.
+
+    **Arguments:** `error`: an error with a signed difference.
+
+    **Reference:** this project.
+    """
+
+    def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
+        """The growth over each step, of either sign."""
+        e = self.error.by_component(trajectory, problem)
+        return e - jnp.concatenate([jnp.zeros_like(e[:1]), e[:-1]])
+
+
 class ClippedError(AbstractError):
     r"""Small errors forgiven, large ones enhanced: $e < l \to 0$, $e > h \to m e$.
 

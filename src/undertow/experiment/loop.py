@@ -7,20 +7,22 @@ import logging
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
 
 from undertow._checks import NonFiniteError
+from undertow._types import Key
 from undertow.build import Experiment, cast
+from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.recorder import Recorder
 from undertow.experiment.stores import Best, Store
 from undertow.progress import Display, StopRequest
 from undertow.training.fit import Callback, FitResult, fit
 from undertow.training.rundir import Status
-from undertow.training.trainer import TrainState
+from undertow.training.trainer import Trainer, TrainState
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def carry_out(
     config = experiment.config
     updates = config.training.updates
     display.stage("preparing problems")
-    trainer = experiment.trainer(experiment.make_pool())
+    trainer = _trainer(experiment)
     state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
     found = store.newest(state)
     record = Recorder(experiment, store, stop, display, experiment.make_measure())
@@ -93,16 +95,34 @@ def carry_out(
         result = FitResult(state, "finished" if done >= updates else "stopped")
         if done < updates and not stop:
             display.stage("training", updates)
-            result = fit(
-                trainer,
-                state,
-                updates,
-                start=done,
-                every=config.training.dispatch,
-                callbacks=(*callbacks, record),
-                max_skipped=config.training.max_skipped,
-            )
+            after: tuple[Callback, ...] = (*callbacks, record)
+            if isinstance(trainer, Trainer):
+                every, most = config.training.dispatch, config.training.max_skipped
+                result = fit(trainer, state, updates, start=done, every=every, callbacks=after, max_skipped=most)
+            else:
+                result = trainer.fit(state, updates, start=done, callbacks=after)
         record.save(result.state)
     best = store.best()
     policy = cast(result.state.policy if best is None else best.policy)
     return Training(experiment, result.state, best, policy, result.status == "finished", result.error, record.seconds)
+
+
+class Learner(Protocol):
+    """What trains in another way than a `Trainer` does: with the same states and callbacks, in a loop of its own."""
+
+    def init(self, policy: AbstractPolicy, key: Key) -> TrainState:
+        """The state before the first update."""
+
+    def fit(
+        self, state: TrainState, updates: int, *, start: int = 0, callbacks: tuple[Callback, ...] = ()
+    ) -> FitResult:
+        """Train up to so many updates, of which `start` are behind the state."""
+
+
+def _trainer(experiment: Experiment) -> Trainer | Learner:
+    problems = experiment.make_pool()
+    if experiment.config.method not in LIBRARY:
+        return experiment.trainer(problems)
+    from undertow.baselines import learner  # not at the top: an extra, and long to load
+
+    return learner.Learner(experiment, problems)

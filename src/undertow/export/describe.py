@@ -47,10 +47,10 @@ def describe_policy(policy: AbstractPolicy, precision: str, shape: tuple[int, ..
     """
     network: MLP | WaveController
     if type(policy) is DirectionalPolicy:
-        _only(policy, "network", "prior", "order", "noise", "epsilon", "threshold", "freedom")
+        _only(policy, "network", "prior", "order", "noise", "bound", "epsilon", "threshold", "freedom")
         about, network = _directional(policy), policy.network
     elif type(policy) is PairedPolicy:
-        _only(policy, "network", "order", "noise")
+        _only(policy, "network", "order", "noise", "bound")
         about, network = _paired(policy), policy.network
     elif type(policy) is Controller:
         _only(policy, "network", "action_shape")
@@ -63,6 +63,8 @@ def describe_policy(policy: AbstractPolicy, precision: str, shape: tuple[int, ..
             f"a {type(policy).__name__} cannot be exported: the numpy loader evaluates DirectionalPolicy, PairedPolicy, "
             "Controller and WaveController, and nothing that it cannot evaluate is written"
         )
+    if isinstance(policy, (DirectionalPolicy, PairedPolicy)) and policy.bound is not None:
+        about["output"] |= {"bound": policy.bound, "bounded": "N is taken as bound tanh(N / bound)"}
     layers, tensors = _layers(network, precision)
     about["network"] |= {"layers": layers, "parameters": sum(array.size for array in tensors.values())}
     shapes = {name: list(array.shape) for name, array in tensors.items()}

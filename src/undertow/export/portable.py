@@ -325,9 +325,17 @@ def _gated(about: Mapping[str, Any], stencil: np.ndarray, logits: np.ndarray) ->
     return powers / _total(_entries(powers))[..., None]
 
 
-def _directional(about: Mapping[str, Any], network: Network, stencil: np.ndarray) -> np.ndarray:
-    seen = NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencil)
+def _logits(about: Mapping[str, Any], network: Network, seen: np.ndarray) -> np.ndarray:
+    """What the network says, within its bound where it has one."""
     logits = _mlp(about["network"], network, seen)
+    if about["output"].get("bound") is None:
+        return logits
+    bound = logits.dtype.type(about["output"]["bound"])
+    return bound * np.tanh(logits / bound)
+
+
+def _directional(about: Mapping[str, Any], network: Network, stencil: np.ndarray) -> np.ndarray:
+    logits = _logits(about, network, NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencil))
     output = about["output"]
     return _softmax(logits) if output["kind"] == "softmax" else _gated(output, stencil, logits)
 
@@ -338,7 +346,7 @@ def _paired(about: Mapping[str, Any], network: Network, stencils: np.ndarray) ->
         f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}",
     )
     z = NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencils)
-    logits = _mlp(about["network"], network, np.concatenate([z[0], z[1]], axis=-1))
+    logits = _logits(about, network, np.concatenate([z[0], z[1]], axis=-1))
     return np.stack([_softmax(part) for part in np.split(logits, 2, axis=-1)])
 
 

@@ -17,12 +17,9 @@ from jaxtyping import Array, Bool, Float, Int
 from undertow._checks import UndertowError, require
 from undertow._types import Key
 from undertow.core.flow import closed_loop
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
-from undertow.core.unroll import Trajectory
-from undertow.envs import rewards
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.objectives import FieldReference
 from undertow.envs.penalties import WeightCloning
 from undertow.envs.placing import Initial, coordinates, point_values
 from undertow.envs.pools import Discretised
@@ -275,27 +272,16 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         self, env: Conservation, state: Episode, action: Array, after: FieldState, dt: Array
     ) -> tuple[Float[Array, " agents"], FieldState | None]:
         """Every face's reward for the step, and where the reference trajectory is after it."""
-        before, reference, values = state.field, None, None
+        reference, both = None, None
         follows = scores.reference_of(self.objective)
         if follows is not None:
             assert state.reference is not None
             reference = self._followed(follows, env, state, dt)
-            values = jnp.stack([state.reference.u, reference.u])
-        parts = scores.parts_of(self.objective)
-        twice = any(isinstance(part, rewards.Reward) and scores.changes(part.error) for part in parts)
-        states = [before, before, after] if twice else [before, after]
+            both = jnp.stack([state.reference.u, reference.u])
         weights = None
-        if any(isinstance(part, WeightCloning) for part in parts):
+        if any(isinstance(part, WeightCloning) for part in scores.parts_of(self.objective)):
             weights = self.actions.weights(action, env.scheme)
-        trajectory = Trajectory(
-            jax.tree.map(lambda *xs: jnp.stack(xs), *states),
-            jax.tree.map(lambda w: jnp.stack([w] * (len(states) - 1)), weights),
-        )
-        if values is not None and not twice:
-            values = values[1:]
-        given = FieldReference(values, jnp.ones(())) if values is not None else None
-        problem = Problem(env, before, given)
-        return scores.face_rewards(scores.given(self.objective), trajectory, problem), reference
+        return scores.step_rewards(self.objective, env, state.field, after, both, weights), reference
 
     def _followed(self, whose: Any, env: Conservation, state: Episode, dt: Array) -> FieldState:
         """The reference after the step: the comparator's own step of the same length, or the exact solution."""

@@ -19,7 +19,10 @@ from undertow.core.objective import AbstractObjective, ActionCost, FinalCost, Pr
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory
 from undertow.envs import rewards
+from undertow.envs.conservation import Conservation, FieldState
+from undertow.envs.objectives import FieldReference
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
+from undertow.schemes.semidiscrete import Weights
 
 WITHOUT_SQUASH = 1e7
 """What a lost step costs where no arctangent bounds the reward, as published."""
@@ -57,6 +60,31 @@ def face_rewards(objective: AbstractObjective, trajectory: Trajectory, problem: 
     assert isinstance(objective, TotalVariationPenalty)
     last = Trajectory(jax.tree.map(lambda x: x[-2:], trajectory.states), None)
     return jnp.broadcast_to(-objective(last, problem), (agents,))
+
+
+def step_rewards(
+    objective: AbstractObjective,
+    environment: Conservation,
+    before: FieldState,
+    after: FieldState,
+    reference: Float[Array, "2 chan *cells"] | None = None,
+    weights: Weights | None = None,
+) -> Float[Array, " agents"]:
+    """Every face's reward for a step.
+
+    **Arguments:** `objective`; `environment`; the states `before` and `after` it; `reference`: the trajectory that is compared
+    with, at both of them, where the objective names one (`reference_of`); `weights` that were chosen, where it asks for them.
+    """
+    twice = any(isinstance(part, rewards.Reward) and changes(part.error) for part in parts_of(objective))
+    states = [before, before, after] if twice else [before, after]
+    trajectory = Trajectory(
+        jax.tree.map(lambda *xs: jnp.stack(xs), *states),
+        jax.tree.map(lambda w: jnp.stack([w] * (len(states) - 1)), weights),
+    )
+    if reference is not None and not twice:
+        reference = reference[1:]
+    known = None if reference is None else FieldReference(reference, jnp.ones(()))
+    return face_rewards(given(objective), trajectory, Problem(environment, before, known))
 
 
 def _flat(axes: list[Array]) -> Float[Array, " agents"]:

@@ -2,8 +2,6 @@ r"""Learned stencil weights: normalise, network, softmax."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,7 +18,48 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.weights import WenoZ, global_smoothness, normalised, smoothness
 
 
-class PairedPolicy(AbstractPolicy):
+class AbstractStencilPolicy(AbstractPolicy):
+    r"""Weights from a network that looks at stencils, $w = W(q, N(x(q)))$, in three parts that can be had one by one.
+
+    - `features`: $x$, what the network sees. What is one row of it, is one agent.
+    - `network`: $N$. With a `bound` $B$ its outputs are taken as $B\tanh(N / B)$.
+    - `weighted`: $W$, the stencil weights that follow from the outputs.
+
+    Whoever has another idea of the outputs, a reinforcement learner that explores for one, replaces the middle.
+    """
+
+    network: MLP
+    order: int = eqx.field(static=True)
+    noise: float = eqx.field(static=True)
+    bound: float | None = eqx.field(static=True)
+
+    def features(self, stencil: Float[Array, "2 *sites stencil"]) -> Float[Array, "*agents in"]:
+        """What the network sees of the stencils of one axis."""
+        raise NotImplementedError
+
+    def weighted(
+        self, stencil: Float[Array, "2 *sites stencil"], outputs: Float[Array, "*agents out"]
+    ) -> Float[Array, "2 *sites r"]:
+        """The weights of both directions from the network's outputs, after the bound."""
+        raise NotImplementedError
+
+    def bounded(self, outputs: Float[Array, "*agents out"]) -> Float[Array, "*agents out"]:
+        """The network's outputs within the bound."""
+        return outputs if self.bound is None else self.bound * jnp.tanh(outputs / self.bound)
+
+    def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
+        """Weights for every axis; with a key, normal noise of standard deviation `noise` is added to the outputs."""
+        out = []
+        for axis, stencil in enumerate(observation):
+            outputs = self.bounded(self.network(self.features(stencil)))
+            if key is not None and self.noise > 0:
+                draw = jax.random.normal(jax.random.fold_in(key, axis), outputs.shape, outputs.dtype)
+                outputs = outputs + self.noise * draw
+            out.append(self.weighted(stencil, outputs))
+        return tuple(out)
+
+
+class PairedPolicy(AbstractStencilPolicy):
     r"""The published agent: sees both stencils of a face and sets both weight vectors,
 
     $$(w^+, w^-) = \operatorname{softmax}\,N\big(z(f^+), z(f^-)\big),$$
@@ -31,17 +70,13 @@ class PairedPolicy(AbstractPolicy):
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 128, 128: 18,694 parameters at order 5); `activation`
     (default `relu`); `noise`: standard deviation of normal noise on the logits, added only when a key is passed at the call;
     `first_scale` (default 1): factor on the last layer's first weights. On shock tubes some random policies are
-    unstable at once; below 1 they start closer to equal weights, which are not.
+    unstable at once; below 1 they start closer to equal weights, which are not; `bound` of the logits (default none).
 
     The published z-score divides by $\sigma + 10^{-10}$: where a stencil is constant its derivative is $10^{10}$ and true for
     changes below $10^{-10}$ alone, which is of no use. `DirectionalPolicy` is differentiable there.
 
     **Reference:** Way et al. (2022), arXiv 2203.08937, section 4.
     """
-
-    network: MLP
-    order: int = eqx.field(static=True)
-    noise: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -52,29 +87,30 @@ class PairedPolicy(AbstractPolicy):
         activation: str = "relu",
         noise: float = 0.0,
         first_scale: float = 1.0,
+        bound: float | None = None,
     ):
         r = substencil_width(order)
-        require(noise >= 0, f"noise must not be negative, got {noise!r}")
+        _check(noise, bound)
         require(first_scale >= 0, f"first_scale must not be negative, got {first_scale!r}")
         network = MLP((2 * order, *hidden, 2 * r), key=key, activation=activation)
         last = network.kernels[-1] * first_scale
         self.network = eqx.tree_at(lambda n: n.kernels[-1], network, last)
-        self.order, self.noise = order, noise
+        self.order, self.noise, self.bound = order, noise, bound
 
-    def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
-        """Weights for every axis."""
-        out = []
-        for axis, stencil in enumerate(observation):
-            z = z_score(stencil)
-            logits = self.network(jnp.concatenate([z[0], z[1]], axis=-1))
-            noise = _noise(self.noise, key, axis, logits.shape, logits.dtype)
-            logits = logits if noise is None else logits + noise
-            plus, minus = jnp.split(logits, 2, axis=-1)
-            out.append(jnp.stack([_softmax(plus), _softmax(minus)]))
-        return tuple(out)
+    def features(self, stencil: Float[Array, "2 *sites stencil"]) -> Float[Array, "*sites in"]:
+        """Both stencils' z-scores, the right-going one first: one agent per face and component."""
+        z = z_score(stencil)
+        return jnp.concatenate([z[0], z[1]], axis=-1)
+
+    def weighted(
+        self, stencil: Float[Array, "2 *sites stencil"], outputs: Float[Array, "*sites out"]
+    ) -> Float[Array, "2 *sites r"]:
+        """The softmax of each direction's half."""
+        plus, minus = jnp.split(outputs, 2, axis=-1)
+        return jnp.stack([_softmax(plus), _softmax(minus)])
 
 
-class DirectionalPolicy(AbstractPolicy):
+class DirectionalPolicy(AbstractStencilPolicy):
     r"""One stencil in, one weight vector out, shared by both directions, all faces, components and axes:
 
     $$w_k \propto (\omega_k + g\,\delta)\; e^{\,g\,N_k(z(f))}, \qquad
@@ -92,15 +128,12 @@ class DirectionalPolicy(AbstractPolicy):
     **Arguments:** `key`; `order` (default 5); `hidden` widths (default 16, 16); `activation` (default `relu`); `prior`
     (default True); `noise` as in `PairedPolicy`; `epsilon` $\varepsilon$ (default 1e-2), in units of the
     flux: variations well below it are left to WENO-Z, so smooth extrema are, too; `threshold` $\kappa$ (default 0.1);
-    `freedom` $\delta$ (default 1).
+    `freedom` $\delta$ (default 1); `bound` of the network's outputs (default none).
 
     **Reference:** this project; WENO-Z as in [`WenoZ`][undertow.schemes.weights.WenoZ].
     """
 
-    network: MLP
     prior: WenoZ | None
-    order: int = eqx.field(static=True)
-    noise: float = eqx.field(static=True)
     epsilon: float = eqx.field(static=True)
     threshold: float = eqx.field(static=True)
     freedom: float = eqx.field(static=True)
@@ -117,20 +150,26 @@ class DirectionalPolicy(AbstractPolicy):
         epsilon: float = 1e-2,
         threshold: float = 0.1,
         freedom: float = 1.0,
+        bound: float | None = None,
     ):
         r = substencil_width(order)
-        require(noise >= 0, f"noise must not be negative, got {noise!r}")
+        _check(noise, bound)
         for name, value in (("epsilon", epsilon), ("threshold", threshold), ("freedom", freedom)):
             require(value > 0, f"{name} must be above 0, got {value!r}")
         self.network = MLP((order, *hidden, r), key=key, activation=activation, zero_last=prior)
         self.prior = WenoZ(order) if prior else None
-        self.order, self.noise, self.epsilon = order, noise, epsilon
-        self.threshold, self.freedom = threshold, freedom
+        self.order, self.noise, self.bound = order, noise, bound
+        self.epsilon, self.threshold, self.freedom = epsilon, threshold, freedom
 
-    def weights(self, stencil: Float[Array, "*sites stencil"], noise: Array | None = None) -> Float[Array, "*sites r"]:
-        """The weights of one direction; `noise` (`"*sites r"`) is added to the network's output."""
-        logits = self.network(jnp.stack(smooth_z_score(unstack(stencil), epsilon=self.epsilon), axis=-1))
-        learned = unstack(logits if noise is None else logits + noise)
+    def features(self, stencil: Float[Array, "*sites stencil"]) -> Float[Array, "*sites stencil"]:
+        """The smooth z-score: one agent per face, component and direction."""
+        return jnp.stack(smooth_z_score(unstack(stencil), epsilon=self.epsilon), axis=-1)
+
+    def weighted(
+        self, stencil: Float[Array, "*sites stencil"], outputs: Float[Array, "*sites r"]
+    ) -> Float[Array, "*sites r"]:
+        """The prior's weights, changed where the gate is open; without a prior the softmax."""
+        learned = unstack(outputs)
         if self.prior is None:
             return jnp.stack(softmax_last(learned), axis=-1)
         betas = smoothness(stencil, self.order)
@@ -140,20 +179,11 @@ class DirectionalPolicy(AbstractPolicy):
         powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, learned, strict=True)]
         return jnp.stack(normalised(powers), axis=-1)
 
-    def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
-        """Weights for every axis."""
-        shape = (substencil_width(self.order),)
-        return tuple(
-            self.weights(stencil, _noise(self.noise, key, axis, (*stencil.shape[:-1], *shape), stencil.dtype))
-            for axis, stencil in enumerate(observation)
-        )
+
+def _check(noise: float, bound: float | None) -> None:
+    require(noise >= 0, f"noise must not be negative, got {noise!r}")
+    require(bound is None or bound > 0, f"bound must be above 0, or None, got {bound!r}")
 
 
 def _softmax(logits: Float[Array, "*sites r"]) -> Float[Array, "*sites r"]:
     return jnp.stack(softmax_last(unstack(logits)), axis=-1)
-
-
-def _noise(scale: float, key: Key | None, axis: int, shape: tuple[int, ...], dtype: Any) -> Array | None:
-    if key is None or scale == 0:
-        return None
-    return scale * jax.random.normal(jax.random.fold_in(key, axis), shape, dtype)
