@@ -27,7 +27,8 @@ KEY = jax.random.key(0)
 
 
 def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002):
-    """The last state as a function of (initial state, parameters), and parameters as training might leave them."""
+    """The last state as a function of (initial state, parameters), and parameters as training might leave them: further from
+    where they began, some schemes of order 7 lose the smooth state within 400 steps, and there is no gradient to look at."""
     arrays, rest = eqx.partition(policy, eqx.is_inexact_array)
     scheme = SemiDiscrete(Burgers(), UniformGrid(CELLS), boundary, order=policy.order, speed=speed)
     env = Conservation(scheme, FixedStep(dt), integrator)
@@ -36,7 +37,7 @@ def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002):
         u, parameters = point
         return rollout(env, eqx.combine(parameters, rest), env.initial(u), steps).final.u
 
-    return function, jax.tree.map(lambda x: 0.3 * x, random_like(arrays, jax.random.key(1)))
+    return function, jax.tree.map(lambda x: 0.1 * x, random_like(arrays, jax.random.key(1)))
 
 
 POLICIES = {
@@ -78,6 +79,7 @@ def test_gradients_are_finite_over_a_thousand_steps(name, speed):
 )
 def test_derivatives_agree(policy, speed, integrator):
     function, parameters = loop(policy, speed, 3, INTEGRATORS[integrator])
-    mismatches = derivative_mismatches(function)
+    # Three steps sharpen what one does: with the usual step of the difference its own error would be seen.
+    mismatches = derivative_mismatches(function, step=1e-7)
     for name, state in STATES.items():
         assert_derivatives_agree(mismatches, (jnp.asarray(state(CELLS))[None], parameters), directions=3, label=name)
