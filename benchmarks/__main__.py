@@ -1,4 +1,4 @@
-"""`python -m benchmarks [control update overhead forward games gas peers planes start]`: measure the named tables, or all."""
+"""`python -m benchmarks [NAME ...]`: measure the named tables, or all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 # After the precision is set.
-from benchmarks import control, forward, games, gas, overhead, peers, planes, start, update  # noqa: E402
+from benchmarks import control, forward, games, gas, methods, overhead, peers, planes, start, update  # noqa: E402
 
 TABLES = {
     "control": control.table,
     "update": update.table,
     "overhead": overhead.table,
     "forward": forward.table,
+    "methods": methods.table,
     "games": games.table,
     "gas": gas.table,
     "peers": peers.table,
