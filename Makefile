@@ -28,7 +28,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test lint format types docs bench validate lock clean
+.PHONY: help setup train test lint format types baselines docs bench validate lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -51,6 +51,8 @@ format: $(VENV)/.dev ## repair formatting and what else can be repaired
 
 types: $(VENV)/.dev ## check types
 	$(RUN) -m mypy
+
+baselines: $(VENV)/.baselines ## add PyTorch and Stable-Baselines3 to .venv, for the tests that need them
 
 docs: $(VENV)/.docs $(VENV)/.dev ## build the documentation into site/, run the code on its pages
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
@@ -91,6 +93,11 @@ $(VENV)/.package: $(VENV)/.core pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.package requirements/dev.txt
 	$(PIP_LOCKED) --quiet -r requirements/dev.txt
+	@touch $@
+
+# Not in the lock files: which of PyTorch's builds is taken, with CUDA or without, is up to pip's settings.
+$(VENV)/.baselines: $(VENV)/.dev requirements/baselines.pins
+	$(PIP) install --quiet -r requirements/baselines.pins
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.package requirements/docs.txt

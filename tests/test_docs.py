@@ -40,6 +40,8 @@ def blocks(page: str, language: str) -> list[str]:
 def test_code_runs(page, tmp_path, monkeypatch):
     """The blocks of a page, one after the other, as one program."""
     monkeypatch.chdir(tmp_path)
+    if "stable_baselines3" in "".join(blocks(page, "python")):
+        pytest.importorskip("stable_baselines3", reason="the extra baselines is not installed: make baselines")
     names: dict = {"__name__": "__main__"}
     for number, block in enumerate(blocks(page, "python"), start=1):
         exec(compile(block, f"{page}, block {number}", "exec"), names)
