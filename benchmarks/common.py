@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -18,6 +19,8 @@ import jax.numpy as jnp
 from undertow.training._machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
+PEER = os.environ.get("UNDERTOW_PEER_PYTHON", sys.executable)
+"""The interpreter that has what is measured beside this library: pip install pyro-hydro scipy controlgym."""
 
 
 def median_seconds(call: Callable[[], Any], repeats: int = 7) -> float:

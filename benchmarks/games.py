@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks.common import median_seconds, write
+from benchmarks.common import PEER, median_seconds, write
 from undertow.games import make
 from undertow.games.gymnasium import GameEnv
 from undertow.games.pettingzoo import parallel_env
@@ -106,6 +109,17 @@ def agents() -> float:
     return 1 / seconds_of(lambda: env.step(actions))
 
 
+def peer() -> dict:
+    """Steps per second of another library's environment of the same equation, where UNDERTOW_PEER_PYTHON has one."""
+    row = {"interface": "controlgym, burgers", "agent": "actions given", "copies": 1}
+    script = Path(__file__).with_name("peer_controlgym.py")
+    done = subprocess.run([PEER, str(script)], capture_output=True, text=True)
+    if done.returncode:
+        return {**row, "not_measured": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {**row, "steps_per_second": found["steps_per_second"], "version": found["version"]}
+
+
 def table() -> None:
     """Steps per second of Burgers' game as published (128 cells, forward Euler, one-step reward), per interface."""
     rows: list[dict] = []
@@ -123,4 +137,5 @@ def table() -> None:
         )
     rows.append({"interface": "gymnasium", "agent": "actions given", "copies": 1, "steps_per_second": single()})
     rows.append({"interface": "pettingzoo", "agent": "actions given", "copies": 1, "steps_per_second": agents()})
+    rows.append(peer())
     write("games", rows)

@@ -73,10 +73,10 @@ def train(setup: str, method: str, seed: int, seconds: float, fields: dict[str, 
 def in_process(asked: tuple[str, str, int, float, list[int], dict[str, Any]]) -> dict[str, Any]:
     """One training in a process of its own, on the given cores."""
     setup, method, seed, seconds, cores, fields = asked
-    command = [sys.executable, "-m", "benchmarks.methods", "--one", json.dumps([setup, method, seed, seconds, fields])]
+    job = json.dumps([setup, method, seed, seconds, cores, fields])
+    command = [sys.executable, "-m", "benchmarks.methods", "--one", job]
     environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
-    pin = (lambda: os.sched_setaffinity(0, cores)) if hasattr(os, "sched_setaffinity") else None
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=pin)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"setup": setup, "method": method, "seed": seed, "status": f"failed: {last}", "time_steps": []}
@@ -207,7 +207,9 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        setup, method, seed, seconds, fields = json.loads(given.one)
+        setup, method, seed, seconds, cores, fields = json.loads(given.one)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores)  # before JAX counts them
         print(json.dumps(train(setup, method, seed, seconds, fields)))
     elif given.tried:
         pairs = json.loads(given.tried)

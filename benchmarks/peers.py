@@ -12,7 +12,6 @@ XLA uses the cores there are, numba's code here is serial.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.common import in_fresh_process, median_seconds, peak_memory_mb, write
+from benchmarks.common import PEER, in_fresh_process, median_seconds, peak_memory_mb, write
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, point_values
 from undertow.laws.exact import exact_solution
 from undertow.laws.fields import AbstractField
@@ -36,7 +35,6 @@ from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import solve
 from undertow.schemes.weights import WenoJS
 
-PEER = os.environ.get("UNDERTOW_PEER_PYTHON", sys.executable)
 PYRO_SOLVERS = ("compressible", "compressible_rk", "compressible_fv4")
 OURS = ("component", "characteristic", "hllc")
 CFL = 0.8  # of all our schemes; the sum over the axes of speed * dt / dx
