@@ -16,7 +16,7 @@ env = controlgym.make("burgers", n_state=CELLS, integration_time=DT, sample_time
 env.reset()
 action = 0 * env.action_space.sample()
 times = []
-for step in range(STEPS):
+for _ in range(STEPS):
     begin = time.perf_counter()
     env.step(action)
     times.append(time.perf_counter() - begin)

@@ -26,6 +26,7 @@ from undertow.policies.classical import classical
         ({"method": "sac", "window": 3}, "sac takes no gradient through time"),
         ({"method": "cloning", "gates": (1.0, 0.5)}, "cloning takes no gradient through time"),
         ({"method": "td3", "policy__noise": 0.1}, "td3 explores by itself; set policy.noise to 0"),
+        ({"method": "ppo", "objective__cloning": 0.1}, "leave data.every and the objective's"),
         ({"baseline__spread": 0.0}, "baseline.spread must be a finite number above 0"),
         ({"baseline__discount": 1.5}, "baseline.discount must lie between 0 and 1"),
         ({"baseline__penalty": -1.0}, "baseline.penalty must not be negative"),
@@ -49,6 +50,12 @@ def test_methods_that_need_a_bound_have_one():
     assert build(tiny(method="ppo")).policy.bound is None
     assert build(tiny(method="sac")).policy.bound == 5.0
     assert build(tiny(method="ddpg", policy__bound=2.0)).policy.bound == 2.0
+
+
+def test_what_trains_many_at_once_does_not_take_another_method_for_its_own():
+    experiment = build(tiny(method="ppo"))
+    with pytest.raises(UndertowError, match="ppo trains one policy at a time"):
+        experiment.trainer(experiment.make_pool())
 
 
 def test_cloning_is_supervised_learning_in_the_states_that_come_up():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 

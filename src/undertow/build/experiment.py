@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from undertow._checks import lookup, require, require_positive
 from undertow.build.judge import AbstractJudge
 from undertow.config import CheckpointConfig, Config, TrainingConfig
+from undertow.config.baseline import LIBRARY
 from undertow.core.flow import STOP, GradientFlow, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
 from undertow.core.objective import Problem
@@ -53,8 +54,12 @@ class Experiment:
     judge: AbstractJudge
 
     def trainer(self, pool: Problem) -> Trainer:
-        """The trainer on this pool."""
+        """The trainer on this pool. Raises `UndertowError` for a method that learns by rewards."""
         training = self.config.training
+        require(
+            self.config.method not in LIBRARY,
+            f"method {self.config.method} trains one policy at a time, with undertow.train or undertow.learn",
+        )
         return Trainer(
             self.task,
             pool,

@@ -94,6 +94,13 @@ def _check_method(config: SchemeConfig) -> None:
     )
     if config.method in LIBRARY:
         require(config.policy.noise == 0, f"method {config.method} explores by itself; set policy.noise to 0")
+        objective = config.objective
+        extra = objective.conservation or objective.total_variation or objective.cloning or config.data.every
+        require(
+            objective.name == "reward" or not extra,
+            f"method {config.method} makes rewards of the distance to the truth at the end alone: leave data.every and the "
+            "objective's conservation, total_variation and cloning out, or take --objective.name reward",
+        )
 
 
 def check_library(method: str) -> None:
