@@ -186,6 +186,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             ax.axhline(1, color="0.5", lw=0.8, ls="--")
             ax.set(xscale="log", yscale="log", xlabel=label)
             ax.set_title(setup, loc="left", fontsize=10)
+            for each in (ax.yaxis, *([ax.xaxis] if axis == "seconds" else [])):
+                each.set_major_formatter("{x:g}")
+                each.set_minor_formatter("{x:g}")
         pair[0].set_ylabel("L1 error over WENO5-JS's, best so far")
         pair[1].legend(fontsize=8, ncols=2)
     figure.tight_layout()
