@@ -46,11 +46,6 @@ def directional(**options):
     return DirectionalPolicy(key=KEY, hidden=(8,), **options)
 
 
-def one_direction(policy, stencil):
-    """The weights for a single stencil."""
-    return policy.weighted(stencil, policy.bounded(policy.network(policy.features(stencil))))
-
-
 MADE = {
     "paired": paired,
     "directional": directional,
@@ -114,7 +109,7 @@ def test_the_directional_policy_is_its_formula():
     gate = tau**2 / (tau**2 + 0.2**2 * (betas.sum() + 0.3**2) ** 2)
     z = (stencil - stencil.mean()) / np.sqrt(stencil.var() + 0.3**2)
     powers = (omega + 0.7 * gate) * np.exp(gate * np.asarray(policy.network(jnp.asarray(z))))
-    np.testing.assert_allclose(one_direction(policy, jnp.asarray(stencil)), powers / powers.sum(), rtol=1e-10)
+    np.testing.assert_allclose(policy.weights(jnp.asarray(stencil)), powers / powers.sum(), rtol=1e-10)
 
 
 def test_both_directions_are_the_same_agent():
@@ -157,7 +152,7 @@ def test_smooth_data_are_left_to_weno_z_with_order_six_whatever_the_network_says
     def distance(dx):
         # Cell averages of 100 exp(x) around x = 0, far above epsilon.
         stencil = jnp.asarray(100 * np.diff(np.exp(dx * np.arange(-3, 3))) / dx)
-        return np.abs(one_direction(policy, stencil) - WenoZ(5)(stencil)).max()
+        return np.abs(policy.weights(stencil) - WenoZ(5)(stencil)).max()
 
     orders = np.log2([distance(0.1) / distance(0.05), distance(0.05) / distance(0.025)])
     np.testing.assert_allclose(orders, 6, atol=0.3)
@@ -165,7 +160,7 @@ def test_smooth_data_are_left_to_weno_z_with_order_six_whatever_the_network_says
 
 def test_at_a_jump_the_network_decides():
     stencil = jnp.asarray([0.0, 0.0, 1.0, 1.0, 1.0])
-    weights = [one_direction(trained(directional(), seed=seed, scale=3.0), stencil) for seed in range(8)]
+    weights = [trained(directional(), seed=seed, scale=3.0).weights(stencil) for seed in range(8)]
     assert np.ptp(np.stack(weights), axis=0).max() > 0.5
 
 

@@ -179,6 +179,10 @@ class DirectionalPolicy(AbstractStencilPolicy):
         powers = [(w + self.freedom * gate) * jnp.exp(gate * n) for w, n in zip(classical, learned, strict=True)]
         return jnp.stack(normalised(powers), axis=-1)
 
+    def weights(self, stencil: Float[Array, "*sites stencil"]) -> Float[Array, "*sites r"]:
+        """The weights of one direction, as a classical scheme gives them."""
+        return self.weighted(stencil, self.bounded(self.network(self.features(stencil))))
+
 
 def _check(noise: float, bound: float | None) -> None:
     require(noise >= 0, f"noise must not be negative, got {noise!r}")
