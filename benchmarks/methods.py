@@ -33,7 +33,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "ddpg": {"baseline.learning_rate": 3e-4},
     "cloning": {},
 }
-"""The methods, and where they differ from the configuration's defaults: the best of two to four learning rates each."""
+"""The methods, and where they differ from the configuration's defaults."""
 SETUPS: dict[str, dict[str, Any]] = {
     "burgers": {"data.pool": 256, "training.updates": 1200, "evaluation.every": 10},
     "burgers-paper": {"training.updates": 10_000, "evaluation.every": 5, "evaluation.horizon": 1},

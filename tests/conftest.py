@@ -29,8 +29,7 @@ if QUICK:
 PROGRAMS = tempfile.mkdtemp(prefix="undertow-tests-")
 atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", PROGRAMS)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 # The same examples in every run; the first one may compile.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)

@@ -51,6 +51,12 @@ SCHEMES = {
         preset("burgers-paper").config, grid=replace(SMALL, order=5), policy=PolicyConfig("paired", hidden=(16, 16))
     ),
     "no prior, order 3": replace(BURGERS, grid=SMALL, policy=PolicyConfig(prior=False, activation="silu", hidden=(8,))),
+    "bounded outputs": replace(BURGERS, grid=SMALL, policy=PolicyConfig(hidden=(8,), bound=0.3)),
+    "bounded outputs, published agent": replace(
+        preset("burgers-paper").config,
+        grid=replace(SMALL, order=5),
+        policy=PolicyConfig("paired", hidden=(16, 16), bound=0.3),
+    ),
     "characteristic fields": replace(
         EULER, grid=replace(EULER.grid, num_cells=24, integrator="euler", positivity=False)
     ),

@@ -7,8 +7,9 @@ is applied to follow them.
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -20,10 +21,9 @@ from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.task import batch_size, take
 from undertow.core.unroll import rollout
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.penalties import WeightCloning
 from undertow.games.actions import faces_of
 from undertow.games.game import blown_up, chosen
-from undertow.games.scores import parts_of, reference_of, step_rewards
+from undertow.games.scores import asks_weights, reference_of, step_rewards
 from undertow.policies.stencil import AbstractStencilPolicy
 
 
@@ -94,11 +94,9 @@ class FaceGame(eqx.Module):
 
         after, _ = env.step(before, weights)
         lost = blown_up(after.u, jnp.asarray(self.limit))
-        reference = (
-            None if pool.values is None else jax.lax.dynamic_slice_in_dim(pool.values[state.place], state.steps, 2)
-        )
-        clones = any(isinstance(part, WeightCloning) for part in parts_of(self.objective))
-        chose = weights(before) if clones else None
+        # Two entries of it, not the whole trajectory for every copy in every step.
+        reference = None if pool.values is None else pool.values[state.place, state.steps + jnp.arange(2)]
+        chose = weights(before) if asks_weights(self.objective) else None
         values = step_rewards(self.objective, env, before, after, reference, chose) / pool.scales[state.place]
         values = jnp.where(lost, -self.penalty * (self.horizon - state.steps), values)
         steps = state.steps + 1
@@ -110,22 +108,20 @@ class FaceGame(eqx.Module):
 
     def _by_axis(self, stencils: tuple[Array, ...], outputs: Float[Array, "rows out"]) -> list[Array]:
         """The outputs in the shapes of the features of every axis."""
-        shapes = [jax.eval_shape(self.policy.features, s).shape[:-1] for s in stencils]
-        ends, start, out = [math.prod(shape) for shape in shapes], 0, []
-        for shape, count in zip(shapes, ends, strict=True):
-            out.append(outputs[start : start + count].reshape(*shape, -1))
-            start += count
-        return out
+        shapes = self._shapes(stencils)
+        parts = jnp.split(outputs, list(itertools.accumulate(map(math.prod, shapes)))[:-1])
+        return [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
 
     def _by_row(self, env: Conservation, field: FieldState, values: Float[Array, " agents"]) -> Float[Array, " rows"]:
         """The reward of every row's face: rows have the faces last."""
-        start, out = 0, []
-        for axis, stencils in enumerate(jax.eval_shape(env.observe, field)):
-            faces = math.prod(faces_of(env.scheme.grid)[axis])
-            count = math.prod(jax.eval_shape(self.policy.features, stencils).shape[:-1])
-            out.append(jnp.tile(values[start : start + faces], count // faces))
-            start += faces
-        return jnp.concatenate(out)
+        shapes = self._shapes(jax.eval_shape(env.observe, field))
+        parts = jnp.split(values, list(itertools.accumulate(map(math.prod, faces_of(env.scheme.grid))))[:-1])
+        tiled = [jnp.tile(part, math.prod(shape) // part.size) for part, shape in zip(parts, shapes, strict=True)]
+        return jnp.concatenate(tiled)
+
+    def _shapes(self, stencils: tuple[Any, ...]) -> list[tuple[int, ...]]:
+        """The agents of every axis: features without what is seen."""
+        return [jax.eval_shape(self.policy.features, each).shape[:-1] for each in stencils]
 
 
 def make_pool(problems: Problem, objective: AbstractObjective, horizon: int, *, relative: bool) -> Pool:

@@ -10,14 +10,15 @@ from undertow._checks import UndertowError, require
 
 try:
     import gymnasium
-    from stable_baselines3.common.vec_env import VecEnv
+
+    from undertow.baselines.vector import ProgramVecEnv
 except ModuleNotFoundError as error:
     raise UndertowError("this needs Stable-Baselines3: pip install 'undertow[baselines]'") from error
 
 from undertow.games.vector import GameVectorEnv
 
 
-class GameVecEnv(VecEnv):
+class GameVecEnv(ProgramVecEnv):
     r"""Copies of a game, stepped in one call, with the interface that Stable-Baselines3 has for many environments.
 
     ```python
@@ -46,6 +47,7 @@ class GameVecEnv(VecEnv):
             "Stable-Baselines3 knows no actions on a simplex; take actions='logits'",
         )
         self._seed = seed
+        self.render_mode = self._envs.render_mode
         super().__init__(num_envs, self._envs.single_observation_space, space)
 
     def reset(self) -> np.ndarray:
@@ -73,15 +75,3 @@ class GameVecEnv(VecEnv):
 
     def close(self) -> None:
         self._envs.close()
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self._envs, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(f"the copies of one program have no {attr_name} of their own to set")
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        raise AttributeError(f"the copies of one program have no method {method_name} of their own")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))

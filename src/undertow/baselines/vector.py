@@ -18,7 +18,26 @@ REACH = 20.0
 """How far from 0 actions of methods without bounds may be; the library asks for a number."""
 
 
-class FaceVecEnv(VecEnv):
+class ProgramVecEnv(VecEnv):
+    """A vector environment that is one program: nothing in it has methods or attributes of its own to reach for."""
+
+    def close(self) -> None:
+        pass
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"what one program steps has no {attr_name} of its own to set")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        raise AttributeError(f"what one program steps has no method {method_name} of its own")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
+
+
+class FaceVecEnv(ProgramVecEnv):
     """Copies of a `FaceGame` that are stepped by one program and begin anew by themselves; every row of every copy is an
     environment.
 
@@ -50,14 +69,11 @@ class FaceVecEnv(VecEnv):
             pool = eqx.combine(arrays, fixed)
             keys = jax.random.split(jax.random.fold_in(key, count), copies)
             after, rewards, lost, over = jax.vmap(lambda state, action: game.step(pool, state, action))(states, actions)
-            last = jax.vmap(lambda state: game.rows(pool, state))(after)
             places = jax.vmap(lambda key, state: game.next_place(pool, key, state.place, copies))(keys, after)
             fresh = reset(arrays, places)
             pick = lambda a, b: jnp.where(over.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
             states = jax.tree.map(pick, fresh, after)
-            first = jax.vmap(lambda state: game.rows(pool, state))(fresh)
-            rows = pick(first, last).astype(jnp.float32)
-            return states, rows, rewards.astype(jnp.float32), lost, over, after.gathered
+            return states, seen(arrays, states), rewards.astype(jnp.float32), lost, over, after.gathered
 
         self._step, self._seen = jax.jit(step), jax.jit(seen)
         self.states = jax.jit(reset)(self._pool, places)
@@ -110,18 +126,3 @@ class FaceVecEnv(VecEnv):
     def restore(self, arrays: dict[str, Any]) -> None:
         """Go on from where it stood."""
         self.states, self._count = arrays["states"], int(arrays["count"])
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(f"the rows of one program have no {attr_name} of their own to set")
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        raise AttributeError(f"the rows of one program have no method {method_name} of their own")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))

@@ -20,7 +20,6 @@ from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.penalties import WeightCloning
 from undertow.envs.placing import Initial, coordinates, point_values
 from undertow.envs.pools import Discretised
 from undertow.games import scores
@@ -278,9 +277,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             assert state.reference is not None
             reference = self._followed(follows, env, state, dt)
             both = jnp.stack([state.reference.u, reference.u])
-        weights = None
-        if any(isinstance(part, WeightCloning) for part in scores.parts_of(self.objective)):
-            weights = self.actions.weights(action, env.scheme)
+        weights = self.actions.weights(action, env.scheme) if scores.asks_weights(self.objective) else None
         return scores.step_rewards(self.objective, env, state.field, after, both, weights), reference
 
     def _followed(self, whose: Any, env: Conservation, state: Episode, dt: Array) -> FieldState:

@@ -35,6 +35,11 @@ def parts_of(objective: AbstractObjective) -> list[AbstractObjective]:
     return [objective]
 
 
+def asks_weights(objective: AbstractObjective) -> bool:
+    """Whether an objective looks at the weights that were chosen."""
+    return any(isinstance(part, WeightCloning) for part in parts_of(objective))
+
+
 def face_rewards(objective: AbstractObjective, trajectory: Trajectory, problem: Problem) -> Float[Array, " agents"]:
     """The reward of every face for the last step of a trajectory: the faces of all axes, one after the other.
 
