@@ -109,15 +109,19 @@ def agents() -> float:
     return 1 / seconds_of(lambda: env.step(actions))
 
 
-def peer() -> dict:
-    """Steps per second of another library's environment of the same equation, where UNDERTOW_PEER_PYTHON has one."""
-    row = {"interface": "controlgym, burgers", "agent": "actions given", "copies": 1}
+def peers() -> list[dict]:
+    """Steps per second of another library's environments, where UNDERTOW_PEER_PYTHON has it: one copy, actions given."""
+    given: dict[str, Any] = {"agent": "actions given", "copies": 1}
     script = Path(__file__).with_name("peer_controlgym.py")
     done = subprocess.run([PEER, str(script)], capture_output=True, text=True)
     if done.returncode:
-        return {**row, "not_measured": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+        why = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return [{"interface": "controlgym", **given, "not_measured": why}]
     found = json.loads(done.stdout.splitlines()[-1])
-    return {**row, "steps_per_second": found["steps_per_second"], "version": found["version"]}
+    return [
+        {"interface": f"controlgym, {name}", **given, "steps_per_second": rate, "version": found["version"]}
+        for name, rate in found["steps_per_second"].items()
+    ]
 
 
 def table() -> None:
@@ -137,5 +141,5 @@ def table() -> None:
         )
     rows.append({"interface": "gymnasium", "agent": "actions given", "copies": 1, "steps_per_second": single()})
     rows.append({"interface": "pettingzoo", "agent": "actions given", "copies": 1, "steps_per_second": agents()})
-    rows.append(peer())
+    rows += peers()
     write("games", rows)
