@@ -15,20 +15,19 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.quick import as_users_do, compile_quickly
+
 # Orders of accuracy and exact solutions are told apart below single precision. The platform stays as it is found.
 jax.config.update("jax_enable_x64", True)
 
-# Most programs of the tests run once, so what counts is that they compile fast. Where bits are compared the `optimised`
-# fixture compiles them as users do, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does so everywhere.
-QUICK = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") is None
-if QUICK:
-    jax.config.update("jax_disable_most_optimizations", True)
+compile_quickly()
 
 # Many tests train the same small run: what one has compiled another finds, in a folder of this process's own (a file that
 # another one is writing could be read), made anew each time.
 PROGRAMS = tempfile.mkdtemp(prefix="undertow-tests-")
 atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", PROGRAMS)
+jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 # The same examples in every run; the first one may compile.
@@ -63,9 +62,8 @@ def reference_dir() -> Path:
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """What the test compiles is optimised as it is for users."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", QUICK)
+    with as_users_do():
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Validation runs under the settings, and with the fixtures, of the tests, but its programs are worth optimising."""
 
-import jax
-
 from tests.conftest import *  # noqa: F403
+from tests.quick import switch
 
-jax.config.update("jax_disable_most_optimizations", False)
+switch(False)

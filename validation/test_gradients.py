@@ -26,7 +26,7 @@ CELLS = 48
 KEY = jax.random.key(0)
 
 
-def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002):
+def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002, scale=0.3):
     """The last state as a function of (initial state, parameters), and parameters as training might leave them."""
     arrays, rest = eqx.partition(policy, eqx.is_inexact_array)
     scheme = SemiDiscrete(Burgers(), UniformGrid(CELLS), boundary, order=policy.order, speed=speed)
@@ -36,7 +36,7 @@ def loop(policy, speed, steps, integrator, boundary="outflow", dt=0.002):
         u, parameters = point
         return rollout(env, eqx.combine(parameters, rest), env.initial(u), steps).final.u
 
-    return function, jax.tree.map(lambda x: 0.3 * x, random_like(arrays, jax.random.key(1)))
+    return function, jax.tree.map(lambda x: scale * x, random_like(arrays, jax.random.key(1)))
 
 
 POLICIES = {
@@ -55,11 +55,13 @@ POLICIES = {
 @pytest.mark.parametrize("speed", [GlobalSpeed(), LocalSpeed(), SmoothSpeed()], ids=["global", "local", "smooth"])
 @pytest.mark.parametrize("name", POLICIES)
 def test_gradients_are_finite_over_a_thousand_steps(name, speed):
-    function, parameters = loop(POLICIES[name], speed, 1000, SSPRK3())
-    gradient = jax.jit(jax.grad(lambda point: jnp.sum(function(point) ** 2)))
+    # Of seven points, the stencils at the ends extrapolate so far that larger random weights are an unstable scheme.
+    function, parameters = loop(POLICIES[name], speed, 1000, SSPRK3(), scale=0.1 if name == "directional-7" else 0.3)
+    value_and_gradient = jax.jit(jax.value_and_grad(lambda point: jnp.sum(function(point) ** 2)))
     for label, state in STATES.items():
-        leaves = jax.tree.leaves(gradient((jnp.asarray(state(CELLS))[None], parameters)))
-        assert all(np.all(np.isfinite(leaf)) for leaf in leaves), label
+        value, gradient = value_and_gradient((jnp.asarray(state(CELLS))[None], parameters))
+        assert np.isfinite(value), f"{label}: the scheme itself blows up"
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)), label
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,8 @@ def test_gradients_are_finite_over_a_thousand_steps(name, speed):
 )
 def test_derivatives_agree(policy, speed, integrator):
     function, parameters = loop(policy, speed, 3, INTEGRATORS[integrator])
-    # Three steps sharpen what one does: with the usual step of the difference its own error would be seen.
-    mismatches = derivative_mismatches(function, step=1e-7)
+    # Three steps at order 13 bend what one does: with the usual step of the difference its own error, h^4, would be seen.
+    # Round-off is 1e-8 here.
+    mismatches = derivative_mismatches(function, step=3e-8)
     for name, state in STATES.items():
         assert_derivatives_agree(mismatches, (jnp.asarray(state(CELLS))[None], parameters), directions=3, label=name)

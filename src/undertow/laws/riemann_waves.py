@@ -237,10 +237,12 @@ def _root(problem: _Problem) -> Array:
         value, size = jnp.sum(jumps) + apart, jnp.sum(jnp.abs(jumps)) + jnp.abs(apart)
         low, high = jnp.where(value < 0, y, low), jnp.where(value > 0, y, high)
         newton = y - value / jnp.sum(slopes)
-        new = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
-        # The step is taken all the same: it is what makes the last digits right.
+        small = jnp.abs(value) <= 4 * eps * size
+        # The step is taken all the same: it is what makes the last digits right. But rounding may put it beyond the
+        # bracket that has just shrunk to the root: no reason to bisect.
+        new = jnp.where((newton >= low) & (newton <= high), newton, jnp.where(small, y, (low + high) / 2))
         noise = 4 * eps * (jnp.abs(y) + jnp.abs(offsets[0]))
-        settled = (jnp.abs(value) <= 4 * eps * size) | (jnp.abs(new - y) <= noise)
+        settled = small | (jnp.abs(new - y) <= noise)
         return count + 1, new, low, high, settled
 
     start = jnp.minimum(rarefactions, bound)
