@@ -27,8 +27,11 @@ compile_quickly()
 PROGRAMS = tempfile.mkdtemp(prefix="undertow-tests-")
 atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", PROGRAMS)
-jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)  # smaller ones are made faster than found
+
+# Traced programs are many small objects that stay: looking through them for garbage as often as usual takes a twentieth
+# of the time.
+gc.set_threshold(20_000, 20, 50)
 
 # The same examples in every run; the first one may compile.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
