@@ -15,6 +15,7 @@ _quickly = False
 
 
 def switch(quickly: bool) -> None:
+    """Whether what is compiled from now on is to be compiled fast."""
     global _quickly
     _quickly = quickly
     jax.config.update("jax_disable_most_optimizations", quickly)
