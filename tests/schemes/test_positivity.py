@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.helpers import assert_derivatives_agree, derivative_mismatches, quick_jit
-from tests.quick import as_users_do
 from undertow._checks import UndertowError
 from undertow.laws.burgers import Burgers
 from undertow.laws.euler import Euler
@@ -42,7 +41,7 @@ def riemann_data(left, right, gamma, cells):
 
 
 @pytest.fixture(scope="module")
-def marched():
+def marched(as_users):
     """All problems by one program per limiter: gamma, boundary and end time are leaves."""
 
     @eqx.filter_jit
@@ -54,7 +53,7 @@ def marched():
     def march(name, kind, limiter):
         gamma, left, right, end_time, _ = PROBLEMS[name]
         u0 = riemann_data(left, right, gamma, CELLS)
-        with as_users_do():  # two programs are compared bit for bit
+        with as_users():  # two programs are compared bit for bit
             return run(limiter, jnp.asarray(gamma), boundary(kind, ghost=4), jnp.asarray(end_time), u0)
 
     return march

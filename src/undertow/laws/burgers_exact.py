@@ -351,12 +351,11 @@ def _characteristic_roots(
         stretch = 1 + t * new_slope
         newton = u - excess / jnp.where(stretch > 0, stretch, 1)
         inside = (stretch > 0) & (newton >= smallest) & (newton <= largest)
-        noise = 8 * eps * (jnp.abs(u) + size + jnp.abs(new_slope) * extent)
-        small = jnp.abs(excess) <= noise
-        # At a root rounding may put Newton's step beyond the bracket that has just shrunk to it: no reason to bisect.
+        small = jnp.abs(excess) <= 8 * eps * (jnp.abs(u) + size + jnp.abs(new_slope) * extent)  # by rounding
+        # Rounding may put Newton's step from a root beyond the bracket that has just shrunk to it: no reason to bisect.
         new = jnp.where(inside, newton, jnp.where(small, u, (smallest + largest) / 2))
-        settled = small | (new == u)
         # The last step is taken, then the point rests, so that the others do not move it.
+        settled = small | (new == u)
         u, slope = jnp.where(done, u, new), jnp.where(done, slope, new_slope)
         return count + 1, u, smallest, largest, slope, done | settled
 
