@@ -4,7 +4,7 @@
 VENV := .venv
 PRESET ?= burgers
 ARGS ?=
-# Test processes. Each holds its own compiled programs (about 1 GB at most), so many cores do not mean many processes.
+# Test processes. Each holds its own compiled programs (4 to 5 GB in the end), so many cores do not mean many processes.
 JOBS ?= 2
 
 # The second line of made-for remembers the PYTHON of an earlier call.
