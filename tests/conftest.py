@@ -39,7 +39,7 @@ def compile_quickly() -> None:
     switch(True)
     # XLA's newer generator of CPU code takes three times as long to compile a training as its older one. The flag for it
     # is of a whole process, but some tests need programs as users have them: so it goes where JAX makes its options.
-    # Where that has moved, the tests are slower and no worse.
+    # Where that has moved, the tests are slower and no worse; where XLA knows the flag no more, this can go.
     with contextlib.suppress(ImportError, AttributeError):
         from jax._src import compiler
 

@@ -81,7 +81,7 @@ def test_gradients_are_finite_over_a_thousand_steps(name, speed):
 def test_derivatives_agree(policy, speed, integrator):
     function, parameters = loop(policy, speed, 3, INTEGRATORS[integrator])
     # Three steps at order 13 bend what one does: with the usual step of the difference its own error, h^4, would be seen.
-    # Round-off is 1e-8 here.
+    # Round-off is about 1e-8 here.
     mismatches = derivative_mismatches(function, step=3e-8)
     for name, state in STATES.items():
         assert_derivatives_agree(mismatches, (jnp.asarray(state(CELLS))[None], parameters), directions=3, label=name)
