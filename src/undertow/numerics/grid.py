@@ -37,6 +37,7 @@ class UniformGrid(eqx.Module):
         upper: float | tuple[float, ...] = 1.0,
     ):
         counts = num_cells if isinstance(num_cells, tuple) else (num_cells,)
+        require(len(counts) > 0, "num_cells must have one entry per axis, got ()")
         for count in counts:
             require(
                 isinstance(count, (int, np.integer)) and not isinstance(count, bool) and count >= 1,
