@@ -28,12 +28,12 @@ FLAGS = """
     --horizon 4 --data.train 2 --data.test 2 --policy.hidden 2 --training.updates 6 --training.batch 2 --training.dispatch 2
     --evaluation.every 4 --evaluation.keep 1 --evaluation.suites --checkpoint.updates 1 --checkpoint.keep 1
     --tensorboard False --quiet
-""".split()
+"""
 
 
 def train(place: Path) -> int:
     """A small training."""
-    return undertow(["train", "cartpole", *FLAGS, "--out", str(place)])
+    return undertow(["train", "cartpole", *FLAGS.split(), "--out", str(place)])
 
 
 def go_on(place: Path) -> int:
@@ -100,7 +100,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="undertow-kills-") as room:
         use_cache(Path(room, "programs"))
         made = works(Path(room))
-        say = lambda line: print(line, flush=True)  # noqa: E731
+        say = lambda line: print(line, flush=True)
         return int(sum(kill_at_each(name, made[name], only=given.only, say=say) for name in given.command) > 0)
 
 
