@@ -161,8 +161,11 @@ def _checked(path: Path, parse: Callable[[], Any], kind: str, shape: Shape) -> A
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UndertowError(f"{path} is damaged: it is not valid {kind} ({reason[:120]})") from error
-    if _depth(value) > DEEPEST:
+    depth, huge = _look_through(value)
+    if depth > DEEPEST:
         raise UndertowError(_too_deep(path))
+    if huge:
+        raise UndertowError(f"{path} is damaged: a whole number in it has too many digits")
     check_shape(value, shape, path)
     return value
 
@@ -171,14 +174,15 @@ def _too_deep(path: Path) -> str:
     return f"{path} is damaged: its lists and tables are more than {DEEPEST} deep"
 
 
-def _depth(value: Any) -> int:
-    """How many lists and tables are within each other, without calling itself for each."""
-    depth, level = 0, [value]
-    while level and depth <= DEEPEST:
+def _look_through(value: Any) -> tuple[int, bool]:
+    """How many lists and tables are within each other, and whether a number is beyond all floats."""
+    depth, huge, level = 0, False, [value]
+    while level and depth <= DEEPEST:  # level by level, instead of a call for each
+        huge = huge or any(isinstance(each, int) and not _can_be_float(each) for each in level)
         level = [each for each in level if isinstance(each, (dict, list))]
         depth += bool(level)
         level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
-    return depth
+    return depth, huge
 
 
 def _wrong(value: Any, shape: Shape, where: str) -> tuple[str, str, Any] | None:
