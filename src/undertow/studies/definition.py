@@ -18,7 +18,8 @@ from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.config.fields import with_fields
 from undertow.evaluation.statistics import quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
-from undertow.training._files import atomic_write_text, read_json, to_json, write_error
+from undertow.training._files import atomic_write_text, to_json, write_error
+from undertow.training._reader import read_json
 
 Statistic = Literal["median", "mean", "worst"]
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
