@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow.evaluation.statistics import quartiles
-from undertow.studies.definition import STATISTICS, Sweep
+from undertow.studies.definition import STATISTICS, Sweep, make_folder, writing
 from undertow.studies.ledger import Entry
 from undertow.studies.space import to_word
 from undertow.training._files import atomic_write_text, to_json
@@ -113,11 +113,16 @@ def write_summary(found: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write `summary.json`, `summary.csv` and, if anything can be drawn, `figures/sweep.png`. Returns the files."""
     from undertow.report.sweep import sweep_figure  # not at the top: it takes long to load
 
+    with writing(folder):
+        return _write(found, folder, sweep_figure)
+
+
+def _write(found: Mapping[str, Any], folder: Path, sweep_figure: Any) -> list[Path]:
     files = [folder / "summary.json", folder / "summary.csv"]
     atomic_write_text(files[0], to_json(found) + "\n")
     atomic_write_text(files[1], _to_csv(found))
     if any(math.isfinite(row["median"]) for row in found["trials"]):
-        (folder / "figures").mkdir(exist_ok=True)
+        make_folder(folder / "figures")
         ranges = {name: values["log"] for name, values in found["over"].items() if "log" in values}
         words = [{name: to_word(value) for name, value in row["values"].items()} for row in found["trials"]]
         rows = [{**row, "words": each} for row, each in zip(found["trials"], words, strict=True)]
