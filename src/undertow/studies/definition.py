@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import itertools
 import logging
 import math
 import operator
-import time
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +23,8 @@ from undertow.config.fields import with_fields
 from undertow.evaluation.statistics import quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.studies.storage import without_password
-from undertow.training._files import atomic_write_text, read_json, set_aside, to_json, write_error
-from undertow.training._files import sweep as clean
-from undertow.training._lock import try_lock
+from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json, write_error
+from undertow.training._reader import check_shape, read_json
 
 _logger = logging.getLogger(__name__)
 
@@ -253,27 +250,14 @@ def settle(sweep: Sweep, folder: Path, storage: str | None) -> None:
     """Make the directory and say in it what it is. Raises `UndertowError`."""
     file = folder / FILE
     kept = None if storage is None else without_password(storage)
-    with writing(folder):
-        if file.exists():
-            try:
-                read(folder)
-            except UndertowError:
-                set_aside(file)
-        atomic_write_text(file, to_json({**sweep.settings(), "storage": kept}) + "\n")
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Write into a sweep's directory, as one process at a time, and rid of what killed ones left half written there."""
-    make_folder(folder / "locks")
-    while (release := try_lock(folder / "locks" / "files", unlocked=True)) is None:
-        time.sleep(0.02)
-    try:
-        clean(folder)
-        clean(folder / "figures")
-        yield
-    finally:
-        release()
+    make_folder(folder)
+    remove_drafts(folder)
+    if file.exists():
+        try:
+            read(folder)
+        except UndertowError:
+            set_aside(file)
+    atomic_write_text(file, to_json({**sweep.settings(), "storage": kept}) + "\n")
 
 
 def _is_draft(name: str) -> bool:
@@ -285,7 +269,7 @@ def _strangers(sweep: Sweep, folder: Path) -> bool:
     for each in sorted(folder.glob("trials/*/config.json")):
         try:
             read_json(each)
-        except (UndertowError, RecursionError):
+        except UndertowError:
             continue
         if begun_values(sweep, each.parent) is None:
             return True
@@ -319,7 +303,7 @@ def begun_values(sweep: Sweep, trial: Path) -> dict[str, Any] | None:
             for value, given in zip(values.values(), sweep.space.values(), strict=True)
         )
         return values if same and all(inside) else None
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (UndertowError, AttributeError, TypeError):
         return None
 
 
@@ -328,19 +312,25 @@ def read(folder: Path) -> tuple[Sweep, str | None]:
     file = folder / FILE
     require(file.is_file(), f"{folder} is no sweep: it has no {FILE}")
     try:
-        return _from_plain(read_json(file))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        return _from_plain(read_json(file), file)
+    except (UndertowError, TypeError) as error:
         if isinstance(error.__cause__, OSError):
             raise
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        said = said if str(file) in said else f"{file} is damaged: {said}"
+        said = str(error) if str(file) in str(error) else f"{file} is damaged: {error}"
         raise UndertowError(f"{said}; give the sweep's own command again, which writes it anew") from error
 
 
-def _from_plain(given: Any) -> tuple[Sweep, str | None]:
-    require(isinstance(given, dict), "it is no table")
-    for name, kind in {"preset": str, "over": dict, "config": dict, "metric": str}.items():
-        require(isinstance(given[name], kind), f"{name} is {given[name]!r}"[:100])
+_SHAPE = {
+    **dict.fromkeys(("preset", "sampler", "metric", "statistic"), str),
+    **dict.fromkeys(("seeds", "trials"), int),
+    "over": {...: ({"choices": [object]}, {"low": float, "high": float, "log": bool})},
+    "config": dict,
+    "storage": (str, None),
+}
+
+
+def _from_plain(given: Any, file: Path) -> tuple[Sweep, str | None]:
+    check_shape(given, _SHAPE, file)
     config = validate_config(config_from_dict(given["config"]))
     space = space_from_plain(config, given["over"])
     lookup("sampler", given["sampler"], SAMPLERS)
@@ -348,11 +338,8 @@ def _from_plain(given: Any) -> tuple[Sweep, str | None]:
     seeds, trials = count("seeds", given["seeds"], MAX_SEEDS), count("trials", given["trials"], MAX_TRIALS)
     _check_seeds(config, space, seeds)
     made = Sweep(config, given["preset"], space, seeds, given["sampler"], trials, given["metric"], given["statistic"])
-    require(
-        len(space) > 0 and (made.sampler != "grid" or grid_size(space) == trials),
-        "its trials are not those of its grid",
-    )
-    require(given["storage"] is None or isinstance(given["storage"], str), f"storage is {given['storage']!r}"[:100])
+    good = len(space) > 0 and (made.sampler != "grid" or grid_size(space) == trials)
+    require(good, "its number of trials is not that of its grid")
     return made, given["storage"]
 
 

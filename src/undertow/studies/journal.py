@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from undertow._checks import UndertowError, require
-from undertow.training._files import read_error, write_error
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system; a worker needs locks for its trials anyway, see `Locks`
-    fcntl = None  # type: ignore[assignment]
+from undertow.training import _flock
+from undertow.training._files import write_error
+from undertow.training._reader import is_regular, read_error
 
 _logger = logging.getLogger(__name__)
 
@@ -49,7 +46,9 @@ class Journal:
         self.file = file
         # Where each line known so far ends, and the check sum up to there.
         self._ends, self._sums = [0], [0]
-        require(not file.exists() or file.is_file(), f"{file} is no file; move it away and give the same command again")
+        require(
+            not file.exists() or is_regular(file), f"{file} is no file; move it away and give the same command again"
+        )
         if new:
             try:
                 file.open("ab").close()
@@ -132,24 +131,18 @@ class Journal:
         except OSError as error:
             raise (read_error if mode == "rb" else write_error)(self.file, error) from error
         with file:
-            self._lock(file, exclusive=mode != "rb")
+            self._lock(file, shared=mode == "rb")
             yield file
 
-    def _lock(self, file: BinaryIO, *, exclusive: bool) -> None:
-        if fcntl is None:
-            return
+    def _lock(self, file: BinaryIO, *, shared: bool) -> None:
+        """A worker needs locks for its trials anyway, see `Locks`; without them only `--summary` comes so far."""
         began, told = time.monotonic(), False
-        while True:
-            try:
-                fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
+        with contextlib.suppress(OSError):
+            while not _flock.flock(file.fileno(), shared=shared):
                 if not told and time.monotonic() - began > PATIENCE:
                     _logger.warning("waiting for another process, which holds the lock of %s", self.file)
                     told = True
                 time.sleep(0.002)
-            except OSError:  # a file system without locks; only `--summary` comes so far
-                return
 
 
 def _sealed(logs: Sequence[dict[str, Any]], total: int) -> bytes:

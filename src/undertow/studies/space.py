@@ -120,12 +120,9 @@ def space_from_plain(config: Config, plain: Mapping[str, Any]) -> Space:
     space: Space = {}
     for name, values in plain.items():
         hint = find_field(config, name)[1]
-        require(isinstance(values, Mapping), f"the values of {name} are no table")
         if "choices" in values:
-            require(isinstance(values["choices"], list), f"the choices of {name} are no list")
             space[name] = Choices(tuple(_value(hint, str(word)) for word in values["choices"]))
         else:
-            require(isinstance(values["log"], bool), f"log of {name} must be true or false")
             space[name] = _range(hint, values["low"], values["high"], values["log"])
         space[name] = _checked(config, name, space[name])
     return space

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError
 from undertow.build import Experiment, cast
 from undertow.config import Config
 from undertow.core.task import take
@@ -164,12 +164,11 @@ def summary(folder: Path | str, *, storage: str | None = None) -> SweepResult:
 
 def _read(folder: Path, storage: str | None) -> tuple[Sweep, str | None]:
     made, kept = read(folder)
-    hidden = kept is not None and storage is None and has_secret(kept)
-    require(
-        not hidden,
-        f"{folder} keeps its study in {without_password(kept or '')}, whose password is not written down: "
-        "give --storage again",
-    )
+    if kept is not None and storage is None and has_secret(kept):
+        where = without_password(kept)
+        raise UndertowError(
+            f"{folder} keeps its study in {where}, whose password is not written down: give --storage again"
+        )
     return made, kept if storage is None else storage
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from undertow.config import Config, config_to_dict
 from undertow.studies.definition import STATISTICS, Sweep, make_folder
-from undertow.training._files import atomic_write_text, sweep, to_json
+from undertow.training._files import atomic_write_text, remove_drafts, to_json
 
 
 def begin(folder: Path, config: Config) -> None:
     """Make a trial's directory, without what a killed worker left half written, and note its configuration there."""
     make_folder(folder)
-    sweep(folder)
+    remove_drafts(folder)
     atomic_write_text(folder / "config.json", to_json(config_to_dict(config)) + "\n")
 
 
