@@ -35,7 +35,7 @@ from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, classical, for_problem
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_step
 from undertow.schemes.splitting import SPEEDS
 
 __all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
@@ -176,10 +176,9 @@ def simulate(
     else:
         whole = complete(num_cells=num_cells, dt=dt, steps=steps, end_time=end_time)
         step = whole.dt
-        check_courant(scheme, u0, step)
+        check_step(scheme, u0, step, method, steps=whole.steps)
         rule = FixedStep(jnp.asarray(step))
         ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * step
-    check_diffusion(law, step, grid.dx)
     limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:

@@ -28,7 +28,7 @@ from undertow.laws.gas_cases import gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import plane_case
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_step
 
 
 def make_law(config: SchemeConfig) -> AbstractConservationLaw:
@@ -130,15 +130,14 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
 
 
 def check_states(discretised: Discretised, members: Members, dt: float) -> None:
-    """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
+    """Non-finite values in an initial state, what waves and diffusion ask of the time step."""
     for batch, _ in members:
         scheme, states = _initial_states(discretised, batch)
         flat = states.reshape(len(states), -1)
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
         fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
-        check_courant(scheme, jnp.asarray(states[fastest]), dt)
-        check_diffusion(discretised.law, dt, scheme.grid.dx)
+        check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 
 
 def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscrete, np.ndarray]:

@@ -32,6 +32,7 @@ from undertow.numerics.norms import l1, l2, linf
 from undertow.numerics.timestep import CFLStep
 from undertow.policies.classical import for_problem
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import step_length
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def convergence(
         environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
         x = jnp.asarray(grid.centers())
         state = environment.initial(condition(x)[None])
-        first = float(environment.time_step(scheme.speed_over_dx(state.u), state.time))
+        first = float(step_length(scheme, environment.time_step, state.u, state.time, method))
         values, steps = {}, {}
         unit = scheme.unit(state.u)
         for name, policy in policies.items():

@@ -30,6 +30,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.solve import step_length
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -153,7 +154,7 @@ def run_plane(
     environment = dataclasses.replace(environment, scheme=scheme)
     policy = for_problem(policy, scheme.unit(u0))
     start = environment.initial(u0)
-    first = float(rule(environment.scheme.speed_over_dx(u0), jnp.zeros_like(start.time)))
+    first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)
     end = jnp.asarray(rule.end_time, u0.dtype)
     jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(0)))  # compiles

@@ -94,6 +94,16 @@ class AbstractConservationLaw(eqx.Module):
         """What must stay positive for the state to be physical (concave functions of it), cell by cell; nothing by default."""
         return ()
 
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"] | None:
+        r"""What `below` is told: a bound, per unit of `positive(u)[0]`, of what carries a state's speed, that a state has which a
+        first-order Lax-Friedrichs step makes of this one. None (default) where no bound is needed."""
+        return None
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        """Positive where a state keeps the `bound` that is the largest `reach` of the states it is made of: a quadratic along
+        lines, so that densities and depths that are next to nothing have no speed without bound."""
+        raise NotImplementedError
+
 
 def floored(values: Float[Array, "*cells"], floor: Floor) -> Float[Array, "*cells"]:
     """`values`, each not below `floor`; without one not below the smallest normal number of their type.

@@ -163,6 +163,11 @@ class RiemannScheme(eqx.Module):
         """As that of `SemiDiscrete`."""
         return self.field.speed_over_dx(u, time)
 
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        """As that of `SemiDiscrete`."""
+        return self.field.decay_rate
+
     def faces(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "chan *faces"], Float[Array, "chan *faces"]]:
@@ -185,7 +190,9 @@ class RiemannScheme(eqx.Module):
         steps = [both[0], both[1]] if basis is None else [basis.expand(both[0]), basis.expand(both[1])]
         limiter = self.field.limiter
         if limiter is not None:
-            steps = [limiter.scaled(law, state, step) for state, step in zip((left, right), steps, strict=True)]
+            reaches = law.reach(left), law.reach(right)
+            bound = None if reaches[0] is None else jnp.maximum(*reaches)
+            steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 
     def fluxes(

@@ -259,14 +259,19 @@ class SemiDiscrete(eqx.Module):
             return fluxes
         if dt is None:
             raise UndertowError("a positivity limiter has to know the time step: give dt to rate")
-        low, speeds = [], []
+        low, speeds, bounds = [], [], []
         for axis in range(self.grid.num_axes):
             padded = self.pad(u, axis, time)
             speeds.append(self.speed(self.law, padded, axis, self.ghost))
             left, right = face_slices(padded, 2, self.ghost, axis)
             low.append(lax_friedrichs(self.law, left, right, axis, speeds[-1]))
+            reach = self.law.reach(padded)
+            if reach is not None:
+                bounds.append(jnp.maximum(*face_slices(reach[None], 2, self.ghost, axis))[0])
         periodic = tuple(each.periodic for each in self.boundary)
-        return self.limiter(self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt)
+        return self.limiter(
+            self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt, tuple(bounds) or None
+        )
 
     def rate(
         self,
@@ -308,6 +313,13 @@ class SemiDiscrete(eqx.Module):
             return largest(u)
         every = [largest(self.pad(u, axis, time)) for axis in range(self.grid.num_axes)]
         return jnp.max(jnp.stack(every))
+
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        r"""$4 \nu \sum_a \Delta x_a^{-2}$, the rate at which the shortest wave of the grid decays; the number 0.0 without
+        viscosity."""
+        nu = self.law.viscosity
+        return 0.0 if isinstance(nu, (int, float)) and nu == 0 else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
 
 
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
