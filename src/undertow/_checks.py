@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -58,6 +60,19 @@ def closest(name: str, options: Iterable[str]) -> str:
     """The tail of an error message where options are too many to list: the closest one, or nothing if none is close."""
     close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def quoted(path: object) -> str:
+    """A path as it can be pasted into a shell, also with spaces in it."""
+    return shlex.quote(str(path))
+
+
+def at_home(path: Path | str) -> Path:
+    """A path with `~` at its beginning as the home directory; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:

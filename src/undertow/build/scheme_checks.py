@@ -55,7 +55,8 @@ def check_scheme(config: SchemeConfig) -> None:
     require(config.data.refinement % 2 == 1, f"data.refinement must be odd, got {config.data.refinement}")
     for name in config.evaluation.suites:
         lookup("suite", name, SUITES)
-    require(config.objective.floor > 0, f"objective.floor must be above 0, got {config.objective.floor}")
+    floor = config.objective.floor
+    require(floor is None or floor > 0, f"objective.floor must be above 0, got {floor}")
     for name in ("conservation", "total_variation", "cloning", "penalty"):
         factor = getattr(config.objective, name)
         require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
@@ -153,7 +154,9 @@ def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscr
 def check_scales(pool: Problem, names: tuple[str, ...]) -> None:
     """The objective is relative to WENO-JS's error: where there is none, or no truth, nothing can be learned."""
     scales = np.asarray(pool.reference.scale)
-    bad = np.argwhere(~np.isfinite(scales) | (scales < 1e-12)).ravel()
+    truth = np.asarray(pool.reference.values)[:, :, list(pool.environment.scheme.law.judged)]
+    largest = np.abs(truth).reshape(len(truth), -1).max(axis=1)
+    bad = np.argwhere(~np.isfinite(scales) | (scales <= 1e-12 * largest)).ravel()
     if len(bad):
         which = f"condition {names[bad[0]]!r}" if len(names) == len(scales) else f"training problem {bad[0]}"
         raise UndertowError(

@@ -18,6 +18,7 @@ from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.rewards import AbstractDifference, AbstractError, ComponentErrors, conservation, step_lengths
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.interpolation import WenoInterpolation
+from undertow.schemes.weights import EPSILON
 
 
 class FineStep(eqx.Module):
@@ -37,7 +38,7 @@ class FineStep(eqx.Module):
 
     comparator: AbstractPolicy
     points: int = eqx.field(static=True, default=1)
-    interpolation: WenoInterpolation = WenoInterpolation()
+    interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
     substeps: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):

@@ -18,6 +18,7 @@ from undertow.core.unroll import Trajectory
 from undertow.envs.rewards import AbstractSquash, ArctanSquash, FaceErrors, conservation, norm
 from undertow.numerics.norms import total_variation
 from undertow.schemes.interpolation import WenoInterpolation
+from undertow.schemes.weights import EPSILON
 from undertow.schemes.semidiscrete import SemiDiscrete
 
 
@@ -44,7 +45,7 @@ class ConservationPenalty(AbstractObjective):
     """
 
     points: int = eqx.field(static=True, default=1)
-    interpolation: WenoInterpolation = WenoInterpolation()
+    interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
     squash: AbstractSquash = ArctanSquash(1.0)
 
     def __check_init__(self):

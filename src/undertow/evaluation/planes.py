@@ -2,6 +2,7 @@ r"""Policies trained in one dimension, in the plane: error and time beside the c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.planes import plane_case
 from undertow.numerics.timestep import CFLStep
-from undertow.policies.classical import classical
+from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
@@ -142,13 +143,16 @@ def plane_environment(
 def run_plane(
     policy: AbstractPolicy, environment: Conservation, u0: Float[Array, "chan *cells"]
 ) -> tuple[FieldState, int, float]:
-    """March values to the end time of a `plane_environment`.
+    """March values to the end time of a `plane_environment`, with floors, and the epsilon of a classical policy, relative to them.
 
     **Returns:** the last state (which has not reached the end if something stopped being finite, or the steps became a hundred
     times shorter than the first), the steps taken and the seconds they took, compilation apart.
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
+    scheme = environment.scheme.relative_to(u0)
+    environment = dataclasses.replace(environment, scheme=scheme)
+    policy = for_problem(policy, scheme.unit(u0))
     start = environment.initial(u0)
     first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)

@@ -14,7 +14,7 @@ from undertow.build import Experiment, build
 from undertow.config import Config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.loop import carry_out
+from undertow.experiment.loop import carry_out, prepare
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
@@ -118,7 +118,7 @@ def learn(config: Config | str, *, callbacks: Sequence[Callback] = (), quiet: bo
     experiment.check()
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:
-        training = carry_out(experiment, store, stop, display, callbacks)
+        training = carry_out(prepare(experiment, display), store, stop, display, callbacks)
     status, reason = training.ending(stop)
     return Learned(
         training.policy, store.metrics(), training.summary(), name, status, reason, training.error, experiment

@@ -1,12 +1,14 @@
 r"""The shallow water equations over a flat bed, in one or two dimensions."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
 
 
 class ShallowWater(AbstractConservationLaw):
@@ -19,8 +21,9 @@ class ShallowWater(AbstractConservationLaw):
     - `gravity` $g > 0$: acceleration, default 1, which measures speeds in units of that of a long wave on water of unit
         depth; with lengths in metres and times in seconds it is 9.81. A leaf.
     - `dimensions`: 1 (default) or 2; static.
-    - `depth_floor`: a depth below counts as this one wherever velocity, pressure or wave speed are needed (default 1e-10).
-        The state itself is not changed, so that conservation is not touched.
+    - `depth_floor`: a depth below counts as this one wherever velocity, pressure or wave speed are needed. The state itself is
+        not changed, so that conservation is not touched. A number is kept, and has the unit of the data; the default, None,
+        is relative to the problem, see `relative_to`.
 
     **Raises:** `UndertowError` for other dimensions, or a gravity that is not positive.
 
@@ -30,7 +33,7 @@ class ShallowWater(AbstractConservationLaw):
 
     gravity: float | Float[Array, ""] = 1.0
     dimensions: int = eqx.field(static=True, default=1)
-    depth_floor: float = eqx.field(static=True, default=1e-10)
+    depth_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
@@ -55,6 +58,11 @@ class ShallowWater(AbstractConservationLaw):
         """Depth."""
         return (0,)
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> "ShallowWater":
+        r"""This water with a floor relative to the state `u`: $10^{-10} \max h$, or a hundredth of the smallest positive depth
+        where that is less. A floor that is a number already stays."""
+        return self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Depth and velocity to conserved values."""
         return jnp.concatenate([primitive[:1], primitive[0] * primitive[1:]])
@@ -65,7 +73,7 @@ class ShallowWater(AbstractConservationLaw):
         return jnp.concatenate([depth[None], u[1:] / depth])
 
     def _depth(self, u: Array) -> Array:
-        return jnp.maximum(u[0], self.depth_floor)
+        return floored(u[0], self.depth_floor)
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$(h v_a,\; h v v_a + \tfrac12 g h^2\, e_a)$ along axis $a$."""

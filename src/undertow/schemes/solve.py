@@ -119,6 +119,10 @@ def solve(
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
+    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law (`Euler(density_floor=...)`
+    names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same problem in other units has the same
+    solution.
+
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
     `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3); `save_every`: keep every so many steps
@@ -144,7 +148,9 @@ def solve(
     if _can_be_seen(u0):
         check_physical(scheme.law, u0, "the initial state", dry=True)
 
-    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils))
+    scheme = scheme.relative_to(u0)
+    unit = scheme.unit(u0) if isinstance(scheme, SemiDiscrete) and getattr(weights, "relative", False) else None
+    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils, unit))
 
     limiter = (scheme if isinstance(scheme, SemiDiscrete) else scheme.field).limiter
     one = advance_physical if limiter is not None and time_step.needs_speed else advance
