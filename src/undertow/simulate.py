@@ -174,7 +174,9 @@ def simulate(
     check_weights(policy, scheme, u0)
     scheme = scheme.relative_to(u0)
     policy = for_problem(policy, scheme.unit(u0)) if unit is None else InUnits(policy, _unit(unit, u0))
-    rule, ends, step = _timing(scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves)
+    rule, ends, step = _timing(
+        scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
+    )
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
     limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
@@ -238,7 +240,10 @@ def _timing(
     divides = abs(whole.end_time - end_time) <= 1e-9 * end_time
     if dt is not None and not (divides and saves <= whole.steps):  # the last step before every kept state is clipped
         return FixedStep(jnp.asarray(whole.dt), jnp.asarray(end_time)), equal, whole.dt
-    require(saves <= whole.steps, f"saves={saves} states cannot be kept of {whole.steps} steps; ask for at most {whole.steps}")
+    require(
+        saves <= whole.steps,
+        f"saves={saves} states cannot be kept of {whole.steps} steps; ask for at most {whole.steps}",
+    )
     ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * whole.dt
     return FixedStep(jnp.asarray(whole.dt)), ends, whole.dt
 
@@ -259,9 +264,7 @@ def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: fl
     except UndertowError as error:
         raise NonFiniteError(f"{error}; take a smaller cfl or dt, or more cells", step=taken) from None
     if float(state.time) < end - 0.75 * step and float(state.time) < end * (1 - 1e-6):
-        raise NonFiniteError(
-            f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken
-        )
+        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken)
 
 
 def compare(

@@ -127,7 +127,15 @@ def run(arguments: list[str]) -> int:
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "notes": result.notes, "files": parsed.out})
+        show_json(
+            {
+                "case": parsed.case,
+                "policy": parsed.policy,
+                "metrics": metrics,
+                "notes": result.notes,
+                "files": parsed.out,
+            }
+        )
     return 0
 
 

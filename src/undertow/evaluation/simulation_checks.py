@@ -88,7 +88,9 @@ def check_start(
 ) -> None:
     """Raise `UndertowError` where an initial state is not physical: with positivity cells may hold nothing, without it they may not."""
     if positivity:
-        require(len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out")
+        require(
+            len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out"
+        )
         require(
             not isinstance(integrator, RK4), "positivity holds with the integrators euler and ssp_rk3, not with rk4"
         )
@@ -96,10 +98,10 @@ def check_start(
     if law.positive(u0) and not positivity and dry.any():
         cell = tuple(int(i) for i in np.argwhere(dry)[0])
         name = law.positive_names[0]
-        least = 1e-6 * float(jnp.max(law.positive(u0)[0]))
+        least = 1e-4 * float(jnp.max(law.positive(u0)[0]))
         raise UndertowError(
             f"the initial state has a {name} of 0 in cell {cell[0] if len(cell) == 1 else cell}: take positivity, which bears a "
-            f"{name} of 0, or at least {least:.2g} there"
+            f"{name} of 0, or at least {least:.1g} there"
         )
     check_physical(law, u0, "the initial state", dry=positivity)
 
@@ -134,7 +136,9 @@ def compared_with(
     good = np.isfinite(exact).reshape(len(times), -1).all(axis=1)
     if not good.all():
         last = f"t = {times[np.argmin(good)]:g}"
-        return None, _no_errors(f"the exact solution is no number at {last}: it ends before, or a parameter is out of range")
+        return None, _no_errors(
+            f"the exact solution is no number at {last}: it ends before, or a parameter is out of range"
+        )
     return exact, None
 
 
@@ -175,14 +179,12 @@ def ends_hold(field: AbstractField, end_time: float) -> bool:
     return True
 
 
-def what_is_wrong(
-    law: AbstractConservationLaw, u: Float[np.ndarray, "chan *cells"], positivity: bool
-) -> str | None:
+def what_is_wrong(law: AbstractConservationLaw, u: Float[np.ndarray, "chan *cells"], positivity: bool) -> str | None:
     """A sentence about a last state that is not physical; None where it is."""
     try:
         check_physical(law, jnp.asarray(u), "the last state", dry=True)
     except UndertowError as error:
-        return f"{error}{'' if positivity else '; positivity keeps it so'}"
+        return f"{error}{'' if positivity else '; positivity would keep it above 0'}"
     return None
 
 

@@ -129,7 +129,7 @@ class Euler(AbstractConservationLaw):
 
     @property
     def positive_names(self) -> tuple[str, ...]:
-        return ("density", "internal energy")
+        return ("density", "pressure")
 
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
         r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp v_a/\alpha)$ of the energy $E/\rho

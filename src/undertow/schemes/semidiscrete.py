@@ -120,9 +120,12 @@ class SemiDiscrete(eqx.Module):
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         expected = (self.law.num_components, *self.grid.num_cells)
         shape, kind = getattr(u, "shape", None), getattr(u, "dtype", None)
-        require(shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}")
         require(
-            kind in (np.float32, np.float64), f"a state is of single or double precision, got {kind}: take u.astype(float)"
+            shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}"
+        )
+        require(
+            kind in (np.float32, np.float64),
+            f"a state is of single or double precision, got {kind}: take u.astype(float)",
         )
         require(
             u.shape == expected,
@@ -135,7 +138,9 @@ class SemiDiscrete(eqx.Module):
         law = self.law.relative_to(u)
         return self if law is self.law else dataclasses.replace(self, law=law)
 
-    def unit(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, " chan"] | None:
+    def unit(
+        self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
+    ) -> Float[Array, " chan"] | None:
         r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
         measure stencils by that have an $\epsilon$ without a unit.
 

@@ -96,7 +96,9 @@ def advance_physical(
 
     def shorter(_: Array) -> tuple[Array, Array]:
         halvings = jax.lax.while_loop(
-            lambda k: (k < HALVINGS) & ~attempt(0.5**k * jax.lax.stop_gradient(dt))[1], lambda k: k + 1, jnp.ones((), int)
+            lambda k: (k < HALVINGS) & ~attempt(0.5**k * jax.lax.stop_gradient(dt))[1],
+            lambda k: k + 1,
+            jnp.ones((), int),
         )
         least = 0.5**halvings * dt
         return attempt(least)[0], least
@@ -260,8 +262,8 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
         if len(bad):
             cell = tuple(int(i) for i in bad[0])
             raise UndertowError(
-                f"{what} has {_article(name)} {name} of {float(np.asarray(values)[cell]):.3g} in cell "
-                f"{cell[0] if len(cell) == 1 else cell}, and {len(bad)} cells like it; it has to be above 0"
+                f"{what} has {_article(name)} {name} that is not above 0 in cell {cell[0] if len(cell) == 1 else cell} "
+                f"({len(bad)} of {empty.size} cells)"
             )
 
 
