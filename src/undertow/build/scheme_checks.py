@@ -60,6 +60,10 @@ def check_scheme(config: SchemeConfig) -> None:
     for name in ("conservation", "total_variation", "cloning", "penalty"):
         factor = getattr(config.objective, name)
         require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
+    require(
+        not (config.grid.positivity and config.grid.integrator == "rk4"),
+        "grid.positivity holds with the integrators euler and ssp_rk3, not with rk4",
+    )
     _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):
