@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import tyro
 from rich.console import Console
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.presets import PRESETS
 from undertow.training._files import to_json
 
@@ -22,7 +23,8 @@ _WIDEST = 1000  # table in a file or a pipe
 
 def say(message: object) -> None:
     """One line to standard error."""
-    print("undertow:", " ".join(str(message).split()), file=sys.stderr)
+    # Spaces stay as they are, also several: they may be those of a path.
+    print("undertow:", " ".join(line.strip() for line in str(message).splitlines() if line.strip()), file=sys.stderr)
 
 
 def fail(message: object, code: int) -> int:
@@ -37,11 +39,25 @@ def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: 
     try:
         with contextlib.redirect_stderr(box):
             given = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
+            return _at_home(tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given))
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UndertowError(f"{one_line(box.getvalue())} (see undertow {prog} --help)") from None
+
+
+def _at_home(given: Any) -> Any:
+    """The same arguments with `~` in paths as the home directory: a shell leaves it in `--out=~/run`."""
+    if isinstance(given, Path):
+        return at_home(given)
+    if isinstance(given, tuple):
+        return tuple(map(_at_home, given)) if any(isinstance(each, Path) for each in given) else given
+    if not dataclasses.is_dataclass(given) or isinstance(given, type):
+        return given
+    before = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    after = {name: _at_home(value) for name, value in before.items()}
+    same = all(after[name] is before[name] or after[name] == before[name] for name in before)
+    return given if same else dataclasses.replace(given, **after)
 
 
 def one_line(box: str) -> str:

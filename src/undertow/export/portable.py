@@ -30,6 +30,10 @@ Network = list[tuple[np.ndarray, np.ndarray]]
 """Kernels (in, out) and biases, layer by layer."""
 
 
+# What comes of a description that was made by hand.
+_ODD = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, MemoryError)
+
+
 class PortableError(ValueError):
     """An artefact that is missing, damaged or of another version, or an input of another shape."""
 
@@ -43,18 +47,20 @@ def load(folder: Path | str) -> Policy:
     **Raises:** `PortableError` for a folder without one, another version, a checksum that does not fit, or weights of other
     shapes than the description says.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     document = describe(folder)
     return Policy(document, _tensors(read(folder, WEIGHTS), folder / WEIGHTS))
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
     """What `policy.json` says, after format, version and checksum have been looked at."""
-    path = Path(folder) / DESCRIPTION
+    path = Path(folder).expanduser() / DESCRIPTION
+    data = _bytes(path)
     try:
-        document = json.loads(_bytes(path).decode("utf-8"))
-    except ValueError as error:
-        raise PortableError(f"{path} is damaged: it is not valid JSON ({error})") from error
+        document = json.loads(data.decode("utf-8"))
+        fits = isinstance(document, dict) and document.get("checksum") == checksum(document)
+    except (ValueError, RecursionError) as error:
+        raise PortableError(f"{path} is damaged: it is not valid JSON ({type(error).__name__}: {error})") from error
     _require(
         isinstance(document, dict) and document.get("format") == FORMAT,
         f"{path} does not describe an exported policy: its format is not {FORMAT!r}",
@@ -64,9 +70,11 @@ def describe(folder: Path | str) -> dict[str, Any]:
         f"{path} has format version {document.get('version')!r}, this file reads {VERSION}; "
         "use the portable.py that lies beside it",
     )
+    _require(fits, f"{path} is damaged or was edited: its checksum does not fit its contents; export it again")
+    # A checksum is easily made: that it fits says nothing of who made it.
     _require(
-        document.get("checksum") == checksum(document),
-        f"{path} is damaged or was edited: its checksum does not fit its contents; export it again",
+        all(isinstance(document.get(name), dict) for name in ("policy", "files")),
+        f"{path} is damaged: expected tables 'policy' and 'files'",
     )
     return document
 
@@ -79,9 +87,13 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 def read(folder: Path | str, name: str) -> bytes:
     """The bytes of one of the artefact's files, whose checksum fits. For `policy.stablehlo`: `jax.export` does not check."""
-    path = Path(folder) / name
+    path = Path(folder).expanduser() / name
     listed = describe(folder)["files"]
     _require(name in listed, f"{path} is not a file of the artefact, which has {', '.join(sorted(listed))}")
+    _require(
+        isinstance(listed[name], dict) and {"bytes", "sha256"} <= set(listed[name]) and Path(name).name == name,
+        f"{path} is not described as a file of an artefact; export it again",
+    )
     data = _bytes(path)
     _require(
         len(data) == listed[name]["bytes"],
@@ -105,11 +117,17 @@ def verify(folder: Path | str) -> list[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
+        # A pipe would be waited for, a device has no end.
+        _require(
+            path.is_file() or not path.exists(), f"{path} is no file; give the folder that `undertow export` wrote"
+        )
         return path.read_bytes()
     except FileNotFoundError:
         raise PortableError(f"{path} is missing; give the folder that `undertow export` wrote") from None
     except OSError as error:
         raise PortableError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise PortableError(f"{path} is larger than the memory of this machine") from None
 
 
 def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -126,7 +144,7 @@ def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
             begin, end = entry["data_offsets"]
             values = np.frombuffer(payload[begin:end], kinds[entry["dtype"]])
             tensors[name] = values.reshape(entry["shape"])
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, *_ODD) as error:
         raise PortableError(f"{path} is not a safetensors file of float32 or float64 arrays: {error!r}") from error
     return tensors
 
@@ -148,6 +166,17 @@ class Policy:
 
     def __init__(self, document: dict[str, Any], tensors: dict[str, np.ndarray]):
         self.document, self.about = document, document["policy"]
+        try:
+            self._set_up(tensors)
+            # Act once: what a description lacks shows here, and not in the midst of somebody's work.
+            shape = self.about["observation"]["shape"]
+            _require(math.prod(shape) <= 10**8, f"{DESCRIPTION} is damaged: an observation of shape {shape}")
+            self(np.ones((2, *shape) if "order" in self.about else shape))
+        except _ODD as error:
+            told = error if isinstance(error, PortableError) else f"{DESCRIPTION} cannot be evaluated: {error!r}"
+            raise PortableError(f"{told}") from error
+
+    def _set_up(self, tensors: dict[str, np.ndarray]) -> None:
         self.kind: str = self.about["kind"]
         _require(
             self.kind in _KINDS,
