@@ -15,9 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import undertow as ut
 from tests.exports import random_run
+from tests.odd import ODD, leaves, put
 from tests.tiny import tiny
 from undertow import cli
 from undertow._checks import UndertowError
@@ -229,6 +232,28 @@ def test_weights_that_do_not_fit_the_description_are_told(copy):
     rewritten(copy, policy={**about, "kind": "oracle"})
     with pytest.raises(portable.PortableError, match="kind 'oracle' is unknown to this file"):
         portable.load(copy)
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_any_value_at_any_place_of_a_description(data, scheme, tmp_path_factory):
+    """With a checksum that fits: it can be evaluated all the same, or an error of one line says why not."""
+    document = json.loads((scheme[1].path / "policy.json").read_text())
+    places = [("policy", *path) for path in leaves(document["policy"])] + [
+        ("files", *path) for path in leaves(document["files"])
+    ]
+    changed = put(document, data.draw(st.sampled_from(places)), data.draw(st.sampled_from((..., *ODD))))
+    folder = tmp_path_factory.mktemp("odd")
+    for name in ("policy.json", "policy.safetensors"):
+        shutil.copy(scheme[1].path / name, folder)
+    rewritten(folder, **{"policy": None, "files": None, **changed})
+    for call in (portable.load, portable.verify):
+        try:
+            policy = call(folder)
+        except portable.PortableError as error:
+            assert "\n" not in str(error)
+        else:
+            assert call is portable.load and np.isfinite(policy(np.ones((2, policy.order)))).all()
 
 
 def test_nothing_is_overwritten(scheme):

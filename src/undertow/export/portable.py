@@ -30,7 +30,6 @@ Network = list[tuple[np.ndarray, np.ndarray]]
 """Kernels (in, out) and biases, layer by layer."""
 
 
-# What comes of a description that was made by hand.
 _ODD = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, MemoryError)
 
 
@@ -71,11 +70,8 @@ def describe(folder: Path | str) -> dict[str, Any]:
         "use the portable.py that lies beside it",
     )
     _require(fits, f"{path} is damaged or was edited: its checksum does not fit its contents; export it again")
-    # A checksum is easily made: that it fits says nothing of who made it.
-    _require(
-        all(isinstance(document.get(name), dict) for name in ("policy", "files")),
-        f"{path} is damaged: expected tables 'policy' and 'files'",
-    )
+    whole = all(isinstance(document.get(name), dict) for name in ("policy", "files"))
+    _require(whole, f"{path} is damaged: expected tables 'policy' and 'files'")
     return document
 
 
@@ -90,10 +86,8 @@ def read(folder: Path | str, name: str) -> bytes:
     path = Path(folder).expanduser() / name
     listed = describe(folder)["files"]
     _require(name in listed, f"{path} is not a file of the artefact, which has {', '.join(sorted(listed))}")
-    _require(
-        isinstance(listed[name], dict) and {"bytes", "sha256"} <= set(listed[name]) and Path(name).name == name,
-        f"{path} is not described as a file of an artefact; export it again",
-    )
+    told = isinstance(listed[name], dict) and {"bytes", "sha256"} <= set(listed[name]) and Path(name).name == name
+    _require(told, f"{path} is not described as a file of an artefact; export it again")
     data = _bytes(path)
     _require(
         len(data) == listed[name]["bytes"],
@@ -124,10 +118,8 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise PortableError(f"{path} is missing; give the folder that `undertow export` wrote") from None
-    except OSError as error:
-        raise PortableError(f"cannot read {path}: {error.strerror or error}") from error
-    except MemoryError:
-        raise PortableError(f"{path} is larger than the memory of this machine") from None
+    except (OSError, MemoryError) as error:
+        raise PortableError(f"cannot read {path}: {error!r}") from error
 
 
 def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -168,10 +160,13 @@ class Policy:
         self.document, self.about = document, document["policy"]
         try:
             self._set_up(tensors)
-            # Act once: what a description lacks shows here, and not in the midst of somebody's work.
+            # Act once: what a description lacks shows here.
             shape = self.about["observation"]["shape"]
             _require(math.prod(shape) <= 10**8, f"{DESCRIPTION} is damaged: an observation of shape {shape}")
-            self(np.ones((2, *shape) if "order" in self.about else shape))
+            seen = np.ones((2, *shape) if "order" in self.about else shape)
+            with np.errstate(all="ignore"):
+                acted = self.fluxes(seen) if "order" in self.about else self(seen)
+            _require(bool(np.isfinite(acted).all()), f"{DESCRIPTION} is damaged: what the policy does is not finite")
         except _ODD as error:
             told = error if isinstance(error, PortableError) else f"{DESCRIPTION} cannot be evaluated: {error!r}"
             raise PortableError(f"{told}") from error
