@@ -11,7 +11,7 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, at_home, lookup, require
 from undertow.cli.parse import parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
@@ -160,7 +160,7 @@ def _trained_on(policy: str) -> Reconstruction | None:
 
     **Raises:** `UndertowError` for a run of a controller, which chooses no weights.
     """
-    path = Path(policy)
+    path = at_home(policy)
     if policy in CLASSICAL or not path.exists():
         return None
     if is_published(path):
