@@ -253,7 +253,9 @@ def _options(rng: random.Random, kind: type, most: int) -> list[str]:
     for name, hint in rng.sample(fields, min(len(fields), rng.randint(0, most))):
         flag = "--" + name.replace("_", "-")
         if hint is bool:
-            words += rng.choice(([flag], [flag.replace(name.split(".")[-1].replace("_", "-"), "no-x")], [flag, "maybe"]))
+            words += rng.choice(
+                ([flag], [flag.replace(name.split(".")[-1].replace("_", "-"), "no-x")], [flag, "maybe"])
+            )
         else:
             words += [flag, *_value(rng, hint).split(" ")] if rng.random() < 0.8 else [f"{flag}={_value(rng, hint)}"]
     return words

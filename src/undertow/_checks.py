@@ -155,19 +155,22 @@ def require_positive(name: str, value: Any) -> float:
     return real_number(name, value, Within(above=0))
 
 
-def constant(name: str, value: Any, within: Within | None = None) -> Any:
+def constant(name: str, value: Any, within: Within | None = None, *, batched: bool = False) -> Any:
     """A constant of a law or a system: a Python number where it is one, and an array of JAX as it is.
 
-    An array without axes is looked at where it can be; a traced one cannot, and comes back as it is.
+    An array is looked at where it can be; a traced one cannot. `batched`: it may have axes, one value per sample.
 
-    **Raises:** `UndertowError` for a number out of its range, an array with axes, or anything else.
+    **Raises:** `UndertowError` for a number out of its range, an array with axes that is no batch, or anything else.
     """
-    if isinstance(value, jax.Array):
-        require(value.shape == (), f"{name} must be one number, got an array of shape {value.shape}")
-        if not is_traced(value):
-            real_number(name, value, within)
-        return value
-    return real_number(name, value, within)
+    if batched and isinstance(value, np.ndarray) and value.shape != ():
+        value = jnp.asarray(value)
+    if not isinstance(value, jax.Array):
+        return real_number(name, value, within)
+    require(batched or value.shape == (), f"{name} must be one number, got an array of shape {value.shape}")
+    if not is_traced(value):
+        for each in np.unique(np.asarray(value)):
+            real_number(name, each, within)
+    return value
 
 
 def check_seed(value: Any, name: str = "seed") -> int:

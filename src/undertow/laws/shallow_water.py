@@ -1,12 +1,17 @@
 r"""The shallow water equations over a flat bed, in one or two dimensions."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+from functools import partial
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+
+GRAVITY = partial(constant, "gravity", within=Within(above=0))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
 
 
 class ShallowWater(AbstractConservationLaw):
@@ -28,17 +33,12 @@ class ShallowWater(AbstractConservationLaw):
     Volume Methods for Hyperbolic Problems, section 13.1.
     """
 
-    gravity: float | Float[Array, ""] = 1.0
-    dimensions: int = eqx.field(static=True, default=1)
+    gravity: float | Float[Array, ""] = eqx.field(converter=GRAVITY, default=1.0)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     depth_floor: float = eqx.field(static=True, default=1e-10)
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2), f"dimensions must be 1 or 2, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gravity, (int, float)) or self.gravity > 0,
-            f"gravity must be above 0, got {self.gravity!r}",
-        )
         require(self.viscosity == 0, f"the shallow water equations have no viscosity, got {self.viscosity!r}")
 
     @property

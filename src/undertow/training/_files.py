@@ -151,8 +151,10 @@ def _read(path: Path, parse: Callable[[str], Any], kind: str) -> Any:
         raise UndertowError(f"{path} is missing") from None
     except OSError as error:
         raise read_error(path, error) from error
-    except ValueError as error:  # not UTF-8, or not of this kind
+    except ValueError as error:  # not UTF-8, not of this kind, or a number too long to be read
         raise UndertowError(f"{path} is damaged: it is not valid {kind} ({error})") from error
+    except RecursionError:
+        raise UndertowError(f"{path} is damaged: its lists and tables stand too deep in each other") from None
 
 
 def _reason(error: OSError) -> str:
