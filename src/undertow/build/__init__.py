@@ -13,8 +13,7 @@ from undertow.build.experiment import (
     Experiment,
     Measure,
     cast,
-    check_checkpoint,
-    check_training,
+    check_precision,
     make_gradient,
     read_policy,
     refuse_published,
@@ -32,9 +31,8 @@ def build(config: Config) -> Experiment:
 
     Nothing long happens here. **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    validate_config(config)
-    check_training(config.training)
-    check_checkpoint(config.checkpoint)
+    config = validate_config(config)
+    check_precision(config.training)
     build_optimizer(config.optimizer, config.training.updates)
     make_gradient(config)
     if isinstance(config, SchemeConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import sys
 from collections.abc import Callable
@@ -13,16 +14,22 @@ import tyro
 from rich.console import Console
 
 from undertow._checks import UndertowError, require
+from undertow._fields import read, stated_types
+from undertow.config import Config, validate_config
 from undertow.presets import PRESETS
 from undertow.training._files import to_json
 
 A = TypeVar("A")
 _WIDEST = 1000  # table in a file or a pipe
+_LONGEST = 500  # word in a message
 
 
 def say(message: object) -> None:
-    """One line to standard error."""
-    print("undertow:", " ".join(str(message).split()), file=sys.stderr)
+    """One line to standard error. A word that is longer than any name or path is cut short."""
+    words = (
+        word if len(word) <= _LONGEST else f"{word[:60]}... ({len(word)} characters)" for word in str(message).split()
+    )
+    print("undertow:", " ".join(words), file=sys.stderr)
 
 
 def fail(message: object, code: int) -> int:
@@ -37,11 +44,24 @@ def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: 
     try:
         with contextlib.redirect_stderr(box):
             given = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
+            parsed = tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UndertowError(f"{one_line(box.getvalue())} (see undertow {prog} --help)") from None
+    return _within_range(parsed)
+
+
+def _within_range(parsed: A) -> A:
+    """The same arguments, if every number lies in the range that its field states. Raises `UndertowError`."""
+    checked: dict[str, Any] = {}
+    for name, hint in stated_types(type(parsed)).items():
+        value = getattr(parsed, name)
+        if isinstance(value, Config):
+            checked[name] = validate_config(value)
+        else:
+            checked[name] = read(hint, value, "--" + name.replace("_", "-"))
+    return dataclasses.replace(parsed, **checked)  # type: ignore[type-var]
 
 
 def one_line(box: str) -> str:

@@ -10,6 +10,7 @@ import tyro
 
 from undertow import experiment
 from undertow._checks import UndertowError, require
+from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import preset
@@ -100,7 +101,7 @@ class ResumeArguments:
 
     run: tyro.conf.Positional[Path]
     """a run directory"""
-    updates: int | None = None
+    updates: Count | None = None
     """how many in all, also more than were first asked for; None: as in its configuration"""
     quiet: bool = False
     """show no progress bar"""
@@ -137,15 +138,15 @@ class EvaluateArguments:
     """suites to evaluate on (`undertow list suites`); none: the first of the run's own"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells"""
-    steps: int | None = None
+    steps: Count | None = None
     """number of time steps"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated"""
     integrator: Integrator | None = None
     """in time"""
-    cases: int | None = None
+    cases: Count | None = None
     """conditions of a random suite, or initial states"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""

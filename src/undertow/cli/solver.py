@@ -11,7 +11,8 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, lookup, real_number, require, shown
+from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
@@ -42,20 +43,20 @@ class SimulateArguments:
     params: tuple[str, ...] = ()
     """parameters of the condition, such as A=1.5 k=4"""
     law: LawConfig = dataclasses.field(default_factory=LawConfig)
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells, in 2D along the first axis; None: 128, or as the case is usually shown"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated; None: 0.1, or the case's own"""
-    cfl: float | None = None
+    cfl: Positive | None = None
     """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given, 0.4 with
     positivity"""
-    dt: float | None = None
+    dt: Positive | None = None
     """length of a fixed time step"""
-    steps: int | None = None
+    steps: Count | None = None
     """number of fixed time steps"""
     integrator: Integrator = "ssp_rk3"
     """in time"""
-    order: int | None = None
+    order: Count | None = None
     """formal order of the scheme; None: the policy's, or 5"""
     speed: Literal["global", "local", "smooth"] = "global"
     """wave speed of the splitting"""
@@ -69,7 +70,7 @@ class SimulateArguments:
     one 1, as it was trained"""
     boundary: str | None = None
     """instead of the condition's own (`undertow list boundaries`)"""
-    saves: int | None = None
+    saves: Count | None = None
     """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
     out: tuple[Path, ...] = ()
     """new files: .csv for the states, .png for a picture, .gif for a moving one"""
@@ -182,7 +183,8 @@ def _parameters(given: Sequence[str]) -> dict[str, float]:
     for each in given:
         name, _, value = each.partition("=")
         try:
-            parameters[name] = float(value)
+            number = float(value)
         except ValueError:
-            raise UndertowError(f"--params takes name=number, such as A=1.5, got {each!r}") from None
+            raise UndertowError(f"--params takes name=number, such as A=1.5, got {shown(each)}") from None
+        parameters[name] = real_number(f"--params {name}", number)
     return parameters

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
+from jaxtyping import Array, Float
+
+from undertow._checks import UndertowError, Within, constant
+
+Leaf = float | Float[Array, ""]
+"""A physical constant: a number, or an array that may be differentiated and, with an axis, differ in a batch."""
+
+
+def leaf(name: str, default: float, **within: float) -> Any:
+    """The field of an environment's constant, checked where it is known; `within` as in `Within`."""
+    return eqx.field(converter=partial(constant, name, within=Within(**within), batched=True), default=default)
+
 
 State = TypeVar("State")
 Obs = TypeVar("Obs")
@@ -21,11 +34,11 @@ class AbstractEnvironment(eqx.Module, Generic[State, Obs, Action]):
 
     def observe(self, state: State) -> Obs:
         """What the policy sees of a state."""
-        raise NotImplementedError
+        raise _missing(self, "observe(self, state)")
 
     def step(self, state: State, feedback: Callable[[State], Action]) -> tuple[State, Action]:
         """One time step. Returns the next state and the action to record (with several stages: the last one's)."""
-        raise NotImplementedError
+        raise _missing(self, "step(self, state, feedback)")
 
 
 class AbstractControlled(AbstractEnvironment[State, Obs, Action]):
@@ -36,9 +49,13 @@ class AbstractControlled(AbstractEnvironment[State, Obs, Action]):
 
     def advance(self, state: State, action: Action) -> State:
         """The state one time step later, with the action held."""
-        raise NotImplementedError
+        raise _missing(self, "advance(self, state, action)")
 
     def step(self, state: State, feedback: Callable[[State], Action]) -> tuple[State, Action]:
         """Ask once, then advance."""
         action = feedback(state)
         return self.advance(state, action), action
+
+
+def _missing(environment: AbstractEnvironment, method: str) -> UndertowError:
+    return UndertowError(f"{type(environment).__name__} has to define {method}")

@@ -106,6 +106,4 @@ def march(
         return jax.lax.while_loop(lambda c: ~c[2] & (c[3] <= HALVINGS), shorter, begin)[1]
 
     advanced = careful if guarded and environment.time_step.needs_speed else (lambda state: step(state)[0])
-    return jax.lax.while_loop(
-        goes_on, lambda carry: (advanced(carry[0]), carry[1] + 1), (state, jnp.zeros((), int))
-    )
+    return jax.lax.while_loop(goes_on, lambda carry: (advanced(carry[0]), carry[1] + 1), (state, jnp.zeros((), int)))

@@ -156,7 +156,9 @@ class FieldRecipe:
             taken = steps if end_time is None else math.ceil(end_time / dt)
             taken = self.steps if taken is None else taken
             check_courant_number(courant, dt, integrator=how.integrator, order=order, steps=taken)
-            check_diffusion_number(check_viscosity(law.viscosity), dt, grid.spacing, how.integrator, courant=courant, order=order)
+            check_diffusion_number(
+                check_viscosity(law.viscosity), dt, grid.spacing, how.integrator, courant=courant, order=order
+            )
             rule = FixedStep(jnp.asarray(dt, float))
         else:
             check_cfl(cfl, how.integrator, order)

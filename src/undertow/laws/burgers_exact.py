@@ -181,7 +181,9 @@ def _search(condition: AbstractCondition, x: Array, t: Array, num_candidates: in
     value, depth, valid = (jnp.concatenate(parts, axis=-1) for parts in zip(*groups, strict=True))
     # Rounding can deny the true minimum its sign change; then the deepest of the rest is it.
     size = jnp.max(jnp.abs(nodes.primitive))
-    ranked = stop_gradient(jnp.where(valid, depth, depth + 3 * size))  # no valid minimum is deeper than another by as much
+    ranked = stop_gradient(
+        jnp.where(valid, depth, depth + 3 * size)
+    )  # no valid minimum is deeper than another by as much
     best = jnp.min(ranked, axis=-1, keepdims=True)
     tied = ranked <= best + 8 * jnp.finfo(x.dtype).eps * (size + jnp.abs(best))
     v = (jnp.max(jnp.where(tied, value, -jnp.inf), -1) + jnp.min(jnp.where(tied, value, jnp.inf), -1)) / 2

@@ -3,15 +3,19 @@ r"""The Euler equations of gas dynamics in one, two or three dimensions, for an 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
 from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.stencil import unstack
+
+GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3))
 
 
 class Euler(AbstractConservationLaw):
@@ -32,18 +36,13 @@ class Euler(AbstractConservationLaw):
     **Reference:** Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, sections 3.1 and 3.2.
     """
 
-    gamma: float | Float[Array, ""] = 1.4
-    dimensions: int = eqx.field(static=True, default=1)
+    gamma: float | Float[Array, ""] = eqx.field(converter=GAMMA, default=1.4)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     density_floor: Floor = None
     pressure_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2, 3), f"dimensions must be 1, 2 or 3, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gamma, (int, float)) or self.gamma > 1,
-            f"gamma, the ratio of specific heats, must be above 1, got {self.gamma!r}",
-        )
         require(self.viscosity == 0, f"the Euler equations have no viscosity, got {self.viscosity!r}")
 
     @property

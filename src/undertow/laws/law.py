@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
+from functools import partial
 from typing import Literal, Self
 
 import equinox as eqx
@@ -9,13 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, Within, constant
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
 
 Floor = float | Float[Array, ""] | None
 """The least value of a quantity that has to be positive; None: nothing but 0 is known of the problem's units."""
+
+
+VISCOSITY = partial(constant, "viscosity", within=Within(at_least=0))
+"""What makes a viscosity of what is given, for the laws that have one."""
 
 
 class AbstractBasis(eqx.Module):

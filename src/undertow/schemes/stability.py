@@ -153,7 +153,9 @@ def _rounded_down(value: float) -> str:
 
 
 def _name(integrator: AbstractIntegrator) -> str:
-    return {"ForwardEuler": "forward Euler", "SSPRK3": "SSP-RK3"}.get(type(integrator).__name__, type(integrator).__name__)
+    return {"ForwardEuler": "forward Euler", "SSPRK3": "SSP-RK3"}.get(
+        type(integrator).__name__, type(integrator).__name__
+    )
 
 
 def _another(integrator: AbstractIntegrator) -> str:
