@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import tyro
-from rich.console import Console
 
 from undertow._checks import UndertowError, require
+from undertow.cli import streams
 from undertow.presets import PRESETS
+from undertow.progress import terminal
 from undertow.training._files import to_json
 
 A = TypeVar("A")
@@ -22,7 +24,7 @@ _WIDEST = 1000  # table in a file or a pipe
 
 def say(message: object) -> None:
     """One line to standard error."""
-    print("undertow:", " ".join(str(message).split()), file=sys.stderr)
+    streams.write_error("undertow: " + re.sub(r"\s*[\r\n]\s*", " ", str(message)).strip())
 
 
 def fail(message: object, code: int) -> int:
@@ -34,8 +36,10 @@ def fail(message: object, code: int) -> int:
 def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: str, default: A | None = None) -> A:
     """What tyro makes of the arguments. Its error box becomes one line."""
     box = io.StringIO()
+    shown = streams.Shown(sys.stdout or io.StringIO())  # a default may come out of a run of somebody else's
+    wide = streams.columns(40 if {"-h", "--help"} & set(arguments) else 80)
     try:
-        with contextlib.redirect_stderr(box):
+        with contextlib.redirect_stderr(box), contextlib.redirect_stdout(cast(TextIO, shown)), wide:
             given = {} if default is None else {"default": default}
             return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
     except SystemExit as stop:
@@ -69,11 +73,11 @@ def one_line(box: str) -> str:
 
 def show(*things: Any) -> None:
     """To standard output; wide enough for a table where it is not a terminal."""
-    console = Console()
+    console = terminal()
     if not console.is_terminal:
         options = console.options.update(max_width=_WIDEST)
         width = max(console.measure(thing, options=options).maximum for thing in things)
-        console = Console(width=max(110, width))
+        console = terminal(width=max(110, width))
     console.print(*things, highlight=False, soft_wrap=all(isinstance(thing, str) for thing in things), markup=False)
 
 
