@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
-        return fail(f"{error.filename or 'file'}: {error.strerror}", 2)
+        return fail(f"{error.filename or 'reading or writing'}: {error.strerror}", 2)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

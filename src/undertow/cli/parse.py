@@ -12,7 +12,7 @@ from typing import Any, TextIO, TypeVar, cast
 
 import tyro
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, printable, require
 from undertow.cli import streams
 from undertow.presets import PRESETS
 from undertow.progress import terminal
@@ -24,7 +24,7 @@ _WIDEST = 1000  # table in a file or a pipe
 
 def say(message: object) -> None:
     """One line to standard error."""
-    streams.write_error("undertow: " + re.sub(r"\s*[\r\n]\s*", " ", str(message)).strip())
+    streams.write_error("undertow: " + re.sub(r"\s*\n\s*", " ", str(message)).strip())
 
 
 def fail(message: object, code: int) -> int:
@@ -41,7 +41,7 @@ def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: 
     try:
         with contextlib.redirect_stderr(box), contextlib.redirect_stdout(cast(TextIO, shown)), wide:
             given = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
+            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=printable(description), **given)
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -129,7 +130,8 @@ def resume(
         stack.callback(directory.close)
         config = config_from_dict(directory.config)
         require(
-            directory.preset != "imported", f"{path} is an imported agent: train with --policy.start {path} instead"
+            directory.preset != "imported",
+            f"{path} is an imported agent: train with --policy.start {shlex.quote(str(path))} instead",
         )
         done = next((each["update"] for each in _of_run(directory)), None)
         if updates is not None:
@@ -140,7 +142,8 @@ def resume(
         if done is not None and done >= config.training.updates and directory.info["status"] == "finished":
             require(
                 not _is_whole(directory),
-                f"{path} is finished after {done} updates; to go on, ask for more of them: undertow resume {path} --updates N",
+                f"{path} is finished after {done} updates; to go on, ask for more of them: "
+                f"undertow resume {shlex.quote(str(path))} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
         experiment = build(config.untrained() if done is not None else config)
