@@ -169,7 +169,7 @@ class Stuck(io.StringIO):
 def test_output_that_does_not_go_out(error, code, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Stuck(error))
     assert cli.main(["list", "boundaries"]) == code
-    sys.stdout.flush()  # as Python does when it ends
+    sys.stdout.close()  # flushes, as Python does when it ends
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == bool(said)
 
