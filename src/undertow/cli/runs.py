@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -91,7 +92,8 @@ def _report(run: experiment.Run, as_json: bool) -> int:
         show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        say(f"{run.status}: {reason}; go on: undertow resume {run.path}; see: undertow evaluate {run.path}")
+        where = shlex.quote(str(run.path))
+        say(f"{run.status}: {reason}; go on: undertow resume {where}; see: undertow evaluate {where}")
     return run.exit_code
 
 

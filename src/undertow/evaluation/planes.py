@@ -190,8 +190,11 @@ def plane_reference(
 def load_references(path: Path | str) -> dict[tuple[str, int], np.ndarray]:
     """References stored as arrays `<case>/<cells>` of an `.npz` file. Raises `UndertowError` if there is none."""
     require(Path(path).is_file(), f"no references at {path}; benchmarks/plane_references.py makes them")
-    with np.load(path) as stored:
-        return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    except Exception as error:  # what NumPy and zipfile raise at other files has no common name
+        raise UndertowError(f"{path} holds no references ({error or type(error).__name__})") from error
 
 
 def transfer_planes(
