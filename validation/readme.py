@@ -86,8 +86,8 @@ def items(readme: str) -> Iterator[Item]:
         lines = found["block"].splitlines() if found["language"] == "sh" else [found["word"] or ""]
         for line in lines:
             words = shlex.split(line, comments=True)
-            named = found["word"] is None or words[:1] == ["make"] or line == "pip install ."
-            if words and named and tuple(words) not in done:
+            told = found["word"] is None or (words[:1] == ["make"] and len(words) > 1) or line == "pip install ."
+            if words and told and tuple(words) not in done:
                 done.add(tuple(words))
                 yield Item("sh", shlex.join(words))
 
@@ -219,6 +219,9 @@ def main(arguments: list[str]) -> int:
         for item in items((folder / "README.md").read_text(encoding="utf-8"))
         if not given.only or any(text in item.text for text in given.only)
     ]
+    if not todo:
+        print("README.md has no such command", file=sys.stderr)
+        return 2
     rows, log = [], place / "output.log"
     print(f"{len(todo)} commands in {folder}, their output in {log}", flush=True)
     with log.open("w", encoding="utf-8") as file:

@@ -30,6 +30,8 @@ class TrainArguments(Generic[C]):
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -56,6 +58,7 @@ def train(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "train", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -106,6 +109,8 @@ class ResumeArguments:
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -122,6 +127,7 @@ def resume(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "resume", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -147,6 +153,8 @@ class EvaluateArguments:
     """in time"""
     cases: int | None = None
     """conditions of a random suite, or initial states"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
     json: bool = False
@@ -161,6 +169,8 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
+    if parsed.long:
+        overrides["long"] = True
     with Display(quiet=parsed.quiet) as display:
         display.stage("evaluating", len(parsed.suite) if len(parsed.suite) > 1 else None)
         evaluations = experiment.evaluate_run(
