@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
+from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory, march_seconds, parameters_of
 from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.simulation import Simulation, exact_states
@@ -80,6 +82,7 @@ def case_names() -> list[str]:
     return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
+@out_of_memory_told("fewer cells or saves")
 def simulate(
     condition: str | Initial,
     policy: AbstractPolicy | None = None,
@@ -98,6 +101,7 @@ def simulate(
     unit: float | Sequence[float] | None = None,
     saves: int = 1,
     on_save: Callable[[int, int], object] | None = None,
+    long: bool = False,
 ) -> Simulation:
     r"""March an initial condition to `end_time`. Not jittable: it looks at its input and at what comes out.
 
@@ -122,6 +126,7 @@ def simulate(
         its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
+    - `long`: march even if it certainly takes hours; default False.
 
     **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
@@ -145,6 +150,8 @@ def simulate(
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
     grid = grid_of(initial, num_cells)
+    size = math.prod(grid.num_cells)
+    require_memory(march_memory(size, law.num_components, saves + 1, "num_cells (--cells)"))
     scheme = SemiDiscrete(
         law,
         grid,
@@ -179,6 +186,8 @@ def simulate(
         check_step(scheme, u0, step, method, steps=whole.steps)
         rule = FixedStep(jnp.asarray(step))
         ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * step
+    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(policy))
+    require_time(least, long=long)
     limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:

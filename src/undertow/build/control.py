@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Array
 
 from undertow._checks import UndertowError, lookup, require
+from undertow._limits import Need, number, real, require_memory
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
 from undertow.build.experiment import Experiment, Measure, cast, read_policy, run_once
+from undertow.build.needs import TrainingNeeds, control_needs, require_policy
 from undertow.config import CartPoleTask, ContactTask, ControlConfig, GuidanceTask, QuantumTask
 from undertow.core.environment import AbstractControlled
 from undertow.core.flow import FULL
@@ -76,6 +78,7 @@ def make_system(config: ControlConfig) -> System:
         )
     if isinstance(config, QuantumTask):
         box = config.system
+        require_memory([Need(f"a wave on {number(box.points)} points", 24 * real(box.points), "system.points")])
         eigenstate(box.level, box.points)  # a level that the box does not have is told from here
 
         def wave(key: Key) -> Array:
@@ -102,8 +105,14 @@ def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
 def make_controller(config: ControlConfig, system: System, seed: int | None = None) -> AbstractPolicy:
     """The controller with its first weights, in the training's precision. They depend on `seed` alone (default: the
     configuration's)."""
+    first, key = _first_controller(config, system), jax.random.key(config.seed if seed is None else seed)
+    require_policy(eqx.filter_eval_shape(first, key))
+    policy = run_once(first, key)
+    return policy if config.policy.start is None else read_policy(config.policy.start, policy)
+
+
+def _first_controller(config: ControlConfig, system: System) -> Callable[[Key], AbstractPolicy]:
     chosen = config.policy
-    key = jax.random.key(config.seed if seed is None else seed)
     state = jax.eval_shape(system.draw, jax.random.key(0))
     seen = jax.eval_shape(system.environment.observe, state)
     shared: dict[str, Any] = {"activation": chosen.activation, "zero_last": chosen.zero_last}
@@ -116,8 +125,19 @@ def make_controller(config: ControlConfig, system: System, seed: int | None = No
         make: Callable[..., AbstractPolicy] = partial(WaveController, seen.shape[0], channels=chosen.channels, **shared)
     else:
         make = partial(Controller, math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
-    policy = run_once(lambda key: cast(make(key=jax.random.fold_in(key, 0)), config.training.precision), key)
-    return policy if chosen.start is None else read_policy(chosen.start, policy)
+
+    def first(key: Key) -> AbstractPolicy:
+        return cast(make(key=jax.random.fold_in(key, 0)), config.training.precision)
+
+    return first
+
+
+def needs_of_control(config: ControlConfig) -> TrainingNeeds:
+    """What its training takes at least; nothing large is made for it. Raises `UndertowError` for what cannot work."""
+    check_control(config)
+    system = make_system(config)
+    policy = eqx.filter_eval_shape(_first_controller(config, system), jax.random.key(0))
+    return control_needs(config, policy, jax.eval_shape(system.draw, jax.random.key(0)))
 
 
 def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjective:
@@ -138,13 +158,19 @@ def control_sets(config: ControlConfig, system: System) -> tuple[Problem, Proble
     return Problem(system.environment, states[: data.train]), Problem(system.environment, states[data.train :])
 
 
+def check_control(config: ControlConfig) -> None:
+    """What the configuration alone tells. Raises `UndertowError`."""
+    batch = config.training.batch
+    require(
+        batch <= config.data.train,
+        f"training.batch={batch} is larger than the pool of {config.data.train} states",
+    )
+
+
 def build_control(config: ControlConfig) -> Experiment:
     """The experiment of a controlled system. Raises `UndertowError` for what cannot work."""
+    check_control(config)
     training = config.training
-    require(
-        training.batch <= config.data.train,
-        f"training.batch={training.batch} is larger than the pool of {config.data.train} states",
-    )
     system = make_system(config)
     task = Task(
         make_control_objective(config, system.cost),

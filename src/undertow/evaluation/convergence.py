@@ -16,9 +16,11 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import lookup, require, require_positive
+from undertow._limits import require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory
 from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
 from undertow.evaluation.evaluate import check_orders
@@ -177,6 +179,7 @@ def convergence(
     require(cfl <= 2, f"cfl must not lie far above 1, got {cfl}")
     method = lookup("integrator", integrator, INTEGRATORS) if isinstance(integrator, str) else integrator
     law = Burgers() if law is None else law
+    require_memory(march_memory(max(cells), law.num_components, 1, "cells"))
     condition = burgers_condition(case) if isinstance(case, str) else case
     # The common form: exact solutions of all named cases then share one compiled program.
     (batch, _), *_ = batches([common_form(condition)])

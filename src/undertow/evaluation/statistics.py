@@ -12,6 +12,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Float
 
 from undertow._checks import require
+from undertow._limits import Need, number, require_memory
 
 Kind = Literal["range", "confidence", "sigma", "percentile"]
 
@@ -162,6 +163,8 @@ def bootstrap_interval(
     require(resamples >= 1, f"resamples must be at least 1, got {resamples}")
     samples = [_samples(each) for each in strata]
     require(len(samples) > 0, "a bootstrap needs at least one sample, got none")
+    drawing = 16.0 * resamples * sum(map(len, samples))  # the places that are drawn, and what stands there
+    require_memory([Need(f"{number(resamples)} resamples", drawing, "resamples")], host=True)
     rng = np.random.default_rng(seed)
     drawn = [each[rng.integers(len(each), size=(len(each), resamples))] for each in samples]
     with np.errstate(invalid="ignore"):  # infinity minus infinity, where runs were lost on both sides
