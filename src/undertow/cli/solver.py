@@ -54,10 +54,10 @@ class SimulateArguments:
     end_time: Positive | None = None
     """time simulated; None: 0.1, or the case's own"""
     cfl: Positive | None = None
-    """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given, 0.4 with
-    positivity"""
+    """Courant number of time steps that follow wave speed and viscosity; 0.5 where neither dt nor steps is given, 0.4 with
+    positivity, 0.1 with the integrator euler"""
     dt: Positive | None = None
-    """length of a fixed time step"""
+    """length of a fixed time step; the last one is clipped to the end"""
     steps: Count | None = None
     """number of fixed time steps"""
     integrator: Integrator = "ssp_rk3"
@@ -70,7 +70,7 @@ class SimulateArguments:
     """of a system: every component by itself, or characteristic fields; None: what the policy was trained on, for a gas with
     a classical policy characteristic"""
     positivity: bool = False
-    """of a gas: limit fluxes where density or pressure would become negative"""
+    """of a gas or of water: limit fluxes where density, pressure or depth would become negative"""
     unit: float | None = None
     """size of the fluxes in which the policy sees them; None: for a classical policy that of the initial state, for a learned
     one 1, as it was trained"""
@@ -126,6 +126,8 @@ def run(arguments: list[str]) -> int:
         width = max([16, *(len(name) + 2 for name in metrics)])
         for name, value in metrics.items():
             show(f"{name.replace('_', ' '):{width}}{value:.6g}")
+        for note in result.notes:
+            show(f"note: {note}")
     for path in parsed.out:
         if path.suffix == ".csv":
             result.to_csv(path)
@@ -136,7 +138,15 @@ def run(arguments: list[str]) -> int:
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": parsed.out})
+        show_json(
+            {
+                "case": parsed.case,
+                "policy": parsed.policy,
+                "metrics": metrics,
+                "notes": result.notes,
+                "files": parsed.out,
+            }
+        )
     return 0
 
 

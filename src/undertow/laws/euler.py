@@ -131,6 +131,10 @@ class Euler(AbstractConservationLaw):
         density = floored(u[0], self.density_floor)
         return u[0], u[-1] - 0.5 * _squares(u[1:-1]) / density
 
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        return ("density", "pressure")
+
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
         r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp v_a/\alpha)$ of the energy $E/\rho
         \mp p v_a / \rho(\alpha \mp v_a)$ per mass: with $\alpha \ge |v_a| + c$ that is at most $E/\rho + |v_a| c/\gamma$. It bounds

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, lookup, require
@@ -96,6 +97,10 @@ class SemiDiscrete(eqx.Module):
         self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
+        require(
+            isinstance(boundary, (str, tuple)),
+            f"boundary must be a name or a tuple with one entry per axis, got {boundary!r}; take 'periodic' or 'outflow'",
+        )
         kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
@@ -114,6 +119,14 @@ class SemiDiscrete(eqx.Module):
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         expected = (self.law.num_components, *self.grid.num_cells)
+        shape, kind = getattr(u, "shape", None), getattr(u, "dtype", None)
+        require(
+            shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}"
+        )
+        require(
+            kind in (np.float32, np.float64),
+            f"a state is of single or double precision, got {kind}: take u.astype(float)",
+        )
         require(
             u.shape == expected,
             f"a state here has shape {expected} (components, *cells), got {u.shape}; batches go through jax.vmap",
