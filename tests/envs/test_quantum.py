@@ -93,7 +93,7 @@ def test_weights_of_the_initial_states():
         (lambda: QuantumBox().advance(jnp.zeros((32, 2)), jnp.zeros(())), r"one slope of shape \(1,\), got \(\)"),
         (lambda: eigenstate(0), r"levels 1 \(ground state\) to 32, got 0"),
         (lambda: eigenstate(33), "got 33"),
-        (lambda: Infidelity(0), "level must be at least 1"),
+        (lambda: Infidelity(0), "level must be a whole number above 0"),
         (lambda: Infidelity(9)(jnp.zeros((8, 2))), "got 9"),
         (lambda: random_wave(jax.random.key(0), weights=(0.0, 0.0)), "one of them positive"),
         (lambda: random_wave(jax.random.key(0), points=1), "at least 2 points"),

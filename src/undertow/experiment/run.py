@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, require
+from undertow._checks import NonFiniteError, UndertowError, require, whole_number
 from undertow.build import AbstractJudge, Experiment, build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -17,7 +17,7 @@ from undertow.experiment.loop import carry_out
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
 from undertow.training.events import open_events
-from undertow.training.fit import Callback
+from undertow.training.fit import Callback, as_callbacks
 from undertow.training.keeping import newest_metadata
 from undertow.training.rundir import RunDirectory
 
@@ -65,7 +65,7 @@ def train(
     preset: str = "custom",
     out: Path | str | None = None,
     root: Path | str = "runs",
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
@@ -92,10 +92,12 @@ def train(
     **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
     """
     require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
-    experiment = build(config)
+    experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()
     write_events = open_events(tensorboard)
-    directory = RunDirectory.create(out, preset=preset, config=config_to_dict(config), command=command, root=root)
+    directory = RunDirectory.create(
+        out, preset=preset, config=config_to_dict(experiment.config), command=command, root=root
+    )
     with directory, StopRequest() as stop, Display(quiet=quiet) as display:
         return _train(experiment, directory, stop, display, callbacks, write_events)
 
@@ -104,7 +106,7 @@ def resume(
     path: Path | str,
     *,
     updates: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
@@ -123,6 +125,8 @@ def resume(
     **Raises:** `UndertowError` for a directory that is none, that another process is at work in, that cannot be mended, or
     of a run that is finished.
     """
+    callbacks = as_callbacks(callbacks)
+    updates = None if updates is None else whole_number("updates", updates)
     write_events = open_events(tensorboard)
     directory = RunDirectory.reopen(path)
     with ExitStack() as stack:

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import known, lookup, require, require_positive
+from undertow._checks import Within, known, lookup, real_number, require, require_positive, whole_number
 from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
-from undertow.config import ControlConfig, ObjectiveConfig
+from undertow.config import ControlConfig, ObjectiveConfig, validate_config
 from undertow.core.objective import AbstractObjective
 from undertow.envs.field_suites import PIECES
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
@@ -111,9 +111,8 @@ class FieldRecipe:
         start, template = _initial(self, self.case if case is None else case)
         law = law_of(template, law)
         cells = self.cells if cells is None else cells
-        for name, value in (("cells", cells), ("limit", limit)):
-            require_positive(name, value)
-        require(source >= 0, f"source must not be negative, got {source}")
+        cells, limit = whole_number("cells", cells), require_positive("limit", limit)
+        source = real_number("source", source, Within(at_least=0))
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
         objective = _objective(reward, order, reward_options)
         check_truth(law, template, objective)
@@ -147,17 +146,17 @@ class FieldRecipe:
         rule: FixedStep | CFLStep
         if cfl is None:
             dt = self.dt * self.cells * grid.spacing[0] if dt is None else dt
-            require_positive("dt", dt)
+            dt = require_positive("dt", dt)
             check_courant_number(float(speed_over_dx) * dt, dt)
             rule = FixedStep(jnp.asarray(dt, float))
         else:
-            require(0 < cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
+            cfl = require_positive("cfl", cfl)
+            require(cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
             rule = CFLStep(jnp.asarray(cfl, float), jnp.asarray(until, float), grid.dx)
         if steps is None and end_time is None:
             steps = self.steps
-        for name, number in (("steps", steps), ("end_time", end_time)):
-            if number is not None:
-                require_positive(name, number)
+        steps = None if steps is None else whole_number("steps", steps)
+        end_time = None if end_time is None else require_positive("end_time", end_time)
         params = FieldParams(
             start,
             rule,
@@ -171,7 +170,7 @@ class FieldRecipe:
         return game, params
 
     def _law(self, viscosity: float, velocity: float | None) -> AbstractConservationLaw:
-        require(viscosity >= 0, f"viscosity must not be negative, got {viscosity}")
+        viscosity = real_number("viscosity", viscosity, Within(at_least=0))
         require(velocity is None or self.law is LinearAdvection, f"{self.law.__name__} has no option 'velocity'")
         if self.law is LinearAdvection:
             return LinearAdvection(1.0 if velocity is None else velocity, viscosity)
@@ -299,8 +298,8 @@ class ControlRecipe:
             horizon=config.horizon if horizon is None else horizon,
         )
         bound = self.bound if bound is None else bound
-        for name, value in (("horizon", config.horizon), ("bound", bound), ("limit", limit)):
-            require_positive(name, value)
+        config = validate_config(config)
+        bound, limit = require_positive("bound", bound), require_positive("limit", limit)
         system = _system(config)
         objective = make_control_objective(config, system.cost) if reward is None or isinstance(reward, str) else reward
         rows = system.action_shape[0]

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, require
+from undertow._checks import NonFiniteError, UndertowError, Within, require, whole_number
 from undertow.laws.law import AbstractConservationLaw
-from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -71,25 +71,28 @@ def solve(
     *,
     steps: int,
     time_step: FixedStep | CFLStep,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
     save_every: int | None = None,
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
-    `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3); `save_every`: keep every so many steps
-    (default: only the first and the last state).
+    `(components, *cells)`; `steps`; `time_step`; `integrator`, or its name (default SSP-RK3); `save_every`: keep every so many
+    steps (default: only the first and the last state).
 
     **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or an order that does not fit.
     """
     scheme.check_state(u0)
+    require(
+        jnp.issubdtype(u0.dtype, jnp.floating),
+        f"u0 must hold floating-point numbers, got {u0.dtype}; take u0.astype(float)",
+    )
     theirs = scheme.order if weights is None else weights.order
     require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
-    require(steps >= 0, f"steps must not be negative, got {steps}")
-    every = max(steps, 1) if save_every is None else save_every
-    require(every >= 1, f"save_every must be at least 1, got {every}")
-    integrator = SSPRK3() if integrator is None else integrator
+    steps = whole_number("steps", steps, Within(at_least=0))
+    every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
+    integrator = SSPRK3() if integrator is None else as_integrator(integrator)
 
     choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils))
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import LARGEST_SEED, UndertowError, lookup, require, whole_number
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.config.fields import with_fields
@@ -107,7 +107,14 @@ def define(
 
     **Raises:** `UndertowError`.
     """
-    require_positive("seeds", seeds)
+    seeds = whole_number("seeds", seeds)
+    last = config.seed + seeds - 1
+    require(last <= LARGEST_SEED, f"seeds go up to {LARGEST_SEED}, and {seeds} from {config.seed} end at {last}")
+    require(
+        "seed" not in space,
+        "a sweep trains several seeds of every combination by itself: say how many with seeds (--seeds), and the first one "
+        "with the configuration's seed (--seed)",
+    )
     lookup("statistic", statistic, STATISTICS)
     ranges = [name for name, values in space.items() if not isinstance(values, Choices)]
     sampler = ("tpe" if ranges else "grid") if sampler is None else sampler
@@ -127,7 +134,7 @@ def define(
             _check(sweep.config_of(values), values)
         return sweep
     trials = SEARCH_TRIALS if trials is None else trials
-    require_positive("trials", trials)
+    trials = whole_number("trials", trials)
     return Sweep(config, preset, space, seeds, sampler, trials, metric, statistic)
 
 

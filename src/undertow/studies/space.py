@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from undertow._checks import UndertowError, nearest, require
+import numpy as np
+
+from undertow._checks import UndertowError, nearest, plain_number, real_number, require
 from undertow.config import Config, validate_config
 from undertow.config.fields import find_field, with_fields
 
@@ -146,6 +148,7 @@ def _checked(config: Config, name: str, values: Values) -> Values:
 
 
 def _values(hint: Any, given: Any) -> Values:
+    given = given.tolist() if isinstance(given, np.ndarray) and given.ndim > 0 else given
     if isinstance(given, Range):
         return _range(hint, given.low, given.high, given.log)
     if not isinstance(given, str):
@@ -165,10 +168,15 @@ def _values(hint: Any, given: Any) -> Values:
 def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
     kind = _bare(hint)
     require(kind in (int, float), "a range is for fields that hold one number; list the values instead")
+    low, high = plain_number(low), plain_number(high)
     for end in (low, high):
         whole = isinstance(end, int) and not isinstance(end, bool)
         require(whole or (kind is float and isinstance(end, float)), f"a range of {_NAMES[kind]}s has no end {end!r}")
-    return Range(kind(low), kind(high), log)
+    return Range(_as(kind, low), _as(kind, high), log)
+
+
+def _as(kind: Any, end: int | float) -> Any:
+    return real_number("an end of a range", end) if kind is float else kind(end)
 
 
 def _items(text: str) -> list[str]:
@@ -222,4 +230,6 @@ def _bare(hint: Any) -> Any:
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        value = value.tolist()
+    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else plain_number(value)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, require, whole_number
 from undertow.build import Experiment, cast
 from undertow.config import Config, config_to_dict
 from undertow.core.task import take
@@ -102,7 +102,7 @@ def sweep(
 
     **Raises:** `UndertowError` for everything that cannot work, or a directory that holds something else.
     """
-    require_positive("workers", workers)
+    workers = whole_number("workers", workers)
     space = read_space(config, over)
     made = define(
         config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
@@ -129,7 +129,7 @@ def join(
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    require_positive("workers", workers)
+    workers = whole_number("workers", workers)
     folder = Path(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
