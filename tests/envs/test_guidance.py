@@ -109,7 +109,7 @@ def test_initial_states_lie_on_their_annuli():
             r"\(drivers \+ evaders, 2, 2\), got \(2, 2, 2\)",
         ),
         (lambda: Guidance(2).advance(jnp.zeros((5, 2, 2)), jnp.zeros((1, 2))), r"\(2, 2\), got \(1, 2\)"),
-        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "two finite coordinates"),
+        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "target must be a finite number"),
         (lambda: random_guidance(jax.random.key(0), 2, 0), "evaders must be a whole number above 0"),
     ],
 )
