@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -214,6 +216,19 @@ def closest(name: str, options: Iterable[str]) -> str:
         return ""
     close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def quoted(path: object) -> str:
+    """A path as it can be pasted into a shell, also with spaces in it."""
+    return shlex.quote(str(path))
+
+
+def at_home(path: Path | str) -> Path:
+    """A path with `~` at its beginning as the home directory; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:

@@ -6,12 +6,13 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
 from undertow.core.policy import AbstractPolicy
@@ -31,10 +32,10 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import PLANE_CASES, plane_case
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
-from undertow.policies.classical import classical
+from undertow.policies.classical import InUnits, classical, for_problem
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_step
 from undertow.schemes.splitting import SPEEDS
 
 __all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
@@ -94,6 +95,7 @@ def simulate(
     speed: str = "global",
     reconstruction: str | None = None,
     positivity: bool = False,
+    unit: float | Sequence[float] | None = None,
     saves: int = 1,
     on_save: Callable[[int, int], object] | None = None,
 ) -> Simulation:
@@ -114,6 +116,10 @@ def simulate(
     - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
     - `positivity`: limit fluxes so that density and pressure stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); default False.
+    - `unit`: the policy sees the split fluxes in units of this number, or of one per component. By default a classical policy
+        sees them in units of the initial state's ([`SemiDiscrete.unit`][undertow.schemes.semidiscrete.SemiDiscrete.unit]), unless
+        it has an epsilon that somebody named (`weno-js-original`), and any other as they are: a learned policy carries the unit of
+        its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
 
@@ -152,6 +158,8 @@ def simulate(
     u0 = point_values(initial, grid)
     scheme.check_state(u0)
     check_finite(u0)
+    scheme = scheme.relative_to(u0)
+    policy = for_problem(policy, scheme.unit(u0)) if unit is None else InUnits(policy, _unit(unit, u0))
     if positivity:
         require(
             len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out"
@@ -168,10 +176,9 @@ def simulate(
     else:
         whole = complete(num_cells=num_cells, dt=dt, steps=steps, end_time=end_time)
         step = whole.dt
-        check_courant(scheme, u0, step)
+        check_step(scheme, u0, step, method, steps=whole.steps)
         rule = FixedStep(jnp.asarray(step))
         ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * step
-    check_diffusion(law, step, grid.dx)
     limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
@@ -211,7 +218,7 @@ def simulate(
     if isinstance(initial, AbstractField) or initial.boundary in EXACT_BOUNDARIES:
         exact = exact_states(law, initial, grid, times) if has_exact_solution(law, initial) else None
     values = np.stack([np.asarray(u) for u in states])
-    return Simulation(initial, law, grid, times, values, exact, taken, seconds)
+    return Simulation(initial, scheme.law, grid, times, values, exact, taken, seconds)
 
 
 def compare(
@@ -243,6 +250,16 @@ def compare(
             finer["steps"] = options["steps"] * refinement
         reference = simulate(condition, **{**options, **finer})
     return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
+    """One number per component."""
+    sizes = np.atleast_1d(np.asarray(unit, float))
+    require(
+        sizes.shape in ((1,), (len(u0),)) and bool(np.all((sizes > 0) & np.isfinite(sizes))),
+        f"unit must be a finite number above 0, or {len(u0)} of them (one per component), got {unit!r}",
+    )
+    return jnp.broadcast_to(jnp.asarray(sizes, u0.dtype), (len(u0),))
 
 
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:

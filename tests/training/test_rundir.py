@@ -149,9 +149,10 @@ def test_what_is_missing_is_named(tmp_path, run):
             read()
     for name, text, words in [
         ("run.json", '{"status": "finis', "run.json is damaged: it is not valid JSON"),
-        ("run.json", "[]", "run.json is damaged: expected a 'status'"),
+        ("run.json", "[]", "run.json is damaged: expected a table of values, got a list of 0"),
+        ("run.json", "{}", "run.json is damaged: expected a table with 'status'"),
         ("run.json", '{"status": "finished", "format": 9}', "has run format 9"),
-        ("config.json", '{"seed": 1}', "config.json is damaged: expected a 'preset'"),
+        ("config.json", '{"seed": 1}', "config.json is damaged: expected a table with 'preset'"),
     ]:
         good = (run.path / name).read_text()
         (run.path / name).write_text(text)

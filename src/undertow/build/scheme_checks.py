@@ -29,7 +29,7 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import plane_case
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_step
 
 
 def make_law(config: SchemeConfig) -> AbstractConservationLaw:
@@ -122,15 +122,14 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
 
 
 def check_states(discretised: Discretised, members: Members, dt: float) -> None:
-    """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
+    """Non-finite values in an initial state, what waves and diffusion ask of the time step."""
     for batch, _ in members:
         scheme, states = _initial_states(discretised, batch)
         flat = states.reshape(len(states), -1)
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
         fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
-        check_courant(scheme, jnp.asarray(states[fastest]), dt)
-        check_diffusion(discretised.law, dt, scheme.grid.dx)
+        check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 
 
 def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscrete, np.ndarray]:
@@ -147,7 +146,9 @@ def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscr
 def check_scales(pool: Problem, names: tuple[str, ...]) -> None:
     """The objective is relative to WENO-JS's error: where there is none, or no truth, nothing can be learned."""
     scales = np.asarray(pool.reference.scale)
-    bad = np.argwhere(~np.isfinite(scales) | (scales < 1e-12)).ravel()
+    truth = np.asarray(pool.reference.values)[:, :, list(pool.environment.scheme.law.judged)]
+    largest = np.abs(truth).reshape(len(truth), -1).max(axis=1)
+    bad = np.argwhere(~np.isfinite(scales) | (scales <= 1e-12 * largest)).ravel()
     if len(bad):
         which = f"condition {names[bad[0]]!r}" if len(names) == len(scales) else f"training problem {bad[0]}"
         raise UndertowError(

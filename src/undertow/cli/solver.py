@@ -65,6 +65,9 @@ class SimulateArguments:
     a classical policy characteristic"""
     positivity: bool = False
     """of a gas: limit fluxes where density or pressure would become negative"""
+    unit: float | None = None
+    """size of the fluxes in which the policy sees them; None: for a classical policy that of the initial state, for a learned
+    one 1, as it was trained"""
     boundary: str | None = None
     """instead of the condition's own (`undertow list boundaries`)"""
     saves: Count | None = None
@@ -104,6 +107,7 @@ def run(arguments: list[str]) -> int:
             order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
             speed=parsed.speed,
             positivity=parsed.positivity,
+            unit=parsed.unit,
             saves=saves,
             on_save=lambda done, _: display.advance(done),
         )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from undertow._checks import UndertowError, require
 from undertow.config.base import Config
 from undertow.config.plain import config_from_dict
-from undertow.training._files import read_json, read_toml
+from undertow.training._reader import read_json, read_toml
 from undertow.training.rundir import RunDirectory
 
 

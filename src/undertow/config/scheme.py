@@ -122,8 +122,8 @@ class ObjectiveConfig:
     name: Literal["trajectory", "log-trajectory", "reward"] = "trajectory"
     """trajectory: distance to the truth relative to WENO-JS's own; log-trajectory: its logarithm, so that the batch
     mean is that of a geometric mean; reward: the published sum over faces and time"""
-    floor: Positive = 1e-6
-    """log-trajectory: errors below this count as none"""
+    floor: Positive | None = None
+    """log-trajectory: errors below this count as none, in the unit of the data; None: 1e-6 of the truth's largest value"""
     penalty: NotNegative = 2.0
     """log-trajectory: what is worse than WENO-JS costs 1 + penalty times as much"""
     error: Literal["one-step", "full", "change", "consistency-lo", "consistency-hi"] = "one-step"

@@ -20,6 +20,7 @@ from undertow.envs.rewards import AbstractSquash, ArctanSquash, FaceErrors, cons
 from undertow.numerics.norms import total_variation
 from undertow.schemes.interpolation import WenoInterpolation
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.weights import EPSILON
 
 
 class ConservationPenalty(AbstractObjective):
@@ -47,7 +48,7 @@ class ConservationPenalty(AbstractObjective):
     points: int = eqx.field(
         static=True, converter=partial(whole_number, "points", within=Within(at_least=0)), default=1
     )
-    interpolation: WenoInterpolation = WenoInterpolation()
+    interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
     squash: AbstractSquash = ArctanSquash(1.0)
 
     def total(self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> Float[Array, " chan"]:

@@ -24,7 +24,7 @@ from undertow.schemes.reference import fine_reference
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed
-from undertow.schemes.weights import AbstractWeights, WenoJS
+from undertow.schemes.weights import EPSILON, AbstractWeights, WenoJS
 
 Truth = Literal["exact", "fine"]
 
@@ -39,6 +39,9 @@ class Discretised(eqx.Module):
     `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the fluxes (default none).
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
+
+    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of the
+    data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
     """
 
     law: AbstractConservationLaw
@@ -62,9 +65,10 @@ class Discretised(eqx.Module):
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
         """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
         ghost = (self.order + 1) // 2 + 1
+        grid = grid_of(condition, self.num_cells)
         scheme = SemiDiscrete(
-            law_of(condition, self.law),
-            grid_of(condition, self.num_cells),
+            law_of(condition, self.law).relative_to(point_values(condition, grid)),
+            grid,
             boundaries_of(condition, ghost),
             order=self.order,
             speed=self.speed,
@@ -81,7 +85,7 @@ class Discretised(eqx.Module):
         scheme = environment.scheme
         u0 = point_values(condition, scheme.grid)
         truth = self.reference(condition, environment)
-        baseline = WenoJS(self.order) if self.baseline is None else self.baseline
+        baseline = WenoJS(self.order, EPSILON) if self.baseline is None else self.baseline
         own = solve(
             scheme,
             baseline,
@@ -109,7 +113,7 @@ class Discretised(eqx.Module):
             return values.reshape(len(times), scheme.law.num_components, *scheme.grid.num_cells)
         return fine_reference(
             scheme,
-            WenoJS(self.order),
+            WenoJS(self.order, EPSILON),
             condition,
             factor=self.refinement,
             steps=self.steps,

@@ -30,7 +30,9 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.norms import l1, l2, linf
 from undertow.numerics.timestep import CFLStep
+from undertow.policies.classical import for_problem
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import step_length
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -184,12 +186,15 @@ def convergence(
         environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
         x = jnp.asarray(grid.centers())
         state = environment.initial(condition(x)[None])
-        first = float(environment.time_step(scheme.speed_over_dx(state.u), state.time))
+        first = float(step_length(scheme, environment.time_step, state.u, state.time, method))
         values, steps = {}, {}
+        unit = scheme.unit(state.u)
         for name, policy in policies.items():
             # A solution that blows up asks for ever shorter steps.
             limit = 1000 + 20 * math.ceil(end_time / first)
-            last, taken = march(policy, environment, state, jnp.asarray(end_time), jnp.asarray(limit))
+            last, taken = march(
+                for_problem(policy, unit), environment, state, jnp.asarray(end_time), jnp.asarray(limit)
+            )
             arrived = float(last.time) >= end_time * (1 - 1e-6)
             values[name] = np.where(arrived, np.asarray(last.u[0]), np.nan)
             steps[name] = int(taken)

@@ -2,6 +2,7 @@ r"""Policies trained in one dimension, in the plane: error and time beside the c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,12 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.planes import plane_case
 from undertow.numerics.timestep import CFLStep
-from undertow.policies.classical import classical
+from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.solve import step_length
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -141,15 +143,18 @@ def plane_environment(
 def run_plane(
     policy: AbstractPolicy, environment: Conservation, u0: Float[Array, "chan *cells"]
 ) -> tuple[FieldState, int, float]:
-    """March values to the end time of a `plane_environment`.
+    """March values to the end time of a `plane_environment`, with floors, and the epsilon of a classical policy, relative to them.
 
     **Returns:** the last state (which has not reached the end if something stopped being finite, or the steps became a hundred
     times shorter than the first), the steps taken and the seconds they took, compilation apart.
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
+    scheme = environment.scheme.relative_to(u0)
+    environment = dataclasses.replace(environment, scheme=scheme)
+    policy = for_problem(policy, scheme.unit(u0))
     start = environment.initial(u0)
-    first = float(rule(environment.scheme.speed_over_dx(u0), jnp.zeros_like(start.time)))
+    first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)
     end = jnp.asarray(rule.end_time, u0.dtype)
     jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(0)))  # compiles

@@ -14,7 +14,7 @@ from undertow.build import Experiment, build
 from undertow.config import Config, validate_config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.loop import carry_out
+from undertow.experiment.loop import carry_out, prepare
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
@@ -121,7 +121,7 @@ def learn(
     experiment.check()
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:
-        training = carry_out(experiment, store, stop, display, as_callbacks(callbacks))
+        training = carry_out(prepare(experiment, display), store, stop, display, as_callbacks(callbacks))
     status, reason = training.ending(stop)
     return Learned(
         training.policy, store.metrics(), training.summary(), name, status, reason, training.error, experiment

@@ -45,13 +45,13 @@ class Recorder:
     def go_on(self, metadata: Mapping[str, Any]) -> None:
         """Be what the recorder was when it kept a state with this metadata."""
         self.store.go_on(metadata)
-        self._measured = {name: float(value) for name, value in metadata["metrics"].items()}
+        self._measured = _numbers(metadata["metrics"])
         saved = metadata.get("recorder")
         if saved is None:  # an early version wrote checkpoints at measurements only
             self._measured_at = self._saved_at = metadata["update"]
             return
         self._measured_at, self._saved_at = saved["measured_at"], metadata["update"]
-        self._begun = saved["begun"] and {name: float(value) for name, value in saved["begun"].items()}
+        self._begun = saved["begun"] and _numbers(saved["begun"])
         pending = {name: _from_plain(values) for name, values in saved["pending"].items()}
         self._pending = [pending] if pending else []
         self.seconds = float(saved["seconds"])
@@ -111,6 +111,11 @@ class Recorder:
             "seconds": self.seconds,
         }
         return {"update": int(state.step), "metrics": self._measured, "recorder": recorder}
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """What is not finite is a word in JSON; whole numbers stay whole, as they are written in tables."""
+    return {name: float(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _to_plain(values: np.ndarray) -> dict[str, Any]:

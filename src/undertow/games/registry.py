@@ -41,8 +41,9 @@ from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import classical
 from undertow.presets import preset
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.solve import check_courant_number, check_finite
+from undertow.schemes.solve import check_finite
 from undertow.schemes.splitting import SPEEDS
+from undertow.schemes.stability import check_cfl, check_courant_number, check_diffusion_number, check_viscosity
 
 LIMIT = 1e7
 """The size of a value that ends an episode, as published."""
@@ -142,21 +143,28 @@ class FieldRecipe:
         )
         u0, speed_over_dx = _at_start(how, template)
         check_finite(u0)
+        for name, number in (("steps", steps), ("end_time", end_time)):
+            if number is not None:
+                require_positive(name, number)
         until = math.inf if end_time is None else end_time
         rule: FixedStep | CFLStep
         if cfl is None:
             dt = self.dt * self.cells * grid.spacing[0] if dt is None else dt
             dt = require_positive("dt", dt)
-            check_courant_number(float(speed_over_dx) * dt, dt)
+            courant = float(speed_over_dx) * dt
+            taken = steps if end_time is None else math.ceil(end_time / dt)
+            taken = self.steps if taken is None else taken
+            check_courant_number(courant, dt, integrator=how.integrator, order=order, steps=taken)
+            check_diffusion_number(
+                check_viscosity(law.viscosity), dt, grid.spacing, how.integrator, courant=courant, order=order
+            )
             rule = FixedStep(jnp.asarray(dt, float))
         else:
             cfl = require_positive("cfl", cfl)
-            require(cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
+            check_cfl(cfl, how.integrator, order)
             rule = CFLStep(jnp.asarray(cfl, float), jnp.asarray(until, float), grid.dx)
         if steps is None and end_time is None:
             steps = self.steps
-        steps = None if steps is None else whole_number("steps", steps)
-        end_time = None if end_time is None else require_positive("end_time", end_time)
         params = FieldParams(
             start,
             rule,

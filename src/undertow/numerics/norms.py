@@ -2,6 +2,7 @@ r"""Norms of grid functions: sums over components and cells, weighted with the c
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,8 +13,14 @@ def l1(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
 
 
 def l2(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
-    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size."""
-    return jnp.sqrt(jnp.sum(error**2) * volume)
+    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size; its derivative where all is 0 is taken as 0."""
+    # In units of the largest error: squares neither vanish nor overflow.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(error), initial=0.0))
+    some = largest > 0
+    scaled = error / jnp.where(some, largest, 1.0)
+    # The double `where`: the root never sees 0, so its infinite derivative is never multiplied by 0.
+    total = jnp.sum(scaled * scaled) * volume
+    return jnp.where(some, largest * jnp.sqrt(jnp.where(some, total, 1.0)), 0.0)
 
 
 def linf(error: Float[Array, "chan *cells"]) -> Float[Array, ""]:

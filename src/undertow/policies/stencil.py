@@ -15,7 +15,7 @@ from undertow.policies.classical import Stencils, Weights
 from undertow.policies.network import MLP
 from undertow.policies.normalise import smooth_z_score, z_score
 from undertow.schemes.coefficients import substencil_width
-from undertow.schemes.weights import WenoZ, global_smoothness, normalised, smoothness
+from undertow.schemes.weights import EPSILON, WenoZ, global_smoothness, normalised, smoothness
 
 
 class AbstractStencilPolicy(AbstractPolicy):
@@ -157,7 +157,7 @@ class DirectionalPolicy(AbstractStencilPolicy):
         for name, value in (("epsilon", epsilon), ("threshold", threshold), ("freedom", freedom)):
             require_positive(name, value)
         self.network = MLP((order, *hidden, r), key=key, activation=activation, zero_last=prior)
-        self.prior = WenoZ(order) if prior else None
+        self.prior = WenoZ(order, EPSILON) if prior else None  # beside its own epsilon, which is a number too
         self.order, self.noise, self.bound = order, noise, bound
         self.epsilon, self.threshold, self.freedom = epsilon, threshold, freedom
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, Within, require, whole_number
-from undertow.laws.law import AbstractConservationLaw
+from undertow._checks import NonFiniteError, Within, require, whole_number
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.stability import check_courant_number, check_diffusion_number, check_viscosity
 from undertow.schemes.weights import AbstractWeights, at_faces
 
 
@@ -32,10 +32,12 @@ def step_length(
     time_step: FixedStep | CFLStep,
     u: Float[Array, "chan *cells"],
     time: Float[Array, ""],
+    integrator: AbstractIntegrator,
 ) -> Float[Array, ""]:
-    """The time step that is taken from `u` at `time`."""
-    speed = scheme.speed_over_dx(u, time) if time_step.needs_speed else jnp.zeros((), u.dtype)
-    return time_step(speed, time).astype(u.dtype)
+    """The time step that `integrator` takes from `u` at `time`."""
+    if not time_step.needs_speed:
+        return time_step(jnp.zeros((), u.dtype), time).astype(u.dtype)
+    return time_step(scheme.speed_over_dx(u, time), time, scheme.decay_rate / integrator.real_axis).astype(u.dtype)
 
 
 def advance(
@@ -52,7 +54,7 @@ def advance(
 
     With `asks_time` it is `choose(u, stencils, time)`, the time of the stage. A `RiemannScheme` has None for it.
     """
-    dt = step_length(scheme, time_step, u, time)
+    dt = step_length(scheme, time_step, u, time, integrator)
 
     def tendency(v: Array, t: Array) -> Array:
         asked = choose
@@ -76,6 +78,10 @@ def solve(
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
+    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law (`Euler(density_floor=...)`
+    names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same problem in other units has the same
+    solution.
+
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
     `(components, *cells)`; `steps`; `time_step`; `integrator`, or its name (default SSP-RK3); `save_every`: keep every so many
@@ -94,12 +100,20 @@ def solve(
     every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
     integrator = SSPRK3() if integrator is None else as_integrator(integrator)
 
-    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils))
+    scheme = scheme.relative_to(u0)
+    unit = scheme.unit(u0) if isinstance(scheme, SemiDiscrete) and getattr(weights, "relative", False) else None
+    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils, unit))
+
+    return saved(lambda u, time: advance(scheme, choose, integrator, time_step, u, time), u0, steps, every)
+
+
+def saved(step: Callable[[Array, Array], tuple[Array, Array]], u0: Array, steps: int, every: int) -> Solution:
+    """The states after every `every` of `steps` steps, and after the last one; `step(u, time)` gives new values and time."""
 
     # Gradients work a step's insides out again instead of storing them: less memory, and faster too.
     @partial(jax.checkpoint, prevent_cse=False)
     def one(carry, _):
-        return advance(scheme, choose, integrator, time_step, *carry), None
+        return step(*carry), None
 
     def chunk(length):
         def run(carry, _):
@@ -118,35 +132,28 @@ def solve(
     return Solution(times, values)
 
 
-def check_courant(
-    scheme: SemiDiscrete | RiemannScheme, u0: Float[Array, "chan *cells"], dt: float, *, limit: float = 2.0
+def check_step(
+    scheme: SemiDiscrete | RiemannScheme,
+    u0: Float[Array, "chan *cells"],
+    dt: float,
+    integrator: AbstractIntegrator,
+    *,
+    steps: int | None = None,
 ) -> float:
-    r"""The Courant number $\Delta t \max|\lambda|/\Delta x$ of a fixed step at the initial state.
+    r"""The Courant number $\Delta t \max_i \sum_a |\lambda_a|/\Delta x_a$ of a fixed step at the initial state, where it can work.
 
-    **Raises:** `UndertowError` if it is above `limit` (2: far above what any integrator here is stable for), or if `u0` is
-    not finite; the error names the first bad cell.
+    **Arguments:** `scheme`; `u0` the initial state; `dt` the step, s; `integrator`; `steps` of the run (default: many), see
+    [`check_courant_number`][undertow.schemes.stability.check_courant_number].
+
+    **Raises:** `UndertowError` with the step that would do where waves or diffusion ask for a shorter one, and for a viscosity below
+    0; `NonFiniteError` naming the first bad cell if `u0` is not finite.
     """
     check_finite(u0)
-    return check_courant_number(float(scheme.speed_over_dx(u0)) * dt, dt, limit=limit)
-
-
-def check_courant_number(courant: float, dt: float, *, limit: float = 2.0) -> float:
-    """The Courant number of a time step `dt`. Raises `UndertowError` if it is above `limit`."""
-    if courant > limit:
-        raise UndertowError(
-            f"dt={dt:g} gives a Courant number of {courant:.3g}, far above 1: take dt <= {dt / courant:.3g} or fewer cells"
-        )
+    courant = float(scheme.speed_over_dx(u0)) * dt
+    check_courant_number(courant, dt, integrator=integrator, order=scheme.order, steps=steps)
+    viscosity = check_viscosity(scheme.law.viscosity)
+    check_diffusion_number(viscosity, dt, scheme.grid.spacing, integrator, courant=courant, order=scheme.order)
     return courant
-
-
-def check_diffusion(law: AbstractConservationLaw, dt: float, dx: float, *, limit: float = 0.5) -> None:
-    r"""Raise `UndertowError` if $\nu\,\Delta t/\Delta x^2$ is above `limit` (0.5, where forward Euler stops being stable)."""
-    viscosity = float(law.viscosity)
-    if viscosity * dt > limit * dx**2:
-        raise UndertowError(
-            f"viscosity {viscosity:g} with dt={dt:.3g} and dx={dx:.3g} gives nu dt / dx^2 = {viscosity * dt / dx**2:.3g}, "
-            f"above {limit}: take dt <= {limit * dx**2 / viscosity:.3g} or fewer cells"
-        )
 
 
 def check_finite(u: Array, *, step: int | None = None) -> None:

@@ -19,8 +19,9 @@ from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
 from undertow.studies.grid import Cell
 from undertow.studies.seeds import Look, rounded, train_seeds
-from undertow.training._files import atomic_write_text, read_json, to_json, write_error
+from undertow.training._files import atomic_write_text, to_json, write_error
 from undertow.training._machine import describe_machine, git_state
+from undertow.training._reader import read_json
 from undertow.training.checkpoint import read_metadata
 from undertow.training.trainer import TrainState
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from undertow._checks import UndertowError, require
 from undertow.build import Experiment, build
-from undertow.config import Config
+from undertow.config import Config, config_to_dict
 from undertow.evaluation.statistics import finite_mean
 from undertow.progress import Display, StopRequest
+from undertow.training._files import set_aside, to_json
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import Progress, fit
 from undertow.training.trainer import TrainState
+
+_logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
@@ -55,15 +62,16 @@ def train_seeds(
     `training_seconds` in all; `failed`: why, if no seed was left.
     """
     total = config.training.updates
+    identity = _identity(config, seeds)
     history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds), "training_seconds": 0.0}
-    if file.exists():
-        metadata = read_metadata(file)
-        history |= metadata["history"]
-        if "failed" in history or metadata.get("done") == total:
-            return history
+    begun = _begun(file, identity, label, len(seeds))
+    if begun is not None and ("failed" in begun["history"] or begun["done"] == total):
+        return history | begun["history"]
     experiment, ensemble, state = _start(config, seeds)
-    if file.exists():
-        state, _ = load_checkpoint(file, state)
+    if begun is not None:
+        with _set_aside_if_damaged(file):
+            state, _ = load_checkpoint(file, state)
+            history |= begun["history"]
     done = int(np.max(np.asarray(state.step)))
     if done >= total:
         return history
@@ -71,7 +79,7 @@ def train_seeds(
     clock = {"dispatch": time.perf_counter(), "saved": time.perf_counter()}
 
     def save(state: TrainState, now: int) -> None:
-        save_checkpoint(file, state, {"cell": label, "done": now, "history": history})
+        save_checkpoint(file, state, {"cell": label, "of": identity, "done": now, "history": history})
         clock["saved"] = time.perf_counter()
 
     def after(progress: Progress) -> bool:
@@ -100,6 +108,41 @@ def train_seeds(
         history["failed"] = str(result.error)
         save(result.state, int(np.max(np.asarray(result.state.step))))
     return history
+
+
+def _identity(config: Config, seeds: Sequence[int]) -> str:
+    """What a checkpoint has to be of, to be gone on with."""
+    text = to_json({"config": config_to_dict(config), "seeds": list(seeds)}, indent=None)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _begun(file: Path, identity: str, label: str, seeds: int) -> dict[str, Any] | None:
+    """What the checkpoint of this very training says; None if there is none. Another file in its place is put aside."""
+    if not file.exists():
+        return None
+    with _set_aside_if_damaged(file):
+        found = read_metadata(file)
+        history = found.get("history")
+        # Those of earlier versions have no `of`.
+        same = found.get("of", identity) == identity and found.get("cell") == label
+        require(same, f"{file} is the checkpoint of another training")
+        good = (
+            isinstance(history, dict) and isinstance(found.get("done"), int) and len(history.get("lost", ())) == seeds
+        )
+        require(good, f"{file} is damaged: it lacks what was measured")
+        return found
+    return None
+
+
+@contextlib.contextmanager
+def _set_aside_if_damaged(file: Path) -> Iterator[None]:
+    """A checkpoint that cannot be gone on with gets another name, and its training begins anew."""
+    try:
+        yield
+    except UndertowError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        _logger.warning("%s; it is kept as %s, and the training begins anew", error, set_aside(file).name)
 
 
 def _start(config: Config, seeds: Sequence[int]) -> tuple[Experiment, Ensemble, TrainState]:
