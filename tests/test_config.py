@@ -158,7 +158,7 @@ def test_the_grid_fills_itself_in():
     assert (whole.num_cells, whole.steps) == (128, 250)
     with pytest.raises(UndertowError, match="contradict each other.* set one of them to None"):
         GridConfig(num_cells=64, steps=10, dt=0.1, end_time=0.1).complete()
-    with pytest.raises(UndertowError, match="positive integer, got -1"):
+    with pytest.raises(UndertowError, match="whole number above 0, got -1"):
         GridConfig(num_cells=-1).complete()
 
 

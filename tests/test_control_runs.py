@@ -145,7 +145,7 @@ def test_configurations_go_to_json_and_back(name):
         (CartPoleTask(policy=ControllerConfig("cnn")), "the cnn sees waves"),
         (CartPoleTask(horizon=0), "horizon must be"),
         (CartPoleTask(data=ControlDataConfig(train=4)), "larger than the pool of 4 states"),
-        (CartPoleTask(window=0, training=SHARED["training"]), "window must be at least 1"),
+        (CartPoleTask(window=0, training=SHARED["training"]), "window must be a whole number above 0"),
         (CartPoleTask(window=5, gradient="physics"), "windows are for --gradient full, and it is 'physics'"),
         (CartPoleTask(gates=(0.5, 2.0)), "between 0 and 1"),
         (
@@ -153,7 +153,7 @@ def test_configurations_go_to_json_and_back(name):
             "unknown suite 'tests'; did you mean 'test'",
         ),
         (GuidanceTask(objective=ControlObjectiveConfig(action_cost=-1.0)), "0 or more, got -1"),
-        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be at least 1"),
+        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be a whole number above 0"),
         (QuantumTask(system=QuantumConfig(level=40)), "levels 1 .ground state. to 32, got 40"),
         (QuantumTask(system=QuantumConfig(dt=0.0)), "system.dt must be"),
     ],

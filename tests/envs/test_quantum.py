@@ -91,12 +91,12 @@ def test_weights_of_the_initial_states():
     [
         (lambda: QuantumBox().advance(jnp.zeros((3, 32, 2)), jnp.zeros(1)), r"shape \(points, 2\).*got \(3, 32, 2\)"),
         (lambda: QuantumBox().advance(jnp.zeros((32, 2)), jnp.zeros(())), r"one slope of shape \(1,\), got \(\)"),
-        (lambda: eigenstate(0), r"levels 1 \(ground state\) to 32, got 0"),
+        (lambda: eigenstate(0), "level must be a whole number above 0, got 0"),
         (lambda: eigenstate(33), "got 33"),
-        (lambda: Infidelity(0), "level must be at least 1"),
+        (lambda: Infidelity(0), "level must be a whole number above 0"),
         (lambda: Infidelity(9)(jnp.zeros((8, 2))), "got 9"),
         (lambda: random_wave(jax.random.key(0), weights=(0.0, 0.0)), "one of them positive"),
-        (lambda: random_wave(jax.random.key(0), points=1), "at least 2 points"),
+        (lambda: random_wave(jax.random.key(0), points=1), "points must be a whole number of 2 or more"),
     ],
 )
 def test_errors(call, message):

@@ -209,8 +209,8 @@ def test_even_refinement_is_refused():
         ({"u0": jnp.zeros((1, 31))}, r"has shape \(1, 32\)"),
         ({"u0": jnp.zeros((5, 1, 32))}, "batches go through jax.vmap"),
         ({"weights": WenoJS(7)}, "weights of order 7 in a scheme of order 5"),
-        ({"steps": -1}, "steps must not be negative"),
-        ({"save_every": 0}, "save_every must be at least 1"),
+        ({"steps": -1}, "steps must be a whole number of 0 or more"),
+        ({"save_every": 0}, "save_every must be a whole number above 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, Within, constant
+from undertow._checks import UndertowError, Within, constant, require
 
 Leaf = float | Float[Array, ""]
 """A physical constant: a number, or an array that may be differentiated and, with an axis, differ in a batch."""
@@ -59,3 +61,21 @@ class AbstractControlled(AbstractEnvironment[State, Obs, Action]):
 
 def _missing(environment: AbstractEnvironment, method: str) -> UndertowError:
     return UndertowError(f"{type(environment).__name__} has to define {method}")
+
+
+def check_kept(step: Callable, state: Any, given: Any) -> None:
+    """Raise `UndertowError` if a step hands on a state of another structure, shape or type than it was given."""
+    new = jax.eval_shape(lambda s, x: step(s, x)[0], state, given)
+    had = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), state)
+    forms = jax.tree.structure(had), jax.tree.structure(new)
+    require(forms[0] == forms[1], f"a step has to hand on a state of the form it was given, {forms[0]}, got {forms[1]}")
+    for before, after in zip(jax.tree.leaves(had), jax.tree.leaves(new), strict=True):
+        require(
+            before.shape == after.shape and before.dtype == after.dtype,
+            f"a step has to hand on a state like the one it was given, {_form(before)}, got {_form(after)}"
+            + ("; begin with floating-point numbers" if jnp.issubdtype(before.dtype, jnp.integer) else ""),
+        )
+
+
+def _form(leaf: Any) -> str:
+    return f"{leaf.dtype} of shape {leaf.shape}"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import lookup, require, require_positive, whole_number
 from undertow._limits import require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
@@ -171,11 +171,10 @@ def convergence(
     """
     require(len(policies) > 0, "convergence needs at least one policy, got none")
     check_orders(policies, order)
-    cells = tuple(cells)
+    cells = tuple(whole_number("cells", count) for count in cells)
     rising = all(a < b for a, b in itertools.pairwise(cells))
     require(len(cells) >= 2 and rising, f"cells must be at least two rising numbers, got {cells}")
-    require_positive("end_time", end_time)
-    require_positive("cfl", cfl)
+    end_time, cfl = require_positive("end_time", end_time), require_positive("cfl", cfl)
     require(cfl <= 2, f"cfl must not lie far above 1, got {cfl}")
     method = lookup("integrator", integrator, INTEGRATORS) if isinstance(integrator, str) else integrator
     law = Burgers() if law is None else law

@@ -126,7 +126,7 @@ def plane_environment(
 ) -> Conservation:
     """A field's law on its domain in `cells` cells along the first axis, marched by SSP-RK3 with steps of the Courant number
     `cfl` until `end_time`."""
-    require_positive("end_time", end_time)
+    end_time = require_positive("end_time", end_time)
     grid = grid_of(field, cells)
     scheme = SemiDiscrete(
         field.law,

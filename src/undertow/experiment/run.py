@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, at_home, quoted, require
+from undertow._checks import NonFiniteError, UndertowError, at_home, quoted, require, whole_number
 from undertow._limits import out_of_memory_told
 from undertow.build import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
@@ -19,7 +19,7 @@ from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
 from undertow.training.events import open_events
-from undertow.training.fit import Callback
+from undertow.training.fit import Callback, as_callbacks
 from undertow.training.keeping import last_first, newest_metadata
 from undertow.training.rundir import RunDirectory
 
@@ -72,7 +72,7 @@ def train(
     preset: str = "custom",
     out: Path | str | None = None,
     root: Path | str = "runs",
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
@@ -105,12 +105,12 @@ def train(
     taken = out is not None and os.path.lexists(out)
     require(not taken, f"{out} exists already and is left as it is; choose another --out")
     training_needs(config).require(folder=root if out is None else out, long=long)
-    experiment = build(config)
+    experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()
     write_events = open_events(tensorboard)
     with StopRequest() as stop, Display(quiet=quiet) as display:
         prepared = prepare(experiment, display)  # what cannot work leaves no directory
-        about = config_to_dict(config)
+        about = config_to_dict(experiment.config)
         with RunDirectory.create(out, preset=preset, config=about, command=command, root=root) as directory:
             try:
                 return _train(prepared, directory, stop, display, callbacks, write_events)
@@ -124,7 +124,7 @@ def resume(
     path: Path | str,
     *,
     updates: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
@@ -144,6 +144,8 @@ def resume(
     **Raises:** `UndertowError` for a directory that is none, that another process is at work in, that cannot be mended, or
     of a run that is finished.
     """
+    callbacks = as_callbacks(callbacks)
+    updates = None if updates is None else whole_number("updates", updates)
     path = at_home(path)
     write_events = open_events(tensorboard)
     directory = RunDirectory.reopen(path)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require_positive, whole_number
+from undertow._checks import UndertowError, require, require_positive, whole_number
 
 REFERENCE_SPEED = 1.953125
 """The wave speed that the published set-up assumes when it derives cells from steps (so 128 cells, dt = 4e-4, C = 0.1)."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, at_home, lookup, require, require_positive
+from undertow._checks import UndertowError, at_home, lookup, require, whole_number
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
 from undertow.training._reader import fits, read_error
@@ -159,7 +159,7 @@ def list_runs(
     conditions = [parse_condition(text) for text in where]
     moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:
-        require_positive("limit", limit)
+        limit = whole_number("limit", limit)
     runs = read_all(_walk(root))
     for name in (*(condition.field for condition in conditions), sort):
         check_name(runs, name)

@@ -23,7 +23,7 @@ from undertow.numerics.stencil import both_directions, directions, face_slices, 
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed
+from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
 from undertow.schemes.weights import reconstruct, size
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
@@ -84,7 +84,7 @@ class SemiDiscrete(eqx.Module):
         boundary: str | tuple[Boundary | str | tuple[str, str], ...] = "periodic",
         *,
         order: int = 5,
-        speed: AbstractSpeed | None = None,
+        speed: AbstractSpeed | str | None = None,
         source: SineSource | None = None,
         reconstruction: Reconstruction = "component",
         mean: Mean = "arithmetic",
@@ -93,7 +93,7 @@ class SemiDiscrete(eqx.Module):
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
-        self.speed = GlobalSpeed() if speed is None else speed
+        self.speed = GlobalSpeed() if speed is None else as_speed(speed)
         self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import LARGEST_SEED, UndertowError, lookup, require
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict, validate_config
 from undertow.config.fields import with_fields
@@ -48,9 +48,6 @@ SEARCH_TRIALS = 20
 
 MAX_TRIALS, MAX_SEEDS = 10_000, 1_000
 """What a sweep may ask for: every trial is a training of minutes, and all seeds of one are trained side by side."""
-
-LAST_SEED = 2**63 - 1
-"""The largest seed; the least is `-2**63`."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +174,8 @@ def _check_seeds(config: Config, space: Space, seeds: int) -> None:
     assert isinstance(over, Choices)
     firsts = sorted(over.values)
     require(
-        firsts[-1] <= LAST_SEED - seeds + 1 and firsts[0] >= -LAST_SEED - 1,
-        f"seeds are whole numbers from -2**63 to 2**63 - 1, and {seeds} of them begin at {to_word(over.values[-1])}",
+        firsts[-1] <= LARGEST_SEED - seeds + 1,
+        f"seeds are whole numbers from 0 to {LARGEST_SEED}, and {seeds} of them begin at {firsts[-1]}",
     )
     near = next((pair for pair in itertools.pairwise(firsts) if pair[1] - pair[0] < seeds), None)
     require(

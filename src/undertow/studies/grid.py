@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup, whole_number
 from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
 from undertow.presets import preset
 
@@ -155,7 +155,7 @@ def grid(
         chosen = tuple(panels) or (chosen[0], chosen[-1])
         clips = tuple(clip for clip in clips if clip == "norm") or clips
     epochs = (made.quick_epochs if quick else made.epochs) if epochs is None else epochs
-    require(epochs >= 1, f"epochs must be at least 1, got {epochs}")
+    epochs = whole_number("epochs", epochs)
     cells = []
     for panel in chosen:
         for clip in clips:

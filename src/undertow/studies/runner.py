@@ -9,7 +9,7 @@ from typing import Any
 
 import equinox as eqx
 
-from undertow._checks import require, require_positive
+from undertow._checks import require, whole_number
 from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
@@ -82,7 +82,7 @@ class Study:
 
         **Raises:** `UndertowError` for a folder that holds something else or cannot be written.
         """
-        require_positive("seeds", self.seeds)
+        whole_number("seeds", self.seeds)
         names = [cell.name for cell in self.cells]
         require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
         self.open()

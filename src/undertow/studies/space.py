@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import UndertowError, nearest, require
+from undertow._checks import UndertowError, nearest, plain_number, real_number, require
 from undertow.config import Config, validate_config
 from undertow.config.fields import find_field, with_fields
 
@@ -188,7 +188,11 @@ def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
     for end in (low, high):
         whole = isinstance(end, int) and not isinstance(end, bool)
         require(whole or (kind is float and isinstance(end, float)), f"a range of {_NAMES[kind]}s has no end {end!r}")
-    return Range(kind(low), kind(high), log)
+    return Range(_as(kind, low), _as(kind, high), log)
+
+
+def _as(kind: Any, end: int | float) -> Any:
+    return real_number("an end of a range", end) if kind is float else kind(end)
 
 
 def _items(text: str) -> list[str]:
@@ -242,7 +246,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _tupled(value: Any) -> Any:
-    """Lists as tuples, NumPy's numbers and arrays as Python's."""
-    if isinstance(value, (np.ndarray, np.generic)):
+    """Lists as tuples, numbers and arrays of NumPy and JAX as Python's."""
+    if hasattr(value, "tolist"):
         value = value.tolist()
-    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
+    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else plain_number(value)
