@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -111,14 +112,45 @@ def random_wave(key: Key, points: int = 32, weights: tuple[float, float] = (1.0,
 
     **Raises:** `UndertowError` for fewer than 2 points, or weights that are negative or both zero.
     """
+    _check_superposition(points, weights)
+    sizes, phases = jax.random.split(key)
+    factor = jnp.asarray(weights) * jax.random.normal(sizes, (2,))
+    phase = jax.random.uniform(phases, (2,), maxval=2 * jnp.pi)
+    return _superposed(factor, phase, points)
+
+
+def published_waves(
+    count: int, points: int = 32, weights: tuple[float, float] = (1.0, 1.0), seed: int = 42
+) -> Float[Array, "count points 2"]:
+    r"""`count` states of the published data, with the distribution of `random_wave`: of 512, states 0-255 are its training and
+    256-511 its test set.
+
+    Drawn from NumPy's legacy generator, whose stream for a seed is fixed for good: the sizes of the first level for all
+    `count` states, then those of the second, then the phases likewise. Another `count` therefore gives other states, and not
+    fewer of the same.
+
+    **Raises:** `UndertowError` as `random_wave`, and for fewer than 1 state.
+    """
+    _check_superposition(points, weights)
+    require(isinstance(count, int) and count >= 1, f"count must be at least 1, got {count!r}")
+    generator = np.random.RandomState(seed)
+    sizes = np.stack([generator.randn(count) for _ in range(2)], axis=-1)
+    phases = np.stack([2 * np.pi * generator.rand(count) for _ in range(2)], axis=-1)
+    return jnp.asarray(_superposed(np.asarray(weights) * sizes, phases, points, np))
+
+
+def _check_superposition(points: int, weights: tuple[float, float]) -> None:
     require(points >= 2, f"a box needs at least 2 points for two states, got {points}")
     require(
         len(weights) == 2 and min(weights) >= 0 and max(weights) > 0,
         f"weights are two numbers of 0 or more, one of them positive, got {weights!r}",
     )
-    sizes, phases = jax.random.split(key)
-    factor = jnp.asarray(weights) * jax.random.normal(sizes, (2,))
-    phase = jax.random.uniform(phases, (2,), maxval=2 * jnp.pi)
-    factor = factor / jnp.sqrt(jnp.sum(factor**2))
-    levels = jnp.stack([jnp.asarray(eigenstate(1, points)), jnp.asarray(eigenstate(2, points))])
-    return jnp.stack([factor * jnp.cos(phase), factor * jnp.sin(phase)], axis=1).T.dot(levels).T
+
+
+def _superposed(factor: Any, phase: Any, points: int, xp: Any = jnp) -> Any:
+    """The normalised superpositions, `"*batch points 2"`, with these factors and phases of the two lowest states,
+    `"*batch 2"`; in JAX, or with `xp` in NumPy's double precision."""
+    factor = factor / xp.sqrt(xp.sum(factor**2, axis=-1, keepdims=True))
+    levels = xp.stack([xp.asarray(eigenstate(1, points)), xp.asarray(eigenstate(2, points))])
+    parts = xp.stack([factor * xp.cos(phase), factor * xp.sin(phase)], axis=-2)
+    return xp.swapaxes(xp.matmul(parts, levels), -1, -2)

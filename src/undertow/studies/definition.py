@@ -16,14 +16,14 @@ from undertow._checks import UndertowError, lookup, require, require_positive
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.config.fields import with_fields
-from undertow.evaluation.statistics import quartiles
+from undertow.evaluation.statistics import mean, quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.training._files import atomic_write_text, read_json, to_json, write_error
 
 Statistic = Literal["median", "mean", "worst"]
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "median": lambda values: float(quartiles(values).mean),
-    "mean": lambda values: float(np.mean(values)),
+    "mean": lambda values: float(mean(values)),
     "worst": lambda values: float(np.max(values)),
 }
 """From the seeds' values, infinity for one that was lost, to the number that trainings are compared by."""
