@@ -28,8 +28,9 @@ from undertow.core.task import Task
 from undertow.core.unroll import Rematerialise
 from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
 from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
-from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, random_wave
+from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
+from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
+from undertow.evaluation.statistics import mean
 from undertow.policies.controller import Controller, WaveController
 
 
@@ -73,7 +74,7 @@ def make_system(config: ControlConfig) -> System:
             Guidance(herd.drivers, herd.corrected, dt=herd.dt),
             DistanceToTarget(herd.drivers, herd.target),
             place,
-            _drawn(place),
+            lambda count, seed: published_guidance(count, herd.drivers, herd.evaders, seed),
             (herd.drivers, 2),
         )
     if isinstance(config, QuantumTask):
@@ -84,7 +85,10 @@ def make_system(config: ControlConfig) -> System:
         def wave(key: Key) -> Array:
             return random_wave(key, box.points, box.weights)
 
-        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, _drawn(wave), (1,))
+        def waves(count: int, seed: int) -> Array:
+            return published_waves(count, box.points, box.weights, seed)
+
+        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, waves, (1,))
     if isinstance(config, ContactTask):
         contact = config.system
         pusher = Pusher(
@@ -228,6 +232,6 @@ def make_control_measure(task: Task, sets: tuple[Problem, Problem]) -> Measure:
     def measure(policy: AbstractPolicy) -> dict[str, float]:
         train, test = (np.asarray(losses(policy, problems)) for problems in sets)
         bad = int(np.sum(~np.isfinite(train)) + np.sum(~np.isfinite(test)))
-        return {"train_loss": float(np.mean(train)), "test_loss": float(np.mean(test)), "non_finite": bad}
+        return {"train_loss": float(mean(train)), "test_loss": float(mean(test)), "non_finite": bad}
 
     return measure

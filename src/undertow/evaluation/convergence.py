@@ -24,6 +24,7 @@ from undertow.envs.needs import march_memory
 from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
 from undertow.evaluation.evaluate import check_orders
+from undertow.evaluation.statistics import geometric_mean as _geometric_mean
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.conditions import AbstractCondition
@@ -140,7 +141,7 @@ def geometric_mean(studies: Sequence[Convergence], policy: str, norm: Norm = "l2
     """The geometric mean of a policy's errors over several cases on the same grids."""
     require(len(studies) > 0, "a mean needs at least one convergence study, got none")
     require(len({study.cells for study in studies}) == 1, "convergence studies of other grids have no common mean")
-    return np.exp(np.mean([np.log(study.errors(policy, norm)) for study in studies], axis=0))
+    return _geometric_mean(np.asarray([study.errors(policy, norm) for study in studies]))
 
 
 def convergence(

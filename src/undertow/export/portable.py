@@ -293,16 +293,21 @@ def _z_score(about: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     """(x - mean) / (standard deviation + epsilon), clipped."""
     n, dtype = x.shape[-1], x.dtype.type
     inverse = dtype(1 / n)  # a product, as compilers make of a division by a constant
-    centred = x - (_total(_entries(x)) * inverse)[..., None]
-    variance = _total(_entries(centred * centred)) * inverse
-    scaled = centred / (np.sqrt(variance) + dtype(about["epsilon"]))[..., None]
+    apart = x - x[..., :1]  # the mean of equal numbers is then exact
+    centred = apart - (_total(_entries(apart)) * inverse)[..., None]
+    largest = np.abs(centred).max(axis=-1)
+    size = np.where(largest < np.finfo(dtype).tiny, dtype(1), largest)  # no square overflows or vanishes
+    scaled = centred / size[..., None]
+    deviation = size * np.sqrt(_total(_entries(scaled * scaled))) * dtype(1 / np.sqrt(n))
+    scaled = centred / (deviation + dtype(about["epsilon"]))[..., None]
     return np.clip(scaled, -dtype(about["clip"]), dtype(about["clip"]))
 
 
 def _smooth_z_score(about: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     """(x - mean) / sqrt(variance + epsilon^2)."""
     n, dtype = x.shape[-1], x.dtype.type
-    centred = x - (_total(_entries(x)) / dtype(n))[..., None]
+    apart = x - x[..., :1]
+    centred = apart - (_total(_entries(apart)) / dtype(n))[..., None]
     variance = _total(_entries(centred * centred)) / dtype(n)
     return centred / np.sqrt(variance + dtype(about["epsilon"] ** 2))[..., None]
 
