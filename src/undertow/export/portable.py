@@ -67,10 +67,8 @@ def describe(folder: Path | str) -> dict[str, Any]:
     ours = isinstance(document, dict) and document.get("format") == FORMAT
     _require(ours, f"{path} does not describe an exported policy: its format is not {FORMAT!r}")
     version = document.get("version")
-    _require(
-        version == VERSION,
-        f"{path} has format version {version!r}, this file reads {VERSION}; use the portable.py beside it",
-    )
+    told = f"{path} has format version {version!r}, this file reads {VERSION}; use the portable.py beside it"
+    _require(version == VERSION, told)
     whole = document.get("checksum") == checksum(document)
     _require(whole, f"{path} is damaged or was edited: its checksum does not fit its contents; export it again")
     return document
@@ -370,10 +368,8 @@ def _directional(about: Mapping[str, Any], network: Network, stencil: np.ndarray
 
 
 def _paired(about: Mapping[str, Any], network: Network, stencils: np.ndarray) -> np.ndarray:
-    _require(
-        stencils.ndim >= 2 and stencils.shape[0] == 2,
-        f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}",
-    )
+    told = f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}"
+    _require(stencils.ndim >= 2 and stencils.shape[0] == 2, told)
     z = NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencils)
     logits = _logits(about, network, np.concatenate([z[0], z[1]], axis=-1))
     return np.stack([_softmax(part) for part in np.split(logits, 2, axis=-1)])
