@@ -201,12 +201,12 @@ def data(**changes) -> DataConfig:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"grid": grid(num_cells=-4)}, "num_cells must be a positive integer, got -4"),
+        ({"grid": grid(num_cells=-4)}, "num_cells must be a whole number above 0, got -4"),
         ({"grid": grid(num_cells=2)}, "needs at least 3 cells"),
         ({"grid": grid(dt=1.0)}, "contradict each other"),
         ({"grid": grid(end_time=1.0)}, "Courant number of .* far above 1"),
         ({"law": LawConfig(viscosity=10.0)}, "nu dt / dx.2"),
-        ({"law": LawConfig(viscosity=-1.0)}, "viscosity must not be negative"),
+        ({"law": LawConfig(viscosity=-1.0)}, "viscosity must be a finite number of 0 or more"),
         ({"law": LawConfig(viscosity=1e-3), "data": data(truth="exact")}, "has no exact solution"),
         ({"data": data(conditions=("shok",))}, "unknown Burgers condition 'shok'; did you mean 'shock'"),
         ({"data": data(conditions=("accelshock_periodic",), boundary="outflow")}, "is periodic by its name"),
@@ -221,7 +221,7 @@ def data(**changes) -> DataConfig:
         ({"policy": PolicyConfig(hidden=(0,))}, "layer sizes must be positive"),
         ({"policy": PolicyConfig(start=Path("nowhere"))}, "nowhere"),
         ({"evaluation": EvaluationConfig(suites=("held-in",))}, "unknown suite 'held-in'; did you mean 'held-out'"),
-        ({"objective": ObjectiveConfig(cloning=-1.0)}, "objective.cloning must not be negative"),
+        ({"objective": ObjectiveConfig(cloning=-1.0)}, "objective.cloning must be a finite number of 0 or more"),
     ],
 )
 def test_what_cannot_work_is_told_before_a_directory_is_made(changes: dict, message: str, tmp_path: Path):

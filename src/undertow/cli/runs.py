@@ -10,6 +10,7 @@ import tyro
 
 from undertow import experiment
 from undertow._checks import UndertowError, at_home, quoted, require
+from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import preset
@@ -31,6 +32,8 @@ class TrainArguments(Generic[C]):
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -57,6 +60,7 @@ def train(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "train", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -104,12 +108,14 @@ class ResumeArguments:
 
     run: tyro.conf.Positional[Path]
     """a run directory"""
-    updates: int | None = None
+    updates: Count | None = None
     """how many in all, also more than were first asked for; None: as in its configuration"""
     quiet: bool = False
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -126,6 +132,7 @@ def resume(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "resume", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -141,16 +148,18 @@ class EvaluateArguments:
     """suites to evaluate on (`undertow list suites`); none: the first of the run's own"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells"""
-    steps: int | None = None
+    steps: Count | None = None
     """number of time steps"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated"""
     integrator: Integrator | None = None
     """in time"""
-    cases: int | None = None
+    cases: Count | None = None
     """conditions of a random suite, or initial states"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
     json: bool = False
@@ -165,6 +174,8 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
+    if parsed.long:
+        overrides["long"] = True
     with Display(quiet=parsed.quiet) as display:
         display.stage("evaluating", len(parsed.suite) if len(parsed.suite) > 1 else None)
         evaluations = experiment.evaluate_run(
