@@ -97,7 +97,7 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
     )
     if config.method in LIBRARY:
         kept = 1
-    hidden = max((*config.policy.hidden, 1))
+    hidden = real(sum(config.policy.hidden))  # of every layer what goes in and what comes out
     one = real(training.batch) * values * jnp.dtype(training.precision).itemsize
     each = (
         _state(config, policy),
@@ -107,8 +107,8 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
             _batch("grid.steps", grid),
         ),
         Need(
-            f"a layer of {number(hidden)} at every face of {training.batch} problems",
-            hidden * one,
+            f"{number(hidden)} hidden units at every face of {training.batch} problems",
+            2 * hidden * one,
             _batch("policy.hidden"),
         ),
     )
