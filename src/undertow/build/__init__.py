@@ -13,8 +13,7 @@ from undertow.build.experiment import (
     Experiment,
     Measure,
     cast,
-    check_checkpoint,
-    check_training,
+    check_precision,
     make_gradient,
     read_policy,
     refuse_published,
@@ -43,7 +42,7 @@ def build(config: Config) -> Experiment:
 
     Nothing long happens here. **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    _check(config)
+    config = _checked(config)
     if isinstance(config, SchemeConfig):
         return build_scheme(config)
     if isinstance(config, ControlConfig):
@@ -56,7 +55,7 @@ def training_needs(config: Config) -> TrainingNeeds:
 
     **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    _check(config)
+    config = _checked(config)
     if isinstance(config, SchemeConfig):
         return needs_of_scheme(config)
     if isinstance(config, ControlConfig):
@@ -64,9 +63,9 @@ def training_needs(config: Config) -> TrainingNeeds:
     raise UndertowError(f"no task is built from a {type(config).__name__}")
 
 
-def _check(config: Config) -> None:
-    validate_config(config)
-    check_training(config.training)
-    check_checkpoint(config.checkpoint)
+def _checked(config: Config) -> Config:
+    config = validate_config(config)
+    check_precision(config.training)
     build_optimizer(config.optimizer, config.training.updates)
     make_gradient(config)
+    return config

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, lookup, require
 from undertow._limits import Need, number, real, require_memory
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
@@ -28,8 +28,9 @@ from undertow.core.task import Task
 from undertow.core.unroll import Rematerialise
 from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
 from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
-from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, random_wave
+from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
+from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
+from undertow.evaluation.statistics import mean
 from undertow.policies.controller import Controller, WaveController
 
 
@@ -52,8 +53,11 @@ def make_system(config: ControlConfig) -> System:
     if isinstance(config, CartPoleTask):
         cart = config.system
         _require_state(cart.poles, "system.poles")
-        for name in ("pole_mass", "total_mass", "half_length", "dt"):
-            require_positive(f"system.{name}", getattr(cart, name))
+        require(
+            cart.pole_mass < cart.total_mass,
+            f"system.total_mass holds the cart and its poles, and must be above system.pole_mass={cart.pole_mass}, "
+            f"got {cart.total_mass}",
+        )
         return System(
             CartPole(cart.gravity, cart.pole_mass, cart.total_mass, cart.half_length, cart.dt),
             Upright(),
@@ -64,7 +68,6 @@ def make_system(config: ControlConfig) -> System:
     if isinstance(config, GuidanceTask):
         herd = config.system
         _require_state(herd.drivers + herd.evaders, "system.drivers or system.evaders")
-        require_positive("system.dt", herd.dt)
 
         def place(key: Key) -> Array:
             return random_guidance(key, herd.drivers, herd.evaders)
@@ -73,24 +76,23 @@ def make_system(config: ControlConfig) -> System:
             Guidance(herd.drivers, herd.corrected, dt=herd.dt),
             DistanceToTarget(herd.drivers, herd.target),
             place,
-            _drawn(place),
+            lambda count, seed: published_guidance(count, herd.drivers, herd.evaders, seed),
             (herd.drivers, 2),
         )
     if isinstance(config, QuantumTask):
         box = config.system
-        for name in ("length", "dt"):
-            require_positive(f"system.{name}", getattr(box, name))
         _require_state(box.points, "system.points")
         eigenstate(box.level, box.points)  # a level that the box does not have is told from here
 
         def wave(key: Key) -> Array:
             return random_wave(key, box.points, box.weights)
 
-        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, _drawn(wave), (1,))
+        def waves(count: int, seed: int) -> Array:
+            return published_waves(count, box.points, box.weights, seed)
+
+        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, waves, (1,))
     if isinstance(config, ContactTask):
         contact = config.system
-        for name in ("stiffness", "dt"):
-            require_positive(f"system.{name}", getattr(contact, name))
         pusher = Pusher(
             contact.substeps, contact.stiffness, contact.damping_ratio, friction=contact.friction, dt=contact.dt
         )
@@ -157,10 +159,6 @@ def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjecti
         "running": lambda: RunningCost(cost, chosen.reduction),
     }
     objective = lookup("objective", chosen.name, kinds)()
-    require(
-        math.isfinite(chosen.action_cost) and chosen.action_cost >= 0,
-        f"objective.action_cost must be a finite number of 0 or more, got {chosen.action_cost}",
-    )
     return objective + chosen.action_cost * ActionCost() if chosen.action_cost else objective
 
 
@@ -173,11 +171,6 @@ def control_sets(config: ControlConfig, system: System) -> tuple[Problem, Proble
 
 def check_control(config: ControlConfig) -> None:
     """What the configuration alone tells. Raises `UndertowError`."""
-    for name in ("train", "test"):
-        require_positive(f"data.{name}", getattr(config.data, name))
-    for name in ("every", "keep"):
-        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
-    require_positive("horizon", config.horizon)
     batch = config.training.batch
     require(
         batch <= config.data.train,
@@ -246,6 +239,6 @@ def make_control_measure(task: Task, sets: tuple[Problem, Problem]) -> Measure:
     def measure(policy: AbstractPolicy) -> dict[str, float]:
         train, test = (np.asarray(losses(policy, problems)) for problems in sets)
         bad = int(np.sum(~np.isfinite(train)) + np.sum(~np.isfinite(test)))
-        return {"train_loss": float(np.mean(train)), "test_loss": float(np.mean(test)), "non_finite": bad}
+        return {"train_loss": float(mean(train)), "test_loss": float(mean(test)), "non_finite": bad}
 
     return measure

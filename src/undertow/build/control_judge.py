@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup
+from undertow._checks import UndertowError, lookup, require, whole_number
 from undertow._limits import Need, least_seconds, number, require_memory, require_time
 from undertow._types import Key
 from undertow.build.judge import LEARNED, AbstractJudge
@@ -66,13 +66,19 @@ class ControlJudge(AbstractJudge):
         self._draw, self._action_shape, self._sets = draw, action_shape, sets
 
     def problems(self, suite_name: str, n: int | None = None) -> Problem:
-        """The problems of a suite; `n`: so many of them at most (for `fresh`: exactly). Raises `UndertowError`."""
+        """The problems of a suite, or the first `n` of them. Raises `UndertowError` for more than there are (of `fresh` there
+        are as many as are asked for)."""
         lookup("suite", suite_name, self.known)
+        n = None if n is None else whole_number("n, the number of initial states,", n)
         if suite_name == "fresh":
             keys = jax.random.split(jax.random.key(_FRESH_SEED), _FRESH if n is None else n)
             return Problem(self.environment, jax.vmap(self._draw)(keys))
         train, test = self._sets()
         problems = train if suite_name == "train" else test
+        available = len(problems.state)
+        require(
+            n is None or n <= available, f"suite {suite_name!r} has {available} initial states, got n={n}; take fresh"
+        )
         return problems if n is None else Problem(problems.environment, problems.state[:n])
 
     def evaluate(self, policy: AbstractPolicy, suite_name: str, **overrides: Any) -> ControlEvaluation:
@@ -80,7 +86,8 @@ class ControlJudge(AbstractJudge):
         for name in overrides:
             if name not in ("n", "steps", "long"):
                 raise UndertowError(f"a controller is not evaluated with another {name}; there are: n (cases), steps")
-        steps = overrides.get("steps", self.task.horizon * (2 if suite_name == "longer" else 1))
+        usual = self.task.horizon * (2 if suite_name == "longer" else 1)
+        steps = whole_number("steps", overrides.get("steps", usual))
         task = dataclasses.replace(self.task, horizon=steps)
         self._require_room(suite_name, overrides.get("n"), steps, parameters_of(policy), overrides.get("long", False))
         policies = {LEARNED: policy, UNCONTROLLED: ZeroAction(self._action_shape)}
@@ -154,4 +161,4 @@ class ControlJudge(AbstractJudge):
         return control_sections(evaluations, self.environment, self.cost)
 
     def _health(self, policy: AbstractPolicy) -> StepGradients:
-        return step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)
+        return step_gradients(self.task, policy, self.problems("test", min(_MEASURED, self.config.data.test)), FLOWS)

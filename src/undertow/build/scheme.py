@@ -31,6 +31,7 @@ from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.pools import Discretised, make_pool
 from undertow.envs.truth import batches, common_form
+from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.conditions import AbstractCondition
 from undertow.laws.gas_cases import gas_case
@@ -308,16 +309,14 @@ def _make_measure(config: SchemeConfig, task: Task, every: int) -> Measure:
 
     def measure(policy: AbstractPolicy) -> dict[str, float]:
         ratios = np.asarray(losses(ending, policy, problems))
-        with np.errstate(divide="ignore"):  # an error of exactly 0 makes the geometric mean 0
-            geometric_mean = np.exp(np.mean(np.log(ratios)))
         metrics = {
-            "ratio": float(geometric_mean),
+            "ratio": float(geometric_mean(ratios)),
             "worst": float(np.max(ratios)),
-            "l1": float(np.mean(ratios * scales)),
+            "l1": float(mean(ratios * scales)),
             "non_finite": int(np.sum(~np.isfinite(ratios))),
         }
         if trained_on is not None:
-            metrics["objective"] = float(np.mean(np.asarray(losses(task, policy, trained_on))))
+            metrics["objective"] = float(mean(np.asarray(losses(task, policy, trained_on))))
         return metrics
 
     return measure

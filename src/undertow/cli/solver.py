@@ -12,7 +12,8 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, lookup, real_number, require, shown
+from undertow._fields import Count, Positive
 from undertow._limits import Need, number, require_disk, require_memory, require_time
 from undertow.cli.parse import parse, show, show_json
 from undertow.cli.runs import Integrator
@@ -48,20 +49,20 @@ class SimulateArguments:
     params: tuple[str, ...] = ()
     """parameters of the condition, such as A=1.5 k=4"""
     law: LawConfig = dataclasses.field(default_factory=LawConfig)
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells, in 2D along the first axis; None: 128, or as the case is usually shown"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated; None: 0.1, or the case's own"""
-    cfl: float | None = None
-    """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given, 0.4 with
-    positivity"""
-    dt: float | None = None
-    """length of a fixed time step"""
-    steps: int | None = None
+    cfl: Positive | None = None
+    """Courant number of time steps that follow wave speed and viscosity; 0.5 where neither dt nor steps is given, 0.4 with
+    positivity, 0.1 with the integrator euler"""
+    dt: Positive | None = None
+    """length of a fixed time step; the last one is clipped to the end"""
+    steps: Count | None = None
     """number of fixed time steps"""
     integrator: Integrator = "ssp_rk3"
     """in time"""
-    order: int | None = None
+    order: Count | None = None
     """formal order of the scheme; None: the policy's, or 5"""
     speed: Literal["global", "local", "smooth"] = "global"
     """wave speed of the splitting"""
@@ -69,10 +70,13 @@ class SimulateArguments:
     """of a system: every component by itself, or characteristic fields; None: what the policy was trained on, for a gas with
     a classical policy characteristic"""
     positivity: bool = False
-    """of a gas: limit fluxes where density or pressure would become negative"""
+    """of a gas or of water: limit fluxes where density, pressure or depth would become negative"""
+    unit: float | None = None
+    """size of the fluxes in which the policy sees them; None: for a classical policy that of the initial state, for a learned
+    one 1, as it was trained"""
     boundary: str | None = None
     """instead of the condition's own (`undertow list boundaries`)"""
-    saves: int | None = None
+    saves: Count | None = None
     """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
     long: bool = False
     """begin also what certainly takes hours"""
@@ -112,6 +116,7 @@ def run(arguments: list[str]) -> int:
             order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
             speed=parsed.speed,
             positivity=parsed.positivity,
+            unit=parsed.unit,
             saves=saves,
             on_save=lambda done, _: display.advance(done),
             long=parsed.long,
@@ -121,6 +126,8 @@ def run(arguments: list[str]) -> int:
         width = max([16, *(len(name) + 2 for name in metrics)])
         for name, value in metrics.items():
             show(f"{name.replace('_', ' '):{width}}{value:.6g}")
+        for note in result.notes:
+            show(f"note: {note}")
     for path in parsed.out:
         if path.suffix == ".csv":
             result.to_csv(path)
@@ -131,7 +138,15 @@ def run(arguments: list[str]) -> int:
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": parsed.out})
+        show_json(
+            {
+                "case": parsed.case,
+                "policy": parsed.policy,
+                "metrics": metrics,
+                "notes": result.notes,
+                "files": parsed.out,
+            }
+        )
     return 0
 
 
@@ -206,7 +221,8 @@ def _parameters(given: Sequence[str]) -> dict[str, float]:
     for each in given:
         name, _, value = each.partition("=")
         try:
-            parameters[name] = float(value)
+            number = float(value)
         except ValueError:
-            raise UndertowError(f"--params takes name=number, such as A=1.5, got {each!r}") from None
+            raise UndertowError(f"--params takes name=number, such as A=1.5, got {shown(each)}") from None
+        parameters[name] = real_number(f"--params {name}", number)
     return parameters

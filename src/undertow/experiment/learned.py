@@ -12,15 +12,15 @@ import numpy as np
 from undertow._checks import NonFiniteError, lookup
 from undertow._limits import out_of_memory_told
 from undertow.build import Experiment, build, training_needs
-from undertow.config import Config
+from undertow.config import Config, validate_config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.loop import carry_out
+from undertow.experiment.loop import carry_out, prepare
 from undertow.experiment.run import SMALLER
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
-from undertow.training.fit import Callback
+from undertow.training.fit import Callback, as_callbacks
 
 if TYPE_CHECKING:
     from undertow.report.style import Figures
@@ -101,7 +101,7 @@ class Learned:
 def learn(
     config: Config | str,
     *,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = True,
     long: bool = False,
     **overrides: Any,
@@ -113,7 +113,8 @@ def learn(
     **Arguments:**
 
     - `config`: a preset's name, or a configuration, for example `preset("burgers").config`.
-    - `callbacks`: called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends the training.
+    - `callbacks`: one or several, called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends
+        the training.
     - `quiet`: False shows the command line's progress bar, on a terminal or in a notebook that has `ipywidgets`.
     - `long`: begin also what certainly takes hours; default False.
     - `overrides`: other values of fields, as in a configuration file: `seed=1, training={"updates": 100}`; or by dotted names,
@@ -124,14 +125,14 @@ def learn(
     **Raises:** `UndertowError` for an unknown preset or field (with the nearest match), or a configuration that cannot work.
     """
     name = config if isinstance(config, str) else "custom"
-    given = preset(config).config if isinstance(config, str) else config
+    given = preset(config).config if isinstance(config, str) else validate_config(config)
     given = changed(given, overrides)
     training_needs(given).require(long=long)
     experiment = build(given)
     experiment.check()
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:
-        training = carry_out(experiment, store, stop, display, callbacks)
+        training = carry_out(prepare(experiment, display), store, stop, display, as_callbacks(callbacks))
     status, reason = training.ending(stop)
     return Learned(
         training.policy, store.metrics(), training.summary(), name, status, reason, training.error, experiment

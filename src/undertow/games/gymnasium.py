@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, known, require
+from undertow._checks import UndertowError, check_seed, known, require
 from undertow.games.player import Player
 from undertow.games.registry import GAMES
 
@@ -57,7 +57,7 @@ class GameEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """A new episode. With a `seed` the episodes from here on are those of the seed."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else check_seed(seed))
         known(options or {}, (), "reset")
         observation = self._player.reset(self.np_random if seed is not None else None, lambda: self.np_random)
         self._show()
