@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from undertow._checks import UndertowError, at_home, lookup, require
+from undertow._limits import out_of_memory_told
 from undertow.build import Experiment
 from undertow.core.flow import FLOWS
 from undertow.core.policy import AbstractPolicy
@@ -37,6 +38,7 @@ FILE = "report.html"
 Stage = Callable[[str], object]
 
 
+@out_of_memory_told("a suite of fewer cases or cells")
 def report_run(
     path: Path | str,
     out: Path | str | None = None,
