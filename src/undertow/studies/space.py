@@ -101,6 +101,7 @@ def read_space(config: Config, over: Sequence[str] | Mapping[str, Any]) -> Space
     **Raises:** `UndertowError` for no field, one that is not there (with the nearest match) or named twice, values that are
     not of its type, an empty list.
     """
+    config = validate_config(config)
     pairs = list(over.items()) if isinstance(over, Mapping) else [_split(word) for word in over]
     require(len(pairs) > 0, "a sweep needs something to go over, such as --over gradient=full,stop")
     space: Space = {}
