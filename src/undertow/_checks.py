@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,3 +239,19 @@ def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
         if name not in allowed:
             tail = nearest(name, allowed) if allowed else "; it has none"
             raise UndertowError(f"{what} has no option {shown(name)}{tail}")
+
+
+def printable(text: str) -> str:
+    r"""The text with everything escaped that does more on a terminal than stand there: control characters (`\x1b`), those that
+    turn the direction of writing or separate lines, and bytes that are no text. Letters of all scripts and line feeds stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(each) if unicodedata.category(each) in _UNSEEN and each != "\n" else each for each in text)
+
+
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp", "Cf"}
+_JOINERS = "\u200c\u200d\u00ad"  # of scripts and emoji
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter in _JOINERS else letter.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -9,7 +9,29 @@ import sys
 import threading
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from undertow._checks import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def terminal(**options: Any) -> Console:
+    """What everything goes through that is drawn on a terminal: a console of rich's in which control characters out of names,
+    files and messages are shown and not obeyed. `options` are the console's."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Terminal(Console):
+        def render_str(self, text: str, **more: Any) -> Any:
+            return super().render_str(printable(text), **more)  # before anything is measured
+
+        def render(self, *arguments: Any, **more: Any) -> Any:
+            for text, style, control in super().render(*arguments, **more):
+                yield Segment(text if control else printable(text), style, control)
+
+    return Terminal(**options)
 
 
 class Display:
@@ -20,10 +42,10 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool = False):
-        from rich.console import Console  # not at the top: `import undertow` need not draw
+        # Not at the top: `import undertow` need not draw.
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        console = terminal(stderr=True)
         # Without `ipywidgets` rich can only warn in a notebook.
         shown = console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
         self._bar = Progress(

@@ -41,8 +41,8 @@ def test_cfl_steps_are_the_courant_number_over_the_speed():
     np.testing.assert_allclose(step(jnp.asarray(200.0), jnp.asarray(0.0)), 0.5 / 200, rtol=1e-15)
 
 
-def test_the_speed_has_a_floor_for_states_at_rest():
-    step = CFLStep(cfl=0.1, end_time=1e9, dx=0.02)
+def test_a_floor_of_the_speed_is_the_users():
+    step = CFLStep(cfl=0.1, end_time=1e9, dx=0.02, min_speed=0.01)
     np.testing.assert_allclose(step(jnp.asarray(0.0), jnp.asarray(0.0)), 0.1 * 0.02 / 0.01, rtol=1e-15)
 
 

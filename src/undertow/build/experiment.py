@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,5 +131,5 @@ def refuse_published(path: Path) -> None:
     """Raise `UndertowError` for a checkpoint of the published code, which tells less than a run has to know."""
     require(
         not is_published(path),
-        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {path}",
+        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {shlex.quote(str(path))}",
     )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import tyro
-from rich.console import Console
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, printable, require
 from undertow._fields import read, stated_types
+from undertow.cli import streams
 from undertow.config import Config, validate_config
 from undertow.presets import PRESETS
+from undertow.progress import terminal
 from undertow.training._files import to_json
 
 A = TypeVar("A")
@@ -26,10 +28,12 @@ _LONGEST = 500  # word in a message
 
 def say(message: object) -> None:
     """One line to standard error. A word that is longer than any name or path is cut short."""
-    words = (
-        word if len(word) <= _LONGEST else f"{word[:60]}... ({len(word)} characters)" for word in str(message).split()
-    )
-    print("undertow:", " ".join(words), file=sys.stderr)
+    line = re.sub(r"\s*\n\s*", " ", str(message)).strip()
+    streams.write_error("undertow: " + re.sub(rf"\S{{{_LONGEST + 1},}}", _cut, line))
+
+
+def _cut(word: re.Match[str]) -> str:
+    return f"{word[0][:60]}... ({len(word[0])} characters)"
 
 
 def fail(message: object, code: int) -> int:
@@ -41,10 +45,14 @@ def fail(message: object, code: int) -> int:
 def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: str, default: A | None = None) -> A:
     """What tyro makes of the arguments. Its error box becomes one line."""
     box = io.StringIO()
+    shown = streams.Shown(sys.stdout or io.StringIO())  # a default may come out of a run of somebody else's
+    wide = streams.columns(40 if {"-h", "--help"} & set(arguments) else 80)
     try:
-        with contextlib.redirect_stderr(box):
+        with contextlib.redirect_stderr(box), contextlib.redirect_stdout(cast(TextIO, shown)), wide:
             given = {} if default is None else {"default": default}
-            parsed = tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=description, **given)
+            parsed = tyro.cli(
+                kind, args=arguments, prog=f"undertow {prog}", description=printable(description), **given
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -89,11 +97,11 @@ def one_line(box: str) -> str:
 
 def show(*things: Any) -> None:
     """To standard output; wide enough for a table where it is not a terminal."""
-    console = Console()
+    console = terminal()
     if not console.is_terminal:
         options = console.options.update(max_width=_WIDEST)
         width = max(console.measure(thing, options=options).maximum for thing in things)
-        console = Console(width=max(110, width))
+        console = terminal(width=max(110, width))
     console.print(*things, highlight=False, soft_wrap=all(isinstance(thing, str) for thing in things), markup=False)
 
 

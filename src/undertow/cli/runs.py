@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -31,6 +32,8 @@ class TrainArguments(Generic[C]):
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -57,6 +60,7 @@ def train(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "train", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -91,7 +95,8 @@ def _report(run: experiment.Run, as_json: bool) -> int:
         show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        say(f"{run.status}: {reason}; go on: undertow resume {run.path}; see: undertow evaluate {run.path}")
+        where = shlex.quote(str(run.path))
+        say(f"{run.status}: {reason}; go on: undertow resume {where}; see: undertow evaluate {where}")
     return run.exit_code
 
 
@@ -107,6 +112,8 @@ class ResumeArguments:
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -123,6 +130,7 @@ def resume(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "resume", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -148,6 +156,8 @@ class EvaluateArguments:
     """in time"""
     cases: Count | None = None
     """conditions of a random suite, or initial states"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
     json: bool = False
@@ -162,6 +172,8 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
+    if parsed.long:
+        overrides["long"] = True
     with Display(quiet=parsed.quiet) as display:
         display.stage("evaluating", len(parsed.suite) if len(parsed.suite) > 1 else None)
         evaluations = experiment.evaluate_run(

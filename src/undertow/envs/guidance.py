@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import constant, require, whole_number
@@ -133,6 +134,34 @@ def random_guidance(key: Key, drivers: int = 2, evaders: int = 4) -> Float[Array
     return jnp.stack([position, jnp.zeros_like(position)], axis=1)
 
 
-def _annulus(unit: Float[Array, "*batch 2"], inner: float, outer: float) -> Float[Array, "*batch 2"]:
-    radius, angle = inner + (outer - inner) * unit[..., 0], 2 * jnp.pi * unit[..., 1]
-    return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=-1)
+def published_guidance(
+    count: int, drivers: int = 2, evaders: int = 4, seed: int = 42
+) -> Float[Array, "count agents 2 2"]:
+    """`count` states of the published data: of 512, states 0-255 are its training and 256-511 its test set.
+
+    Drawn from NumPy's legacy generator, whose stream for a seed is fixed for good: for one driver after the other the angles
+    of all `count` states and then the radii, then those of the evaders' centre, then for one evader after the other all $x$
+    and all $y$. Another `count` therefore gives other states, and not fewer of the same.
+
+    **Raises:** `UndertowError` for fewer than 1 state, driver or evader.
+    """
+    count, drivers, evaders = (
+        whole_number(name, value) for name, value in (("count", count), ("drivers", drivers), ("evaders", evaders))
+    )
+    rand = np.random.RandomState(seed).rand
+
+    def placed(inner: float, outer: float) -> np.ndarray:
+        angle, radius = rand(count), rand(count)
+        return _annulus(np.stack([radius, angle], axis=-1), inner, outer, np)
+
+    driver = [placed(3.0, 4.0) for _ in range(drivers)]
+    centre = placed(1.0, 2.0)
+    evader = [centre + np.stack([rand(count) - 0.5, rand(count) - 0.5], axis=-1) for _ in range(evaders)]
+    position = np.stack([*driver, *evader], axis=1)
+    return jnp.asarray(np.stack([position, np.zeros_like(position)], axis=2))
+
+
+def _annulus(unit: Any, inner: float, outer: float, xp: Any = jnp) -> Any:
+    """Places, `"*batch 2"`, from numbers in [0, 1) for radius and angle; in JAX, or with `xp` in NumPy's double precision."""
+    radius, angle = inner + (outer - inner) * unit[..., 0], 2 * xp.pi * unit[..., 1]
+    return xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], axis=-1)

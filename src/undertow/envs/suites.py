@@ -22,6 +22,7 @@ from undertow.envs.families import (
     training_numbers,
 )
 from undertow.envs.field_suites import FIELD_RECIPES
+from undertow.envs.needs import require_suite
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
 from undertow.laws.advection import LinearAdvection
@@ -86,6 +87,7 @@ class Recipe:
         speed: AbstractSpeed | None = None,
         truth: Truth | None = None,
         refinement: int = 9,
+        long: bool = False,
     ) -> Suite:
         """The suite, see [`suite`][undertow.envs.suites.suite]."""
         law = Burgers() if law is None else law
@@ -117,6 +119,7 @@ class Recipe:
             truth=truth,
             refinement=refinement,
         )
+        require_suite(how, {"random": n, "families": len(_FAMILIES) * n}.get(self.kind, 1), 1, long=long)
         return _KINDS[self.kind](self, how, n)
 
 
@@ -202,9 +205,10 @@ def suite(name: str, **overrides) -> Suite:
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
     - `truth`: `exact`, the default where the law has an exact solution, or `fine`; `refinement` of the latter.
     - `reconstruction`: of a gas, `characteristic` (default) or `component`.
+    - `long`: make it even if that and marching through it certainly take hours; default False.
 
-    **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, or numbers
-    that cannot work.
+    **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, numbers
+    that cannot work, or what does not fit into memory.
     """
     recipe = lookup("suite", name, SUITES)
     known = set(inspect.signature(recipe).parameters)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow._checks import NonFiniteError, lookup
-from undertow.build import Experiment, build
+from undertow._limits import out_of_memory_told
+from undertow.build import Experiment, build, training_needs
 from undertow.config import Config, validate_config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import carry_out, prepare
+from undertow.experiment.run import SMALLER
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
@@ -95,8 +97,14 @@ class Learned:
         return f"<p>{html.escape(repr(self))}</p>{curves._repr_html_()}"
 
 
+@out_of_memory_told(SMALLER)
 def learn(
-    config: Config | str, *, callbacks: Callback | Sequence[Callback] = (), quiet: bool = True, **overrides: Any
+    config: Config | str,
+    *,
+    callbacks: Callback | Sequence[Callback] = (),
+    quiet: bool = True,
+    long: bool = False,
+    **overrides: Any,
 ) -> Learned:
     """Train as [`train`][undertow.experiment.run.train] does, to the same policy bit for bit, and write nothing.
 
@@ -108,6 +116,7 @@ def learn(
     - `callbacks`: one or several, called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends
         the training.
     - `quiet`: False shows the command line's progress bar, on a terminal or in a notebook that has `ipywidgets`.
+    - `long`: begin also what certainly takes hours; default False.
     - `overrides`: other values of fields, as in a configuration file: `seed=1, training={"updates": 100}`; or by dotted names,
         `**{"training.updates": 100}`.
 
@@ -117,7 +126,9 @@ def learn(
     """
     name = config if isinstance(config, str) else "custom"
     given = preset(config).config if isinstance(config, str) else validate_config(config)
-    experiment = build(changed(given, overrides))
+    given = changed(given, overrides)
+    training_needs(given).require(long=long)
+    experiment = build(given)
     experiment.check()
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from undertow._checks import NonFiniteError, UndertowError, at_home, quoted, require, whole_number
-from undertow.build import AbstractJudge, build
+from undertow._limits import out_of_memory_told
+from undertow.build import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
+
+
+SMALLER = "a smaller training.batch, grid.num_cells or horizon, or training.rematerialise step"
+"""What to do where memory was not enough."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Run:
         return {"path": self.path, "status": self.status, "reason": self.reason, **self.summary}
 
 
+@out_of_memory_told(SMALLER)
 def train(
     config: Config,
     *,
@@ -70,6 +76,7 @@ def train(
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Train a policy, keep its best checkpoints, evaluate the best one and write everything into a run directory.
 
@@ -86,15 +93,18 @@ def train(
     - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
     - `tensorboard`: write event files, too; None: if the extra `tensorboard` is installed.
     - `command`: the command line, to be noted in the run directory.
+    - `long`: begin also what certainly takes hours; default False.
 
     **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and
     its last good state is in the checkpoint.
 
-    **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
+    **Raises:** `UndertowError` for a configuration that cannot work or that the machine's memory, disk or (without `long`) your
+    patience cannot bear, a directory that exists or cannot be written.
     """
     out = None if out is None else at_home(out)
     taken = out is not None and os.path.lexists(out)
     require(not taken, f"{out} exists already and is left as it is; choose another --out")
+    training_needs(config).require(folder=root if out is None else out, long=long)
     experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()
     write_events = open_events(tensorboard)
@@ -109,6 +119,7 @@ def train(
                 raise
 
 
+@out_of_memory_told(SMALLER)
 def resume(
     path: Path | str,
     *,
@@ -117,6 +128,7 @@ def resume(
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Go on with a run that was stopped, killed or failed, or that is finished and is to have more updates.
 
@@ -157,6 +169,7 @@ def resume(
                 f"undertow resume {quoted(path)} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
+        training_needs(config).require(done=done or 0, folder=directory.path, long=long)
         experiment = build(config.untrained() if done is not None else config)
         if done is None:
             experiment.check()

@@ -15,6 +15,7 @@ from jax.extend.mlir.dialects import stablehlo
 
 from undertow._checks import UndertowError, require
 from undertow.core.policy import AbstractPolicy
+from undertow.export.portable import OLDEST_JAX
 from undertow.export.surroundings import Surroundings
 from undertow.training._machine import package_version
 
@@ -76,6 +77,7 @@ def _export(
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
         "written_by": {"jax": package_version("jax"), "jaxlib": package_version("jaxlib")},
+        "read_by": {"jax": f">={OLDEST_JAX}"},
         "call": f"jax.export.deserialize(bytearray(data)).call({', '.join(name for name, _ in inputs)})",
     }
     bare = dataclasses.replace(exported, mlir_module_serialized=_without_places(exported.mlir_module_serialized))

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from undertow._checks import Within, known, lookup, real_number, require, require_positive, whole_number
+from undertow._limits import require_memory
 from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
 from undertow.config import ControlConfig, ObjectiveConfig, validate_config
 from undertow.core.objective import AbstractObjective
 from undertow.envs.field_suites import PIECES
+from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.placing import Initial, grid_of, law_of, point_values
 from undertow.envs.pools import Discretised
@@ -132,6 +134,7 @@ class FieldRecipe:
             limiter=PositivityLimiter() if positivity else None,
         )
         grid = grid_of(template, cells)
+        require_memory(march_memory(math.prod(grid.num_cells), law.num_components, 0, "cells"))
         game = FieldGame(
             how,
             grid,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import LARGEST_SEED, UndertowError, check_seed, known, lookup, plain_number, require, whole_number
+from undertow._limits import Need, number, real, require_memory, sum_bytes
 from undertow.games.game import AbstractGame, chosen
 from undertow.games.player import numbers, seed_of
 from undertow.games.registry import make
@@ -118,6 +119,8 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self.metadata = {"render_modes": RENDER_MODES[1:], "render_fps": 25, "autoreset_mode": self._mode}
         self.num_envs, self.render_mode = num_envs, render_mode
         self.game, self.params = make(game, **options)
+        one = jax.eval_shape(lambda key: self.game.reset(key, self.params)[:2], jax.random.key(0))
+        require_memory([Need(f"{number(num_envs)} copies of the game", real(num_envs) * sum_bytes(one), "num_envs")])
         self.single_observation_space = to_gymnasium(self.game.observation_space)
         self.single_action_space = to_gymnasium(self.game.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -61,13 +62,17 @@ class Euler(AbstractConservationLaw):
 
     def relative_to(self, u: Float[Array, "chan *cells"]) -> "Euler":
         r"""This gas with floors relative to the state `u`: $10^{-10} \max\rho$ and $10^{-12} \max p$, or a hundredth of the
-        smallest positive density and pressure where those are less. Floors that are numbers already stay."""
+        smallest positive density and pressure where those are less. Without any pressure it is $10^{-12} (\gamma - 1) \max E$.
+        Floors that are numbers already stay."""
         if self.density_floor is not None and self.pressure_floor is not None:
             return self
         density = relative_floor(u[0], 1e-10) if self.density_floor is None else self.density_floor
-        # What is left of a pressure that rounding has made negative is no pressure to measure others by.
-        positive = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
-        pressure = relative_floor(positive, 1e-12) if self.pressure_floor is None else self.pressure_floor
+        pressure = self.pressure_floor
+        if pressure is None:
+            values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
+            # A gas without any pressure has that of its energy's last digits.
+            energy = jax.lax.stop_gradient(1e-12 * (self.gamma - 1) * jnp.max(u[-1]))
+            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, 1e-12), floored(energy, None))
         return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
@@ -125,6 +130,10 @@ class Euler(AbstractConservationLaw):
         r"""Density, and $\rho e = E - |\rho v|^2 / 2\rho$, without floors where the density is positive."""
         density = floored(u[0], self.density_floor)
         return u[0], u[-1] - 0.5 * _squares(u[1:-1]) / density
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        return ("density", "pressure")
 
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
         r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp v_a/\alpha)$ of the energy $E/\rho

@@ -99,6 +99,11 @@ class AbstractConservationLaw(eqx.Module):
         """What must stay positive for the state to be physical (concave functions of it), cell by cell; nothing by default."""
         return ()
 
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        """What `positive` returns, for people."""
+        return ()
+
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"] | None:
         r"""What `below` is told: a bound, per unit of `positive(u)[0]`, of what carries a state's speed, that a state has which a
         first-order Lax-Friedrichs step makes of this one. None (default) where no bound is needed."""

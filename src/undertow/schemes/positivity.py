@@ -173,37 +173,37 @@ class PositivityLimiter(eqx.Module):
         """
         speeds = which == len(law.positive(base))
 
-        def quantity(u: Array) -> Array:
-            return law.below(u, bound) if speeds else law.positive(u)[which]
+        def quantity(u: Array, bound: Array | None) -> Array:
+            if bound is not None and speeds:
+                return law.below(u, bound)
+            return law.positive(u)[which]
 
-        def excess(theta: Array, b: Array, d: Array) -> Array:
-            if speeds:
-                return quantity(b + theta * d) - self.margin * quantity(b)
-            here = law.positive(b + theta * d)
-            beyond = here[which] - self.margin * law.positive(b)[which]
+        def excess(theta: Array, b: Array, d: Array, bound: Array | None) -> Array:
+            at = b + theta * d
+            beyond = quantity(at, bound) - self.margin * quantity(b, bound)
             # Same sign, and for a gas a polynomial: density times (energy minus momentum squared over twice the density).
-            return beyond if which == 0 else beyond * here[0]
+            return beyond if which == 0 or speeds else beyond * law.positive(at)[0]
 
-        def with_slope(theta: Array, b: Array, d: Array) -> tuple[Array, Array]:
-            return jax.jvp(lambda at: excess(at, b, d), (theta,), (jnp.ones_like(theta),))
+        def with_slope(theta: Array, b: Array, d: Array, bound: Array | None) -> tuple[Array, Array]:
+            return jax.jvp(lambda at: excess(at, b, d, bound), (theta,), (jnp.ones_like(theta),))
 
-        start = quantity(base)
-        acts = (quantity(base + change) < self.margin * start) & (start > 0)
-        b, d = jax.lax.stop_gradient((base, change))
+        start = quantity(base, bound)
+        acts = (quantity(base + change, bound) < self.margin * start) & (start > 0)
+        fixed = jax.lax.stop_gradient((base, change, bound))
         inside, outside = jnp.zeros_like(start), jnp.ones_like(start)
         trial = inside
         for _ in range(self.iterations):
             # The parabola through both ends with the slope at the inner one: a gas is done with the first.
-            (above, slope), below, width = with_slope(inside, b, d), excess(outside, b, d), outside - inside
+            (above, slope), below, width = with_slope(inside, *fixed), excess(outside, *fixed), outside - inside
             bend, rise = below - above - slope * width, slope * width
             root = jnp.sqrt(jnp.maximum(rise * rise - 4 * bend * above, 0.0))
             step = 2 * above / jnp.where(root > rise, root - rise, jnp.inf)
             trial = inside + width * jnp.clip(step, 0.0, 1.0)
-            good = excess(trial, b, d) >= 0
+            good = excess(trial, *fixed) >= 0
             inside, outside = jnp.where(good, trial, inside), jnp.where(good, outside, trial)
-        _, fall = with_slope(trial, b, d)
+        _, fall = with_slope(trial, *fixed)
         # Newton's step at the root has the root's derivative.
-        theta = trial - excess(trial, base, change) / jnp.where(acts & (fall < 0), fall, -1.0)
+        theta = trial - excess(trial, base, change, bound) / jnp.where(acts & (fall < 0), fall, -1.0)
         return jnp.where(acts, jnp.clip(theta, 0.0, 1.0), jnp.where(start > 0, 1.0, 0.0))
 
 

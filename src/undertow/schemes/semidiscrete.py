@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, lookup, require, shown
@@ -115,6 +116,14 @@ class SemiDiscrete(eqx.Module):
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         expected = (self.law.num_components, *self.grid.num_cells)
+        shape, kind = getattr(u, "shape", None), getattr(u, "dtype", None)
+        require(
+            shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}"
+        )
+        require(
+            kind in (np.float32, np.float64),
+            f"a state is of single or double precision, got {kind}: take u.astype(float)",
+        )
         require(
             u.shape == expected,
             f"a state here has shape {expected} (components, *cells), got {u.shape}; batches go through jax.vmap",
@@ -337,7 +346,8 @@ def _per_axis(boundary: Any, axes: int) -> tuple[Any, ...]:
         return (boundary,) * axes
     require(
         isinstance(boundary, (tuple, list)),
-        f"boundary must be a name, or one per axis in a tuple, got {shown(boundary)}",
+        "boundary must be a name or a tuple with one entry per axis, "
+        f"got {shown(boundary)}; take 'periodic' or 'outflow'",
     )
     ends = axes == 1 and len(boundary) == 2 and all(isinstance(each, str) for each in boundary)
     return (tuple(boundary),) if ends else tuple(boundary)

@@ -20,7 +20,7 @@ from undertow._checks import LARGEST_SEED, UndertowError, lookup, require
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict, validate_config
 from undertow.config.fields import with_fields
-from undertow.evaluation.statistics import quartiles
+from undertow.evaluation.statistics import mean, quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.studies.storage import without_password
 from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json, write_error
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 Statistic = Literal["median", "mean", "worst"]
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "median": lambda values: float(quartiles(values).mean),
-    "mean": lambda values: float(np.mean(values)),
+    "mean": lambda values: float(mean(values)),
     "worst": lambda values: float(np.max(values)),
 }
 """From the seeds' values, infinity for one that was lost, to the number that trainings are compared by."""
