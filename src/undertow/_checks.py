@@ -70,7 +70,7 @@ def plain_number(value: Any) -> Any:
         try:
             return int(value) if isinstance(value, numbers.Integral) else float(value)
         except OverflowError:  # a fraction beyond all floating-point numbers
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, (np.ndarray, jax.Array)) and not is_traced(value) and value.shape == ():
         for kind, convert in ((jnp.bool_, bool), (jnp.integer, int), (jnp.floating, float)):
             if jnp.issubdtype(value.dtype, kind):
@@ -150,7 +150,7 @@ def _as_float(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def require_positive(name: str, value: Any) -> float:
