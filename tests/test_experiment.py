@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +102,39 @@ def test_a_signal_ends_the_run_after_the_dispatch(run: Run, tmp_path: Path):
     for name in ("update", "loss", "ratio"):
         np.testing.assert_array_equal(directory.read_metrics()[name], RunDirectory.open(run.path).read_metrics()[name])
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As that of a background job is, or after nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_that_python_did_not_install_stays():
+    """Python cannot name it (None), and could not put it back."""
+    code = """
+import ctypes, os, signal
+from undertow.progress import StopRequest
+called = []
+handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(called.append)
+libc = ctypes.CDLL(None)
+libc.signal.restype, libc.signal.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+libc.signal(signal.SIGTERM, ctypes.cast(handler, ctypes.c_void_p))
+with StopRequest() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not stop and called == [signal.SIGTERM]
+os.kill(os.getpid(), signal.SIGTERM)
+assert called == [signal.SIGTERM] * 2
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_second_signal_interrupts_at_once():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import lookup, require
+from undertow._checks import at_home, lookup, quoted, require
 from undertow.build.judge import AbstractJudge
 from undertow.config import Config, TrainingConfig
 from undertow.config.baseline import LIBRARY
@@ -122,6 +121,7 @@ def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> Abstra
 
     **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
     """
+    path = at_home(path)
     refuse_published(path)
     file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
     return load_checkpoint(file, like, subtree=".policy")[0]
@@ -131,5 +131,5 @@ def refuse_published(path: Path) -> None:
     """Raise `UndertowError` for a checkpoint of the published code, which tells less than a run has to know."""
     require(
         not is_published(path),
-        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {shlex.quote(str(path))}",
+        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {quoted(path)}",
     )

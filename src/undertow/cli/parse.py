@@ -13,7 +13,7 @@ from typing import Any, TextIO, TypeVar, cast
 
 import tyro
 
-from undertow._checks import UndertowError, printable, require
+from undertow._checks import UndertowError, at_home, printable, require
 from undertow._fields import read, stated_types
 from undertow.cli import streams
 from undertow.config import Config, validate_config
@@ -57,7 +57,7 @@ def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: 
         if not stop.code:
             raise
         raise UndertowError(f"{one_line(box.getvalue())} (see undertow {prog} --help)") from None
-    return _within_range(parsed)
+    return _within_range(_at_home(parsed))
 
 
 def _within_range(parsed: A) -> A:
@@ -70,6 +70,20 @@ def _within_range(parsed: A) -> A:
         else:
             checked[name] = read(hint, value, "--" + name.replace("_", "-"))
     return dataclasses.replace(parsed, **checked)  # type: ignore[type-var]
+
+
+def _at_home(given: Any) -> Any:
+    """The same arguments with `~` in paths as the home directory: a shell leaves it in `--out=~/run`."""
+    if isinstance(given, Path):
+        return at_home(given)
+    if isinstance(given, tuple):
+        return tuple(map(_at_home, given)) if any(isinstance(each, Path) for each in given) else given
+    if not dataclasses.is_dataclass(given) or isinstance(given, type):
+        return given
+    before = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    after = {name: _at_home(value) for name, value in before.items()}
+    same = all(after[name] is before[name] or after[name] == before[name] for name in before)
+    return given if same else dataclasses.replace(given, **after)
 
 
 def one_line(box: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -10,12 +9,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, quoted, require
 from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import preset
 from undertow.progress import Display
+from undertow.training._files import new_folder
 
 C = TypeVar("C", bound=Config)
 Integrator = Literal["euler", "ssp_rk3", "rk4"]
@@ -95,8 +95,9 @@ def _report(run: experiment.Run, as_json: bool) -> int:
         show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        where = shlex.quote(str(run.path))
-        say(f"{run.status}: {reason}; go on: undertow resume {where}; see: undertow evaluate {where}")
+        say(
+            f"{run.status}: {reason}; go on: undertow resume {quoted(run.path)}; see: undertow evaluate {quoted(run.path)}"
+        )
     return run.exit_code
 
 
@@ -183,16 +184,16 @@ def evaluate(arguments: list[str]) -> int:
             on_suite=lambda done, _: display.advance(done),
             **overrides,
         )
-    if parsed.out is not None:
-        parsed.out.mkdir(parents=True)
     if parsed.json:
         show_json({name: evaluation.to_dict() for name, evaluation in evaluations.items()})
-    for name, evaluation in evaluations.items():
-        if not parsed.json:
+    else:
+        for evaluation in evaluations.values():
             show(evaluation.table())
-        if parsed.out is not None:
-            evaluation.to_csv(parsed.out / f"{name}.csv")
-            evaluation.to_json(parsed.out / f"{name}.json")
+    if parsed.out is not None:
+        with new_folder(parsed.out) as folder:
+            for name, evaluation in evaluations.items():
+                evaluation.to_csv(folder / f"{name}.csv")
+                evaluation.to_json(folder / f"{name}.json")
     return 0
 
 

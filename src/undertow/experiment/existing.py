@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from undertow._checks import UndertowError, lookup, nearest
+from undertow._checks import UndertowError, at_home, lookup, nearest
 from undertow._limits import out_of_memory_told
 from undertow.build import Experiment, build, cast, read_policy, refuse_published
 from undertow.config import config_from_dict
@@ -23,7 +23,7 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
 
     **Raises:** `UndertowError` naming what is missing, damaged or of another shape.
     """
-    path = Path(path)
+    path = at_home(path)
     refuse_published(path)
     if path.is_file():
         path, which = path.parent.parent, path.name
@@ -42,7 +42,7 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
         return classical(str(where), order)
     if is_published(where):
         return read_published(where)
-    if Path(where).exists():
+    if at_home(where).exists():
         return load_run(where)[2]
     raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")
 

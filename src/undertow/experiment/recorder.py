@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from undertow._checks import require
 from undertow.build import Experiment, Measure, cast
 from undertow.evaluation.statistics import finite_mean
 from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest
 from undertow.training.fit import Progress
 from undertow.training.trainer import TrainState
+
+_DTYPES = ("bool", "int32", "int64", "uint32", "uint64", "float16", "bfloat16", "float32", "float64")
 
 
 class Recorder:
@@ -123,4 +126,5 @@ def _to_plain(values: np.ndarray) -> dict[str, Any]:
 
 
 def _from_plain(values: Mapping[str, Any]) -> np.ndarray:
+    require(values["dtype"] in _DTYPES, f"a checkpoint is damaged: {values['dtype']!r} is no type of metrics")
     return np.array([float(value) for value in values["values"]]).astype(values["dtype"])

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.training._files import atomic_write_bytes
 
 # Okabe and Ito (2008): told apart by everyone, also in the order they come in here.
@@ -112,7 +112,7 @@ def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
 
     **Raises:** `UndertowError` for another ending, or a file that cannot be written.
     """
-    path = Path(path)
+    path = at_home(path)
     if path.suffix not in FORMATS:
         raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
     atomic_write_bytes(path, to_bytes(finished(fig), path.suffix[1:], dpi=dpi))
