@@ -171,8 +171,10 @@ def test_every_field_states_its_range(family: str, name: str, hint: Any):
     ((kind, within), *_) = numbers_in(hint)
     if kind is int:
         assert within is not None, f"{name} has to say which whole numbers it takes"
-    huge = 10**23 if kind is int else 10**200
-    for odd in (math.nan, math.inf, -math.inf, huge, -(10**400), 1e200, 1e-200, True, "x", np.float64(math.nan)):
+    odd_ones: list[Any] = [math.nan, math.inf, -math.inf, -(10**400), True, "x", np.float64(math.nan)]
+    if within is None or within.squared:
+        odd_ones += [10**23 if kind is int else 10**200, 1e200, 1e-200]
+    for odd in odd_ones:
         with pytest.raises(UndertowError, match=f"^{name} must be a? ?") as caught:
             validate_config(put(family, name, hint, odd))
         assert "\n" not in str(caught.value)
