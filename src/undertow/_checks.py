@@ -70,7 +70,7 @@ def plain_number(value: Any) -> Any:
         try:
             return int(value) if isinstance(value, numbers.Integral) else float(value)
         except OverflowError:  # a fraction beyond all floating-point numbers
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, (np.ndarray, jax.Array)) and not is_traced(value) and value.shape == ():
         for kind, convert in ((jnp.bool_, bool), (jnp.integer, int), (jnp.floating, float)):
             if jnp.issubdtype(value.dtype, kind):
@@ -80,12 +80,14 @@ def plain_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Within:
-    """Which numbers are meant: above, at least, below, at most. None: no such bound."""
+    """Which numbers are meant: above, at least, below, at most. None: no such bound. `squared`: of a real number, whether its
+    square has to be a number, too."""
 
     above: float | None = None
     at_least: float | None = None
     below: float | None = None
     at_most: float | None = None
+    squared: bool = True
 
     def holds(self, value: float) -> bool:
         """Whether a number is one of them."""
@@ -126,8 +128,8 @@ def whole_number(name: str, value: Any, within: Within | None = None) -> int:
 def real_number(name: str, value: Any, within: Within | None = None) -> float:
     """`value` as a Python `float`: a finite number of Python, of NumPy, or in an array without axes.
 
-    **Arguments:** `name`: what it is called in the message; `within` (default: any). Apart from 0, its absolute value lies
-    between `SMALLEST_SIZE` and `LARGEST_SIZE`.
+    **Arguments:** `name`: what it is called in the message; `within` (default: any). Apart from 0, and unless `within` says
+    otherwise, its absolute value lies between `SMALLEST_SIZE` and `LARGEST_SIZE`.
 
     **Raises:** `UndertowError` for anything else, also for True.
     """
@@ -138,7 +140,7 @@ def real_number(name: str, value: Any, within: Within | None = None) -> float:
         raise UndertowError(f"{name} must be {f'a number {within}'.rstrip()}, got {shown(value)}")
     if not math.isfinite(given) or not within.holds(given):
         raise UndertowError(f"{name} must be {f'a finite number {within}'.rstrip()}, got {shown(value)}")
-    if given != 0 and not SMALLEST_SIZE <= abs(given) <= LARGEST_SIZE:
+    if within.squared and given != 0 and not SMALLEST_SIZE <= abs(given) <= LARGEST_SIZE:
         raise UndertowError(
             f"{name} must be between {SMALLEST_SIZE:g} and {LARGEST_SIZE:g} in size, so that it can be squared, "
             f"got {shown(value)}"
@@ -150,7 +152,7 @@ def _as_float(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def require_positive(name: str, value: Any) -> float:

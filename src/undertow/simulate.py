@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
+from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive, whole_number
 from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
@@ -26,7 +26,6 @@ from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.simulation_checks import (
     as_policy,
     check_initial,
-    check_saves,
     check_start,
     check_weights,
     compared_with,
@@ -154,10 +153,15 @@ def simulate(
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
     law = Burgers() if law is None else law
+    order = whole_number("order", order)
     policy = as_policy(policy, order)
-    for name, value in (("end_time", end_time), ("num_cells", num_cells)):
-        require_positive(name, value)
-    check_saves(saves)
+    end_time, num_cells, saves = (
+        require_positive("end_time", end_time),
+        whole_number("num_cells", num_cells),
+        whole_number("saves", saves),
+    )
+    cfl, dt = (None if each is None else require_positive(name, each) for name, each in (("cfl", cfl), ("dt", dt)))
+    steps = None if steps is None else whole_number("steps", steps)
     given = [f"{name}={value}" for name, value in (("cfl", cfl), ("dt", dt), ("steps", steps)) if value is not None]
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
@@ -188,7 +192,7 @@ def simulate(
     require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
-    limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
+    limit = jnp.asarray(1000 + 100 * whole_number("the number of steps", math.ceil(end_time / step)))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
         goal = jnp.asarray(end, u0.dtype)
@@ -297,7 +301,7 @@ def compare(
     first = next(iter(runs.values()))
     reference = None
     if refinement is not None and first.exact is None:
-        require_positive("refinement", refinement)
+        refinement = whole_number("refinement", refinement)
         finer = {"num_cells": first.grid.num_cells[0] * refinement}
         if options.get("dt") is not None:
             finer["dt"] = options["dt"] / refinement

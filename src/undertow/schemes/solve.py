@@ -142,6 +142,15 @@ def solve(
         jnp.issubdtype(u0.dtype, jnp.floating),
         f"u0 must hold floating-point numbers, got {u0.dtype}; take u0.astype(float)",
     )
+    # The solver sees no rooms above it, so that a policy is known by its name.
+    require(
+        not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),
+        "weights map one stencil to its weights, and a policy maps all of a state's: march a policy with simulate, or with "
+        "rollout(Conservation(scheme, time_step), policy, ...)",
+    )
+    require(
+        weights is None or hasattr(weights, "order"), "weights have to say the formal order that they are of: order"
+    )
     theirs = scheme.order if weights is None else weights.order
     require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
     steps = whole_number("steps", steps, Within(at_least=0))
