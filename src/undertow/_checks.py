@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -68,6 +69,19 @@ def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
         if name not in allowed:
             tail = nearest(name, allowed) if allowed else "; it has none"
             raise UndertowError(f"{what} has no option {name!r}{tail}")
+
+
+@contextlib.contextmanager
+def drawing(what: object) -> Iterator[None]:
+    """Whatever goes wrong while something is drawn becomes an `UndertowError` of one line. Pictures come last: the numbers are
+    safe by then."""
+    try:
+        yield
+    except UndertowError:
+        raise
+    except Exception as error:  # what matplotlib, its fonts and its surroundings may raise has no common name
+        reason = " ".join(str(error).split())[:200]
+        raise UndertowError(f"could not draw {what} ({type(error).__name__}: {reason})") from error
 
 
 def printable(text: str) -> str:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
-from undertow.cli.parse import parse, show, show_json
+from undertow._checks import UndertowError, drawing, lookup, require
+from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
+from undertow.evaluation.simulation import Simulation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
@@ -111,18 +112,29 @@ def run(arguments: list[str]) -> int:
         width = max([16, *(len(name) + 2 for name in metrics)])
         for name, value in metrics.items():
             show(f"{name.replace('_', ' '):{width}}{value:.6g}")
-    for path in parsed.out:
-        if path.suffix == ".csv":
-            result.to_csv(path)
-        else:
-            from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
-
-            draw_simulation(result, path, title=f"{parsed.case}, {parsed.policy}")
+    written, code = [], 0
+    for path in sorted(parsed.out, key=lambda path: path.suffix != ".csv"):  # numbers first, pictures last
+        try:
+            _write(result, path, f"{parsed.case}, {parsed.policy}")
+        except UndertowError as error:  # the others may still be written
+            code = fail(error, 2)
+            continue
+        written.append(path)
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": parsed.out})
-    return 0
+        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": written})
+    return code
+
+
+def _write(result: Simulation, path: Path, title: str) -> None:
+    if path.suffix == ".csv":
+        result.to_csv(path)
+        return
+    with drawing(path):
+        from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
+
+        draw_simulation(result, path, title=title)
 
 
 def _condition(parsed: SimulateArguments) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import signal
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, require
+from undertow._checks import NonFiniteError, UndertowError, drawing, require
 from undertow.build import AbstractJudge, Experiment, build
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,11 @@ def _train(
     directory.write_summary({"status": status, "reason": reason, **summary})
     if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")
-        experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        try:
+            with drawing("the run's figures"):
+                experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        except UndertowError as error:  # nobody asked for them, and the results are written
+            _log.warning("%s; undertow plot %s draws them again", error, shlex.quote(str(directory.path)))
     directory.finish(status, reason)
     table = experiment.judge.table(evaluations) if evaluations else None
     return Run(

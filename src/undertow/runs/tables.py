@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undertow._checks import drawing
 from undertow.runs.compare import RunComparison
 from undertow.runs.fields import shown
 from undertow.runs.listing import RunInfo, check_name
@@ -103,24 +104,15 @@ def pairs_table(comparison: RunComparison) -> Table:
 def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path]:
     """Write `compare.png`, `compare.csv` and `compare.json` into a new directory. Returns their paths.
 
-    **Raises:** `UndertowError` if the directory exists or cannot be written.
+    **Raises:** `UndertowError` if the directory exists or cannot be written; or, with the other two written, if the picture
+    cannot be drawn.
     """
-    from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
-
     folder = Path(folder)
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise write_error(folder, error) from error
     figure, table, numbers = (folder / f"compare.{ending}" for ending in ("png", "csv", "json"))
-    comparison_figure(
-        {each.label: each.curves for each in comparison.groups},
-        {each.label: each.final for each in comparison.groups},
-        figure,
-        metric=comparison.metric,
-        axis=comparison.axis,
-        statistic=comparison.statistic,
-    )
     rows = comparison.rows()
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -128,6 +120,17 @@ def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path
     writer.writerows(rows)
     atomic_write_text(table, text.getvalue())
     atomic_write_text(numbers, to_json(comparison.to_dict()) + "\n")
+    with drawing(figure):
+        from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
+
+        comparison_figure(
+            {each.label: each.curves for each in comparison.groups},
+            {each.label: each.final for each in comparison.groups},
+            figure,
+            metric=comparison.metric,
+            axis=comparison.axis,
+            statistic=comparison.statistic,
+        )
     return [figure, table, numbers]
 
 
