@@ -62,6 +62,13 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._generator: np.random.Generator | None = None
         self._window: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("game", "params", "_window")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self.game, self.params, self._window = self._player.game, self._player.params, None
+
     def observation_space(self, agent: str) -> Any:
         """The space of an agent's observations."""
         return self.observation_spaces[agent]
