@@ -36,6 +36,18 @@ def require(condition: bool, message: str) -> None:
         raise UndertowError(message)
 
 
+def unusable(need: str, extra: str, error: Exception) -> UndertowError:
+    """The error for an optional package that cannot be imported: it is not there, or it is broken, in whichever way.
+
+    **Arguments:** `need`: the sentence so far, such as "a sweep needs Optuna"; the `extra` that brings it; what importing raised.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return UndertowError(f"{need}: pip install 'undertow[{extra}]'")
+    reason = " ".join(str(error).split())[:200]
+    told = f"what is installed cannot be used ({type(error).__name__}: {reason})"
+    return UndertowError(f"{need}, and {told}; install it anew: pip install --force-reinstall 'undertow[{extra}]'")
+
+
 def require_positive(name: str, value: float) -> None:
     """Raise unless `value` is a finite number above zero."""
     if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import require, unusable
 
 try:
     import gymnasium
 
     from undertow.baselines.vector import ProgramVecEnv
-except ModuleNotFoundError as error:
-    raise UndertowError("this needs Stable-Baselines3: pip install 'undertow[baselines]'") from error
+except Exception as error:
+    raise unusable("this needs Stable-Baselines3", "baselines", error) from error
 
 from undertow.games.vector import GameVectorEnv
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, known, require
+from undertow._checks import known, require, unusable
 from undertow.games.player import Player
 from undertow.games.registry import GAMES
 
 try:
     import gymnasium
     from gymnasium.envs.registration import EnvSpec
-except ModuleNotFoundError as error:
-    raise UndertowError("these environments need Gymnasium: pip install 'undertow[gymnasium]'") from error
+except Exception as error:
+    raise unusable("these environments need Gymnasium", "gymnasium", error) from error
 
 from undertow.games.spaces import to_gymnasium
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, unusable
 from undertow.games.game import AbstractGame
 from undertow.games.player import Player, numbers
 
 try:
     import pettingzoo
     from gymnasium.utils import seeding
-except ModuleNotFoundError as error:
-    raise UndertowError("these environments need PettingZoo: pip install 'undertow[pettingzoo]'") from error
+except Exception as error:
+    raise unusable("these environments need PettingZoo", "pettingzoo", error) from error
 
 from undertow.games.spaces import to_gymnasium
 

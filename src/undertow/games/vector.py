@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, known, lookup, require
+from undertow._checks import UndertowError, known, lookup, require, unusable
 from undertow.games.game import AbstractGame, chosen
 from undertow.games.player import numbers, seed_of
 from undertow.games.processes import require_no_fork
@@ -21,8 +21,8 @@ try:
     from gymnasium.utils import seeding
     from gymnasium.vector import AutoresetMode
     from gymnasium.vector.utils import batch_space
-except ModuleNotFoundError as error:
-    raise UndertowError("vector environments need Gymnasium: pip install 'undertow[gymnasium]'") from error
+except Exception as error:
+    raise unusable("vector environments need Gymnasium", "gymnasium", error) from error
 
 from undertow.games.gymnasium import RENDER_MODES, Specified, check_render_mode
 from undertow.games.spaces import to_gymnasium

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, unusable
 from undertow.studies.definition import Sweep
 from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
 from undertow.studies.space import Choices, Range, to_word
@@ -58,8 +58,8 @@ def import_optuna() -> Any:
     """Optuna, quiet, its messages sent through `logging`. Raises `UndertowError` naming the extra if it is not there."""
     try:
         import optuna
-    except ImportError:
-        raise UndertowError("a sweep needs Optuna: pip install 'undertow[sweep]'") from None
+    except Exception as error:
+        raise unusable("a sweep needs Optuna", "sweep", error) from error
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
