@@ -91,7 +91,7 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]):
         ("train burgers --policy.name directonal", "invalid choice 'directonal'"),
         ("train burgers --seed", "Missing value for argument '--seed'"),
         ("train burgers --seed one", "invalid literal for int"),
-        ("train burgers --grid.num-cells -64", "num_cells must be a positive integer, got -64"),
+        ("train burgers --grid.num-cells -64", "grid.num_cells must be a whole number above 0, got -64"),
         ("train burgers --grid.dt 0.5", "contradict each other: steps * dt = 20; set one of them to None"),
         ("train burgers --data.conditions shok", "unknown Burgers condition 'shok'; did you mean 'shock'?"),
         ("train burgers --evaluation.suites held", "unknown suite 'held'"),

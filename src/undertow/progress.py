@@ -85,8 +85,8 @@ class StopRequest:
     """Ctrl-C (SIGINT) and SIGTERM as a request that the work itself looks at, when it can stop and leave good files.
 
     A context manager. `signal` is None until one arrives. A second one interrupts at once (`KeyboardInterrupt`).
-    In another thread than the main one, where Python delivers no signals, it never gets any. Nor does it get signals that were
-    ignored before, or that something else than Python handles: those are left as they are.
+    In another thread than the main one, where Python delivers no signals, it never gets any; nor a signal that is ignored, or
+    that something other than Python handles.
     """
 
     def __init__(self) -> None:
@@ -99,8 +99,10 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                # What is ignored, as in a background job, stays so; a handler that is not Python's could not be put back.
-                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                before = signal.getsignal(number)
+                # What is ignored stays so, as nohup and a shell's background jobs want it. None is a handler that was not
+                # installed from Python: it could not be put back.
+                if before not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._receive)
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import sys
@@ -12,19 +13,27 @@ from typing import Any, TextIO, TypeVar, cast
 
 import tyro
 
-from undertow._checks import UndertowError, printable, require
+from undertow._checks import UndertowError, at_home, printable, require
+from undertow._fields import read, stated_types
 from undertow.cli import streams
+from undertow.config import Config, validate_config
 from undertow.presets import PRESETS
 from undertow.progress import terminal
 from undertow.training._files import to_json
 
 A = TypeVar("A")
 _WIDEST = 1000  # table in a file or a pipe
+_LONGEST = 500  # word in a message
 
 
 def say(message: object) -> None:
-    """One line to standard error."""
-    streams.write_error("undertow: " + re.sub(r"\s*\n\s*", " ", str(message)).strip())
+    """One line to standard error. A word that is longer than any name or path is cut short."""
+    line = re.sub(r"\s*\n\s*", " ", str(message)).strip()
+    streams.write_error("undertow: " + re.sub(rf"\S{{{_LONGEST + 1},}}", _cut, line))
+
+
+def _cut(word: re.Match[str]) -> str:
+    return f"{word[0][:60]}... ({len(word[0])} characters)"
 
 
 def fail(message: object, code: int) -> int:
@@ -41,11 +50,40 @@ def parse(kind: Callable[..., A], arguments: list[str], prog: str, description: 
     try:
         with contextlib.redirect_stderr(box), contextlib.redirect_stdout(cast(TextIO, shown)), wide:
             given = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=arguments, prog=f"undertow {prog}", description=printable(description), **given)
+            parsed = tyro.cli(
+                kind, args=arguments, prog=f"undertow {prog}", description=printable(description), **given
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UndertowError(f"{one_line(box.getvalue())} (see undertow {prog} --help)") from None
+    return _within_range(_at_home(parsed))
+
+
+def _within_range(parsed: A) -> A:
+    """The same arguments, if every number lies in the range that its field states. Raises `UndertowError`."""
+    checked: dict[str, Any] = {}
+    for name, hint in stated_types(type(parsed)).items():
+        value = getattr(parsed, name)
+        if isinstance(value, Config):
+            checked[name] = validate_config(value)
+        else:
+            checked[name] = read(hint, value, "--" + name.replace("_", "-"))
+    return dataclasses.replace(parsed, **checked)  # type: ignore[type-var]
+
+
+def _at_home(given: Any) -> Any:
+    """The same arguments with `~` in paths as the home directory: a shell leaves it in `--out=~/run`."""
+    if isinstance(given, Path):
+        return at_home(given)
+    if isinstance(given, tuple):
+        return tuple(map(_at_home, given)) if any(isinstance(each, Path) for each in given) else given
+    if not dataclasses.is_dataclass(given) or isinstance(given, type):
+        return given
+    before = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    after = {name: _at_home(value) for name, value in before.items()}
+    same = all(after[name] is before[name] or after[name] == before[name] for name in before)
+    return given if same else dataclasses.replace(given, **after)
 
 
 def one_line(box: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from undertow._checks import require
+from undertow._checks import at_home, require
 from undertow.build import build, cast
 from undertow.config import PolicyConfig, SchemeConfig, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -47,7 +48,8 @@ def import_agent(
     **Raises:** `UndertowError` for a file that is not such a checkpoint, a configuration that cannot work, or a directory
     that exists.
     """
-    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
+    out = None if out is None else at_home(out)
+    require(out is None or not os.path.lexists(out), f"{out} exists already and is left as it is; choose another --out")
     policy = read_published(path, activation=activation)
     hidden = tuple(len(bias) for bias in policy.network.biases[:-1])
     order: Any = policy.order  # a known one and a known activation: the policy was made with them

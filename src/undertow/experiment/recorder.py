@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from undertow._checks import require
 from undertow.build import Experiment, Measure, cast
 from undertow.evaluation.statistics import finite_mean
 from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest
 from undertow.training.fit import Progress
 from undertow.training.trainer import TrainState
+
+_DTYPES = ("bool", "int32", "int64", "uint32", "uint64", "float16", "bfloat16", "float32", "float64")
 
 
 class Recorder:
@@ -45,13 +48,13 @@ class Recorder:
     def go_on(self, metadata: Mapping[str, Any]) -> None:
         """Be what the recorder was when it kept a state with this metadata."""
         self.store.go_on(metadata)
-        self._measured = {name: float(value) for name, value in metadata["metrics"].items()}
+        self._measured = _numbers(metadata["metrics"])
         saved = metadata.get("recorder")
         if saved is None:  # an early version wrote checkpoints at measurements only
             self._measured_at = self._saved_at = metadata["update"]
             return
         self._measured_at, self._saved_at = saved["measured_at"], metadata["update"]
-        self._begun = saved["begun"] and {name: float(value) for name, value in saved["begun"].items()}
+        self._begun = saved["begun"] and _numbers(saved["begun"])
         pending = {name: _from_plain(values) for name, values in saved["pending"].items()}
         self._pending = [pending] if pending else []
         self.seconds = float(saved["seconds"])
@@ -113,9 +116,15 @@ class Recorder:
         return {"update": int(state.step), "metrics": self._measured, "recorder": recorder}
 
 
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """What is not finite is a word in JSON; whole numbers stay whole, as they are written in tables."""
+    return {name: float(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
 def _to_plain(values: np.ndarray) -> dict[str, Any]:
     return {"dtype": values.dtype.name, "values": values.tolist()}
 
 
 def _from_plain(values: Mapping[str, Any]) -> np.ndarray:
+    require(values["dtype"] in _DTYPES, f"a checkpoint is damaged: {values['dtype']!r} is no type of metrics")
     return np.array([float(value) for value in values["values"]]).astype(values["dtype"])

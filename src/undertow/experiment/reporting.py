@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, at_home, lookup, require
 from undertow.build import Experiment
 from undertow.core.flow import FLOWS
 from undertow.core.policy import AbstractPolicy
@@ -60,9 +61,9 @@ def report_run(
     if out is None:
         target = directory.path / FILE
     else:
-        target = Path(out)
+        target = at_home(out)
         require(target.suffix in (".html", ".htm"), f"a report ends in .html, got {target.name!r}")
-        require(not target.exists(), f"{target} exists already and is left as it is; choose another file")
+        require(not os.path.lexists(target), f"{target} exists already and is left as it is; choose another file")
         require(target.parent.is_dir(), f"there is no directory {target.parent} to write {target.name} into")
     atomic_write_text(target, Report(path, which=which, suites=suites, on_stage=on_stage).html())
     return target

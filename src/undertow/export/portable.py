@@ -29,7 +29,6 @@ DESCRIPTION, WEIGHTS = "policy.json", "policy.safetensors"
 
 OLDEST_JAX = "0.9"  # that finds the number of devices in a program as it is written today
 _LARGEST = 2**24  # bytes of a description, numbers of an observation: far more than any policy has
-
 Network = "list[tuple[np.ndarray, np.ndarray]]"  # kernels (in, out) and biases, layer by layer
 
 
@@ -46,7 +45,7 @@ def load(folder: Path | str) -> Policy:
     **Raises:** `PortableError` for a folder without one, another version, a checksum that does not fit, weights of other
     shapes than the description says, or a description that no policy can be made of.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     document = describe(folder)
     tensors = _tensors(read(folder, WEIGHTS), folder / WEIGHTS)
     try:
@@ -59,7 +58,7 @@ def load(folder: Path | str) -> Policy:
 
 def describe(folder: Path | str) -> dict[str, Any]:
     """What `policy.json` says, after format, version and checksum have been looked at."""
-    path = Path(folder) / DESCRIPTION
+    path = Path(folder).expanduser() / DESCRIPTION
     data = _bytes(path, _LARGEST)
     try:
         document = json.loads(data.decode("utf-8"))
@@ -68,8 +67,8 @@ def describe(folder: Path | str) -> dict[str, Any]:
     ours = isinstance(document, dict) and document.get("format") == FORMAT
     _require(ours, f"{path} does not describe an exported policy: its format is not {FORMAT!r}")
     version = document.get("version")
-    advice = "use the portable.py that lies beside it"
-    _require(version == VERSION, f"{path} has format version {version!r}, this file reads {VERSION}; {advice}")
+    told = f"{path} has format version {version!r}, this file reads {VERSION}; use the portable.py beside it"
+    _require(version == VERSION, told)
     whole = document.get("checksum") == checksum(document)
     _require(whole, f"{path} is damaged or was edited: its checksum does not fit its contents; export it again")
     return document
@@ -84,13 +83,13 @@ def checksum(document: Mapping[str, Any]) -> str:
 def read(folder: Path | str, name: str) -> bytes:
     """The bytes of one of the artefact's files, whose checksum fits; of a program, that the JAX which is imported can read.
     For `policy.stablehlo`: `jax.export` checks neither."""
-    path, listed = Path(folder) / name, describe(folder).get("files")
+    path, listed = Path(folder).expanduser() / name, describe(folder).get("files")
     _require(isinstance(listed, dict), f"{path.parent / DESCRIPTION} lists no files; export it again")
     _require(name in listed, f"{path} is not a file of the artefact, which has {', '.join(sorted(listed))}")
     about = listed[name] if isinstance(listed[name], dict) else {}
     data = _bytes(path, about.get("bytes"))
-    said = f"{path} has {len(data)} bytes, {about['bytes']} were expected: it was cut or replaced; export it again"
-    _require(len(data) == about["bytes"], said)
+    size = about["bytes"]
+    _require(len(data) == size, f"{path} has {len(data)} bytes, {size} were expected: it was cut; export it again")
     whole = hashlib.sha256(data).hexdigest() == about.get("sha256")
     _require(whole, f"{path} is damaged: its checksum does not fit its contents; export it again")
     jax = getattr(sys.modules.get("jax"), "__version__", OLDEST_JAX) if name.endswith(".stablehlo") else OLDEST_JAX
@@ -111,6 +110,8 @@ def verify(folder: Path | str) -> list[str]:
 def _bytes(path: Path, most: Any) -> bytes:
     """What a file holds, if it is not larger than it may be."""
     try:
+        # A pipe would be waited for, a device has no end.
+        _require(path.is_file() or not path.exists(), f"{path} is not a file; give the folder of an exported policy")
         size = path.stat().st_size
         fits = isinstance(most, int) and size <= most
         _require(fits, f"{path} has {size} bytes, at most {most} were expected: it was replaced; export it again")
@@ -118,8 +119,8 @@ def _bytes(path: Path, most: Any) -> bytes:
             return file.read(size)
     except FileNotFoundError:
         raise PortableError(f"{path} is missing; give the folder that `undertow export` wrote") from None
-    except OSError as error:
-        raise PortableError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, MemoryError) as error:
+        raise PortableError(f"cannot read {path}: {error!r}") from error
 
 
 def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -133,11 +134,9 @@ def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
         payload = memoryview(data)[8 + length :]
         tensors = {}
         for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            begin, end = entry["data_offsets"]
-            values = np.frombuffer(payload[begin:end], kinds[entry["dtype"]])
-            tensors[name] = values.reshape(entry["shape"])
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                tensors[name] = np.frombuffer(payload[begin:end], kinds[entry["dtype"]]).reshape(entry["shape"])
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PortableError(f"{path} is not a safetensors file of float32 or float64 arrays: {error!r}") from error
     return tensors
@@ -293,16 +292,21 @@ def _z_score(about: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     """(x - mean) / (standard deviation + epsilon), clipped."""
     n, dtype = x.shape[-1], x.dtype.type
     inverse = dtype(1 / n)  # a product, as compilers make of a division by a constant
-    centred = x - (_total(_entries(x)) * inverse)[..., None]
-    variance = _total(_entries(centred * centred)) * inverse
-    scaled = centred / (np.sqrt(variance) + dtype(about["epsilon"]))[..., None]
+    apart = x - x[..., :1]  # the mean of equal numbers is then exact
+    centred = apart - (_total(_entries(apart)) * inverse)[..., None]
+    largest = np.abs(centred).max(axis=-1)
+    size = np.where(largest < np.finfo(dtype).tiny, dtype(1), largest)  # no square overflows or vanishes
+    scaled = centred / size[..., None]
+    deviation = size * np.sqrt(_total(_entries(scaled * scaled))) * dtype(1 / np.sqrt(n))
+    scaled = centred / (deviation + dtype(about["epsilon"]))[..., None]
     return np.clip(scaled, -dtype(about["clip"]), dtype(about["clip"]))
 
 
 def _smooth_z_score(about: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     """(x - mean) / sqrt(variance + epsilon^2)."""
     n, dtype = x.shape[-1], x.dtype.type
-    centred = x - (_total(_entries(x)) / dtype(n))[..., None]
+    apart = x - x[..., :1]
+    centred = apart - (_total(_entries(apart)) / dtype(n))[..., None]
     variance = _total(_entries(centred * centred)) / dtype(n)
     return centred / np.sqrt(variance + dtype(about["epsilon"] ** 2))[..., None]
 
@@ -364,10 +368,8 @@ def _directional(about: Mapping[str, Any], network: Network, stencil: np.ndarray
 
 
 def _paired(about: Mapping[str, Any], network: Network, stencils: np.ndarray) -> np.ndarray:
-    _require(
-        stencils.ndim >= 2 and stencils.shape[0] == 2,
-        f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}",
-    )
+    told = f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}"
+    _require(stencils.ndim >= 2 and stencils.shape[0] == 2, told)
     z = NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencils)
     logits = _logits(about, network, np.concatenate([z[0], z[1]], axis=-1))
     return np.stack([_softmax(part) for part in np.split(logits, 2, axis=-1)])

@@ -210,7 +210,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         action = self.action_space.checked(action)
         env, before = self.environment(state, params), state.field
         scheme, integrator = env.scheme, env.integrator
-        dt = step_length(scheme, env.time_step, before.u, before.time)
+        dt = step_length(scheme, env.time_step, before.u, before.time, env.integrator)
 
         def rate(v: Array, t: Array) -> Array:
             return self.actions.rate(scheme, v, t, action, dt)

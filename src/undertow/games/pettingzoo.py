@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, require, unusable
+from undertow._checks import UndertowError, check_seed, require, unusable
 from undertow.games.game import AbstractGame
 from undertow.games.player import Player, numbers
 
@@ -82,7 +82,7 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         """A new episode. With a `seed` the episodes from here on are those of the seed. There are no options."""
         if seed is not None or self._generator is None:
-            self._generator = seeding.np_random(seed)[0]
+            self._generator = seeding.np_random(None if seed is None else check_seed(seed))[0]
         generator = self._generator
         observation = self._player.reset(generator if seed is not None else None, lambda: generator)
         self.agents = list(self.possible_agents)

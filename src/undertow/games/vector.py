@@ -10,7 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, known, lookup, require, unusable
+from undertow._checks import (
+    LARGEST_SEED,
+    UndertowError,
+    check_seed,
+    known,
+    lookup,
+    plain_number,
+    require,
+    unusable,
+    whole_number,
+)
+from undertow._limits import Need, number, real, require_memory, sum_bytes
 from undertow.games.game import AbstractGame, chosen
 from undertow.games.player import numbers, seed_of
 from undertow.games.processes import require_no_fork
@@ -110,8 +121,8 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
         copy: bool = False,
         **options: Any,
     ):
-        require(isinstance(num_envs, int) and num_envs >= 1, f"num_envs must be at least 1, got {num_envs!r}")
-        require(chunk is None or chunk >= 1, f"chunk must be at least 1, or None, got {chunk!r}")
+        num_envs = whole_number("num_envs", num_envs)
+        chunk = None if chunk is None else whole_number("chunk", chunk)
         check_render_mode(render_mode)
         require(render_mode != "human", "many copies have no window; take render_mode='rgb_array'")
         word = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
@@ -120,6 +131,8 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
         self.num_envs, self.render_mode = num_envs, render_mode
         self._made, self._chunk_asked = (game, dict(options)), chunk
         self._make()
+        one = jax.eval_shape(lambda key: self.game.reset(key, self.params)[:2], jax.random.key(0))
+        require_memory([Need(f"{number(num_envs)} copies of the game", real(num_envs) * sum_bytes(one), "num_envs")])
         self.single_observation_space = to_gymnasium(self.game.observation_space)
         self.single_action_space = to_gymnasium(self.game.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -173,7 +186,8 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
             mask.shape == (self.num_envs,) and mask.dtype == bool,
             f"reset_mask is {self.num_envs} booleans, got {mask.dtype} of shape {mask.shape}",
         )
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        seed = plain_number(seed)
+        super().reset(seed=check_seed(seed) if isinstance(seed, int) else None)
         roots = self._seeded(seed)
         if self._leaves is None:
             require(bool(mask.all()), "the first reset is of all copies; leave reset_mask out")
@@ -187,11 +201,11 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
     def _seeded(self, seed: int | Sequence[int | None] | None) -> Any:
         if seed is None and self._roots is not None:
             return self._roots
-        if seed is None or isinstance(seed, (int, np.integer)):
+        if seed is None or isinstance(seed, int):
             start = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-            seeds: list[int | None] = [start + i for i in range(self.num_envs)]
+            seeds: list[int | None] = [(start + i) % (LARGEST_SEED + 1) for i in range(self.num_envs)]
         else:
-            seeds = list(seed)
+            seeds = [None if each is None else check_seed(each) for each in seed]
         require(len(seeds) == self.num_envs, f"there are {self.num_envs} copies, got {len(seeds)} seeds")
         words = [seed_of(seeding.np_random(each)[0]) for each in seeds]
         return jax.vmap(jax.random.key)(jnp.asarray(words, jnp.uint32))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.policies import archive
 from undertow.policies.stencil import PairedPolicy
 from undertow.schemes.coefficients import ORDERS
@@ -23,7 +23,7 @@ _NAMES = 2**20  # bytes of the list of names
 
 def is_published(path: Path | str) -> bool:
     """Whether a file looks like a checkpoint of the published code: a zip archive, by its contents or its name."""
-    path = Path(path)
+    path = at_home(path)
     return path.is_file() and (path.suffix == ".zip" or zipfile.is_zipfile(path))
 
 
@@ -42,7 +42,7 @@ def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolic
     **Raises:** `UndertowError` for a file that is not such a checkpoint, naming what is missing, of the wrong shape or not
     finite.
     """
-    arrays = _read_arrays(Path(path))
+    arrays = _read_arrays(at_home(path))
     kernels: list[jax.Array] = []
     biases: list[jax.Array] = []
     for layer in [*_hidden_layers(arrays), "action"]:

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from undertow._checks import lookup, require
+from undertow._checks import at_home, lookup, require
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.series import Series
 from undertow.report import maps, style
@@ -31,7 +31,7 @@ def animate(
     **Arguments:** `series`, with as many saved times as there shall be pictures; `case`, by name or place; `path`,
     ending in `.gif`; `fps`: pictures per second.
     """
-    path = Path(path)
+    path = at_home(path)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     place = series.suite.find([case])[0]
     names = list(series.values)
@@ -79,7 +79,7 @@ def animate_comparison(
 
     **Raises:** `UndertowError` for another ending, or an unknown quantity.
     """
-    path = Path(path)
+    path = at_home(path)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     known = comparison.first.quantities()
     for name in quantities or ():

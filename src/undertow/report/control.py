@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
@@ -131,7 +131,7 @@ def animate_control(
     """
     if type(environment) not in _PICTURES:
         raise UndertowError(f"there is no picture of a {type(environment).__name__}")
-    path, trajectory = Path(path), _first(evaluation)
+    path, trajectory = at_home(path), _first(evaluation)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     count, times = trajectory.states.shape[:2]
     require(0 <= state < count, f"{count} trajectories were kept, so state must be 0 to {count - 1}, got {state}")

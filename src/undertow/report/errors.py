@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from undertow._checks import require
 from undertow.evaluation.results import Evaluation
+from undertow.evaluation.statistics import geometric_mean
 from undertow.report import style
 
 Norm = Literal["l1", "l2", "linf"]
@@ -179,8 +180,7 @@ def cost_figure(evaluation: Evaluation, path: Path | str | None = None, *, polic
 
 
 def _geometric_mean(values: np.ndarray) -> float:
-    with np.errstate(divide="ignore"):
-        return float(np.exp(np.mean(np.log(values)))) if values.size else float("nan")
+    return float(geometric_mean(values)) if values.size else float("nan")
 
 
 def _name(norm: str) -> str:

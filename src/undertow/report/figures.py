@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from undertow._checks import UndertowError, drawing, require
+from undertow._checks import UndertowError, at_home, drawing, require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.evaluation.actions import profiles
@@ -158,7 +158,7 @@ def save_figures(folder: Path | str, figures: Iterable[Named]) -> list[Path]:
 
 def make_folder(folder: Path | str) -> Path:
     """Make a folder unless it exists. Raises `UndertowError` if it cannot be made."""
-    folder = Path(folder)
+    folder = at_home(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

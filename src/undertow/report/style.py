@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from undertow._checks import UndertowError, printable, require
-from undertow.report._matplotlib import drawn as drawn  # for those who draw
-from undertow.report._matplotlib import own_look
+from undertow._checks import UndertowError, at_home, printable, require
+from undertow.report._matplotlib import drawn as drawn  # for those who draw, own_look
 from undertow.training._files import atomic_write_bytes
 
 # Okabe and Ito (2008): told apart by everyone, also in the order they come in here.
@@ -172,7 +171,7 @@ def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
 
     **Raises:** `UndertowError` for another ending, or a file that cannot be written.
     """
-    path = Path(path)
+    path = at_home(path)
     if path.suffix not in FORMATS:
         raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
     atomic_write_bytes(path, to_bytes(finished(fig), path.suffix[1:], dpi=dpi))

@@ -81,6 +81,8 @@ class RiemannScheme(eqx.Module):
         `mean` of the two cells (`arithmetic`, default, or `roe`).
     - `interpolation`: its weights, default [`WenoInterpolation`][undertow.schemes.interpolation.WenoInterpolation].
     - `speed`: of the first-order flux that the limiter falls back to (default: local).
+    - `unit`: what the interpolation's weights measure the values by, one number per component or characteristic field; the
+        default, None, is 1 until `relative_to` sets it.
 
     **Raises:** `UndertowError` as `SemiDiscrete`.
 
@@ -91,6 +93,7 @@ class RiemannScheme(eqx.Module):
     field: SemiDiscrete
     flux: AbstractFlux
     interpolation: WenoInterpolation
+    unit: Float[Array, " chan"] | None
 
     def __init__(
         self,
@@ -107,7 +110,9 @@ class RiemannScheme(eqx.Module):
         speed: AbstractSpeed | None = None,
         limiter: PositivityLimiter | None = None,
         inflow: AbstractInflow | None = None,
+        unit: Float[Array, " chan"] | None = None,
     ):
+        self.unit = unit
         self.field = SemiDiscrete(
             law,
             grid,
@@ -138,6 +143,18 @@ class RiemannScheme(eqx.Module):
         """The formal order 2r-1."""
         return self.field.order
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> RiemannScheme:
+        """This scheme for the problem that starts from `u`: the law's floors, and where the interpolation has no `epsilon` of its
+        own the `unit`, become relative to it, unless they are named. `solve` does so."""
+        field, unit = self.field.relative_to(u), self.unit
+        if unit is None and self.field.reconstruction == "component":
+            unit = self.interpolation.unit(u)
+        elif unit is None and self.interpolation.epsilon is None:
+            # Eigenvectors are scaled for fluxes; of states their amplitudes are those over a speed.
+            speeds = [jnp.max(field.law.max_speed(u, axis)) for axis in range(self.grid.num_axes)]
+            unit = jnp.full(u.shape[0], 1 / jnp.max(jnp.stack(speeds)))
+        return eqx.tree_at(lambda s: (s.field, s.unit), self, (field, unit), is_leaf=lambda leaf: leaf is None)
+
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         self.field.check_state(u)
@@ -145,6 +162,11 @@ class RiemannScheme(eqx.Module):
     def speed_over_dx(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, ""]:
         """As that of `SemiDiscrete`."""
         return self.field.speed_over_dx(u, time)
+
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        """As that of `SemiDiscrete`."""
+        return self.field.decay_rate
 
     def faces(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
@@ -164,11 +186,13 @@ class RiemannScheme(eqx.Module):
         # Differences to the cell beside the face: what is constant stays so to the last bit.
         near = jnp.stack([fields[m] - fields[r - 1] for m in range(2 * r - 1)], axis=-1)
         far = jnp.stack([fields[2 * r - 1 - m] - fields[r] for m in range(2 * r - 1)], axis=-1)
-        both = self.interpolation.stencil_values(jnp.stack([near, far]), [_HALF])[0]
+        both = [self.interpolation.stencil_values(stencil, [_HALF], self.unit)[0] for stencil in (near, far)]
         steps = [both[0], both[1]] if basis is None else [basis.expand(both[0]), basis.expand(both[1])]
         limiter = self.field.limiter
         if limiter is not None:
-            steps = [limiter.scaled(law, state, step) for state, step in zip((left, right), steps, strict=True)]
+            reaches = law.reach(left), law.reach(right)
+            bound = None if reaches[0] is None else jnp.maximum(*reaches)
+            steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 
     def fluxes(

@@ -2,12 +2,14 @@ r"""Conservative finite differences: from point values to stencils, and from ste
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, lookup, require
@@ -21,8 +23,8 @@ from undertow.numerics.stencil import both_directions, directions, face_slices, 
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed
-from undertow.schemes.weights import reconstruct
+from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
+from undertow.schemes.weights import reconstruct, size
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
@@ -82,7 +84,7 @@ class SemiDiscrete(eqx.Module):
         boundary: str | tuple[Boundary | str | tuple[str, str], ...] = "periodic",
         *,
         order: int = 5,
-        speed: AbstractSpeed | None = None,
+        speed: AbstractSpeed | str | None = None,
         source: SineSource | None = None,
         reconstruction: Reconstruction = "component",
         mean: Mean = "arithmetic",
@@ -91,10 +93,14 @@ class SemiDiscrete(eqx.Module):
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
-        self.speed = GlobalSpeed() if speed is None else speed
+        self.speed = GlobalSpeed() if speed is None else as_speed(speed)
         self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
+        require(
+            isinstance(boundary, (str, tuple)),
+            f"boundary must be a name or a tuple with one entry per axis, got {boundary!r}; take 'periodic' or 'outflow'",
+        )
         kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
@@ -113,10 +119,50 @@ class SemiDiscrete(eqx.Module):
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         expected = (self.law.num_components, *self.grid.num_cells)
+        shape, kind = getattr(u, "shape", None), getattr(u, "dtype", None)
+        require(
+            shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}"
+        )
+        require(
+            kind in (np.float32, np.float64),
+            f"a state is of single or double precision, got {kind}: take u.astype(float)",
+        )
         require(
             u.shape == expected,
             f"a state here has shape {expected} (components, *cells), got {u.shape}; batches go through jax.vmap",
         )
+
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> SemiDiscrete:
+        """This scheme for the problem that starts from `u`: floors of the law that nobody has named become relative to it, see
+        [`relative_to`][undertow.laws.law.AbstractConservationLaw.relative_to] of the law. `simulate` and `solve` do so."""
+        law = self.law.relative_to(u)
+        return self if law is self.law else dataclasses.replace(self, law=law)
+
+    def unit(
+        self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
+    ) -> Float[Array, " chan"] | None:
+        r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
+        measure stencils by that have an $\epsilon$ without a unit.
+
+        It is how far $\tfrac12 (f \pm \alpha u)$ are spread over the domain, $\alpha$ the largest speed, and a hundredth of the
+        largest of them. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
+        the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
+        """
+        if self.reconstruction == "characteristic":
+            return None
+        split = []
+        for axis in range(self.grid.num_axes):
+            padded = self.pad(u, axis, time)
+            flux, moved = self.law.flux(padded, axis), jnp.max(self.law.max_speed(padded, axis)) * padded
+            split += [0.5 * (flux + moved), 0.5 * (flux - moved)]
+        unit = size([each.reshape(each.shape[0], -1) for each in split])
+        forcing = self.forcing(u, jnp.zeros((), u.dtype) if time is None else time)
+        if forcing is not None:
+            # A rate of change over the length of the domain is a flux.
+            length = max(dx * cells for dx, cells in zip(self.grid.spacing, self.grid.num_cells, strict=True))
+            driven = length * jnp.max(jnp.abs(forcing.reshape(forcing.shape[0], -1)), axis=1)
+            unit = jnp.where(unit >= jnp.finfo(u.dtype).tiny, unit, driven)
+        return jnp.where(unit >= jnp.finfo(u.dtype).tiny, unit, 1.0)
 
     def pad(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
@@ -228,14 +274,19 @@ class SemiDiscrete(eqx.Module):
             return fluxes
         if dt is None:
             raise UndertowError("a positivity limiter has to know the time step: give dt to rate")
-        low, speeds = [], []
+        low, speeds, bounds = [], [], []
         for axis in range(self.grid.num_axes):
             padded = self.pad(u, axis, time)
             speeds.append(self.speed(self.law, padded, axis, self.ghost))
             left, right = face_slices(padded, 2, self.ghost, axis)
             low.append(lax_friedrichs(self.law, left, right, axis, speeds[-1]))
+            reach = self.law.reach(padded)
+            if reach is not None:
+                bounds.append(jnp.maximum(*face_slices(reach[None], 2, self.ghost, axis))[0])
         periodic = tuple(each.periodic for each in self.boundary)
-        return self.limiter(self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt)
+        return self.limiter(
+            self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt, tuple(bounds) or None
+        )
 
     def rate(
         self,
@@ -277,6 +328,13 @@ class SemiDiscrete(eqx.Module):
             return largest(u)
         every = [largest(self.pad(u, axis, time)) for axis in range(self.grid.num_axes)]
         return jnp.max(jnp.stack(every))
+
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        r"""$4 \nu \sum_a \Delta x_a^{-2}$, the rate at which the shortest wave of the grid decays; the number 0.0 without
+        viscosity."""
+        nu = self.law.viscosity
+        return 0.0 if isinstance(nu, (int, float)) and nu == 0 else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
 
 
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
