@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
@@ -175,6 +176,7 @@ class _InMemory(PillowWriter):
 
     def finish(self) -> None:
         self.data = io.BytesIO()
-        first, *others = self._frames
+        frames: Any = self._frames  # type: ignore[attr-defined]
+        first, *others = frames
         pause = int(1000 / self.fps)
         first.save(self.data, format="GIF", save_all=True, append_images=others, duration=pause, loop=0)

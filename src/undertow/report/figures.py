@@ -138,7 +138,8 @@ def save_figures(folder: Path | str, figures: Iterable[Named]) -> list[Path]:
     others have been.
     """
     folder = make_folder(folder)
-    paths, failed = [], []
+    paths: list[Path] = []
+    failed: list[str] = []
     left = iter(figures)
     while True:
         name = f"what comes after {paths[-1].stem}" if paths else "anything"
