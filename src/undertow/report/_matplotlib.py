@@ -82,7 +82,8 @@ def own_look() -> Iterator[None]:
     try:
         with matplotlib.rc_context(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-            dict.update(matplotlib.rcParams, _looks())
+            settings: Any = matplotlib.rcParams
+            dict.update(settings, _looks())
             yield
     finally:
         _inside.deep = False
