@@ -122,8 +122,8 @@ class WenoInterpolation(eqx.Module):
             require_positive("epsilon", self.epsilon)
 
     def unit(self, values: Float[Array, "chan *cells"]) -> Float[Array, " chan"] | None:
-        """What the variations of point values are measured by, one number per component, above 0: how far they are spread, and
-        a hundredth of the largest. None where `epsilon` is named, or there is none."""
+        """What the variations of point values are measured by, one number per component, above 0: their
+        [`size`][undertow.schemes.weights.size]. None where `epsilon` is named, or there is none."""
         if self.linear or self.epsilon is not None:
             return None
         unit = size([values])
