@@ -183,7 +183,7 @@ class WenoInterpolation(eqx.Module):
             return jnp.zeros(shape, u.dtype)
         r = substencil_width(scheme.order)
         padded = scheme.boundary[axis].pad(u, axis, scheme.law.parity(axis))
-        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(padded)
+        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(u)
         plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact, unit)
         minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact], unit)
         blended = [float(1 - f) * a + float(f) * b for f, a, b in zip(exact, plus, minus, strict=True)]
