@@ -57,6 +57,10 @@ def check_scheme(config: SchemeConfig) -> None:
             "data.boundary is for named conditions, and random ones have their own; name some with data.conditions or "
             "leave it out",
         )
+    require(
+        not (config.grid.positivity and config.grid.integrator == "rk4"),
+        "grid.positivity holds with the integrators euler and ssp_rk3, not with rk4",
+    )
     _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):

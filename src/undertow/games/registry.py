@@ -117,6 +117,10 @@ class FieldRecipe:
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
         objective = _objective(reward, order, reward_options)
         check_truth(law, template, objective)
+        require(
+            not (positivity and integrator == "rk4"),
+            "positivity holds with the integrators euler and ssp_rk3, not with rk4",
+        )
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
         require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
         kind = lookup("actions", actions, ACTIONS)() if isinstance(actions, str) else actions
