@@ -119,7 +119,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_a_handler_that_python_did_not_install_stays():
-    """Python cannot name it (None), and could not put it back."""
+    """Python cannot name it, and could not put it back."""
     code = """
 import ctypes, os, signal
 from undertow.progress import StopRequest
@@ -135,6 +135,13 @@ os.kill(os.getpid(), signal.SIGTERM)
 assert called == [signal.SIGTERM] * 2
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_handler_from_before_python_stays(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it is replaced"))
+    with StopRequest() as stop:
+        assert not stop
 
 
 def test_a_second_signal_interrupts_at_once():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import numbers
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +52,18 @@ def require(condition: bool, message: str) -> None:
     """Raise `UndertowError(message)` unless `condition` holds."""
     if not condition:
         raise UndertowError(message)
+
+
+def unusable(need: str, extra: str, error: Exception) -> UndertowError:
+    """The error for an optional package that cannot be imported: it is not there, or it is broken, in whichever way.
+
+    **Arguments:** `need`: the sentence so far, such as "a sweep needs Optuna"; the `extra` that brings it; what importing raised.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return UndertowError(f"{need}: pip install 'undertow[{extra}]'")
+    reason = " ".join(str(error).split())[:200]
+    told = f"what is installed cannot be used ({type(error).__name__}: {reason})"
+    return UndertowError(f"{need}, and {told}; install it anew: pip install --force-reinstall 'undertow[{extra}]'")
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -241,6 +254,19 @@ def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
         if name not in allowed:
             tail = nearest(name, allowed) if allowed else "; it has none"
             raise UndertowError(f"{what} has no option {shown(name)}{tail}")
+
+
+@contextlib.contextmanager
+def drawing(what: object) -> Iterator[None]:
+    """Whatever goes wrong while something is drawn becomes an `UndertowError` of one line. Pictures come last: the numbers are
+    safe by then."""
+    try:
+        yield
+    except UndertowError:
+        raise
+    except Exception as error:  # what matplotlib, its fonts and its surroundings may raise has no common name
+        reason = " ".join(str(error).split())[:200]
+        raise UndertowError(f"could not draw {what} ({type(error).__name__}: {reason})") from error
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import lookup, nearest, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import (
     held_out_conditions,
@@ -194,6 +195,7 @@ SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 
+@out_of_memory_told("fewer cases or cells")
 def suite(name: str, **overrides) -> Suite:
     r"""The suite called `name`, one of `SUITES`.
 

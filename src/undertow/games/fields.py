@@ -290,6 +290,14 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         exact = exact_solution(env.scheme.law, state.condition, coordinates(self.grid), time)
         return FieldState(exact.reshape(state.field.u.shape).astype(state.field.u.dtype), time)
 
+    def episode_steps(self, params: FieldParams) -> int | None:
+        steps = int(params.horizon)
+        if math.isfinite(float(params.end_time)):
+            if not isinstance(params.time_step, FixedStep):
+                return None
+            steps = min(steps, math.ceil(float(params.end_time) / float(params.time_step.dt) - 1e-3))
+        return steps * (self.how.integrator.num_stages if self._staged else 1)
+
     def values(self, state: Episode) -> Float[Array, "chan *cells"]:
         return state.field.u
 

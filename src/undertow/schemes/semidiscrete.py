@@ -24,7 +24,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
-from undertow.schemes.weights import reconstruct, size
+from undertow.schemes.weights import reconstruct, size, typical
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
@@ -141,18 +141,20 @@ class SemiDiscrete(eqx.Module):
         r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
         measure stencils by that have an $\epsilon$ without a unit.
 
-        It is how far $\tfrac12 (f \pm \alpha u)$ are spread over the domain, $\alpha$ the largest speed, and a hundredth of the
-        largest of them. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
+        It is about the largest deviation of $\tfrac12 (f \pm \alpha u)$ from their mean, and not below a hundredth of their own
+        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
         the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
         """
         if self.reconstruction == "characteristic":
             return None
         split = []
         for axis in range(self.grid.num_axes):
-            padded = self.pad(u, axis, time)
-            flux, moved = self.law.flux(padded, axis), jnp.max(self.law.max_speed(padded, axis)) * padded
+            # Ghost cells are copies, unless something else enters there.
+            cells = u if self.inflow is None else self.pad(u, axis, time)
+            speeds = jnp.sqrt(self.law.smooth_speed_squared(cells, axis, 1e-3))
+            flux, moved = self.law.flux(cells, axis), typical(speeds) * cells
             split += [0.5 * (flux + moved), 0.5 * (flux - moved)]
-        unit = size([each.reshape(each.shape[0], -1) for each in split])
+        unit = size(split)
         forcing = self.forcing(u, jnp.zeros((), u.dtype) if time is None else time)
         if forcing is not None:
             # A rate of change over the length of the domain is a flux.
