@@ -83,7 +83,7 @@ def plain_number(value: Any) -> Any:
         try:
             return int(value) if isinstance(value, numbers.Integral) else float(value)
         except OverflowError:  # a fraction beyond all floating-point numbers
-            return math.inf if value > 0 else -math.inf
+            return math.inf if value > 0 else -math.inf  # type: ignore[operator]  # what typeshed's Real lacks
     if isinstance(value, (np.ndarray, jax.Array)) and not is_traced(value) and value.shape == ():
         for kind, convert in ((jnp.bool_, bool), (jnp.integer, int), (jnp.floating, float)):
             if jnp.issubdtype(value.dtype, kind):
