@@ -14,17 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
+from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory, march_seconds, parameters_of
 from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.simulation_checks import (
     as_policy,
     check_initial,
-    check_saves,
     check_start,
     check_weights,
     compared_with,
@@ -89,6 +90,7 @@ def case_names() -> list[str]:
     return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
+@out_of_memory_told("fewer cells or saves")
 def simulate(
     condition: str | Initial,
     policy: AbstractPolicy | str | None = None,
@@ -107,6 +109,7 @@ def simulate(
     unit: float | Sequence[float] | None = None,
     saves: int = 1,
     on_save: Callable[[int, int], object] | None = None,
+    long: bool = False,
 ) -> Simulation:
     r"""March an initial condition to `end_time`. Not jittable: it looks at its input and at what comes out.
 
@@ -134,6 +137,7 @@ def simulate(
         of its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
+    - `long`: march even if it certainly takes hours; default False.
 
     **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
@@ -150,14 +154,21 @@ def simulate(
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
     law = Burgers() if law is None else law
+    order = whole_number("order", order)
     policy = as_policy(policy, order)
-    for name, value in (("end_time", end_time), ("num_cells", num_cells)):
-        require_positive(name, value)
-    check_saves(saves)
+    end_time, num_cells, saves = (
+        require_positive("end_time", end_time),
+        whole_number("num_cells", num_cells),
+        whole_number("saves", saves),
+    )
+    cfl, dt = (None if each is None else require_positive(name, each) for name, each in (("cfl", cfl), ("dt", dt)))
+    steps = None if steps is None else whole_number("steps", steps)
     given = [f"{name}={value}" for name, value in (("cfl", cfl), ("dt", dt), ("steps", steps)) if value is not None]
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
     grid = grid_of(initial, num_cells)
+    size = math.prod(grid.num_cells)
+    require_memory(march_memory(size, law.num_components, saves + 1, "num_cells (--cells)"))
     scheme = SemiDiscrete(
         law,
         grid,
@@ -178,9 +189,11 @@ def simulate(
     rule, ends, step = _timing(
         scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
     )
+    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(policy))
+    require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
-    limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
+    limit = jnp.asarray(1000 + 100 * whole_number("the number of steps", math.ceil(end_time / step)))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
         goal = jnp.asarray(end, u0.dtype)
@@ -293,7 +306,7 @@ def compare(
     first = next(iter(runs.values()))
     reference = None
     if refinement is not None and first.exact is None:
-        require_positive("refinement", refinement)
+        refinement = whole_number("refinement", refinement)
         finer = {"num_cells": first.grid.num_cells[0] * refinement}
         if options.get("dt") is not None:
             finer["dt"] = options["dt"] / refinement

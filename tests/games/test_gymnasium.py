@@ -48,7 +48,7 @@ def test_gymnasium_is_content(case):
 
 
 def round_off(env):
-    # The published z-score divides what is left of a constant stencil by 1e-10.
+    # Scores change by the 1e10-fold of what changes by rounding, where variations are 1e-10 of the largest number.
     return 1e-5 if getattr(env.game, "observations", "raw") == "normalised" else 1e-12
 
 
@@ -261,8 +261,8 @@ def test_refused_steps_of_many_name_the_copy():
         envs.step(bad)
     assert envs._leaves is leaves
     for options, message in [
-        ({"num_envs": 0}, "num_envs must be at least 1"),
-        ({"chunk": 0}, "chunk must be at least 1"),
+        ({"num_envs": 0}, "num_envs must be a whole number above 0"),
+        ({"chunk": 0}, "chunk must be a whole number above 0"),
         ({"autoreset_mode": "Never"}, "unknown autoreset mode"),
         ({"render_mode": "human"}, "many copies have no window"),
     ]:

@@ -21,12 +21,10 @@ from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import Initial, coordinates, law_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
 from undertow.laws.burgers import Burgers
-from undertow.laws.conditions import AbstractCondition
-from undertow.laws.exact import has_exact_solution
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_step
 
@@ -43,7 +41,7 @@ class Suite:
     - `name`, `summary`: for people.
     - `discretised`: cells, steps, end time, order, integrator.
     - `cases`: the name of every problem; `groups`: the kind it belongs to.
-    - `problems`: a batch of problems. `reference.values` holds the truth at the end, `"cases 1 chan cells"`,
+    - `problems`: a batch of problems. `reference.values` holds the truth at the end, `"cases 1 chan *cells"`,
         `reference.scale` the mean absolute error of WENO-JS, `"cases"`.
     - `members`: the conditions, as batches of one structure each with the places of their members.
     - `left_out`: cases without a valid exact solution, which are not among the problems.
@@ -62,13 +60,13 @@ class Suite:
         return len(self.cases)
 
     @property
-    def truth(self) -> Float[np.ndarray, "cases chan cells"]:
+    def truth(self) -> Float[np.ndarray, "cases chan *cells"]:
         """The truth at the end."""
         return np.asarray(self.problems.reference.values)[:, -1]
 
     @property
     def x(self) -> Float[np.ndarray, " cells"]:
-        """The cell centres."""
+        """The cell centres along the first axis."""
         return self.problems.environment.scheme.grid.centers()
 
     @property
@@ -137,14 +135,15 @@ class Suite:
             left_out=(),
         )
 
-    def exact(self, x: ArrayLike, time: float) -> Float[np.ndarray, "cases *chan points"]:
-        """The exact solution of every case at any points, with a component axis for a system.
+    def exact(self, x: ArrayLike | tuple[ArrayLike, ...], time: float) -> Float[np.ndarray, "cases ..."]:
+        """The exact solution of every case at any points (in the plane a tuple of coordinates), with a component axis for a
+        system or in the plane.
 
         Raises `UndertowError` for a law that has none."""
         values = [np.asarray(exact_values(self.discretised.law, batch, x, time)) for batch, _ in self.members]
         return _in_place(values, self.members)
 
-    def truth_every(self, every: int) -> Float[np.ndarray, "cases saved chan cells"]:
+    def truth_every(self, every: int) -> Float[np.ndarray, "cases saved chan *cells"]:
         """The truth after every `every` steps; the initial state is not part of it."""
         return _truth(dataclasses.replace(self.discretised, every=every), self.members)
 
@@ -156,7 +155,7 @@ def _in_place(values: list[np.ndarray], members: Members) -> np.ndarray:
 
 
 def _truth(discretised: Discretised, members: Members) -> np.ndarray:
-    """The truth at the compared times, `"cases saved chan cells"`."""
+    """The truth at the compared times, `"cases saved chan *cells"`."""
     solve = eqx.filter_jit(
         lambda d, batch: jax.lax.map(lambda c: d.reference(c, d.environment(c)), batch, batch_size=8)
     )
@@ -164,14 +163,14 @@ def _truth(discretised: Discretised, members: Members) -> np.ndarray:
     times = np.arange(every, discretised.steps + 1, every) * (discretised.end_time / discretised.steps)
     values = []
     for batch, _ in members:
-        if discretised.truth == "fine" or not has_exact_solution(discretised.law, batch):
+        if not discretised.has_exact(batch):
             values.append(np.asarray(solve(discretised, batch)))
             continue
-        x = discretised.environment(rows_of(batch, 0)).scheme.grid.centers()
+        grid = discretised.environment(rows_of(batch, 0)).scheme.grid
         # One row for every condition and time.
         pairs = rows_of(batch, np.repeat(np.arange(count(batch)), len(times)))
-        rows = np.asarray(exact_values(discretised.law, pairs, x, np.tile(times, count(batch))))
-        values.append(rows.reshape(count(batch), len(times), -1, len(x)))
+        rows = np.asarray(exact_values(discretised.law, pairs, coordinates(grid), np.tile(times, count(batch))))
+        values.append(rows.reshape(count(batch), len(times), -1, *grid.num_cells))
     return _in_place(values, members)
 
 
@@ -189,15 +188,15 @@ def make_suite(
     members among `cases`, see [`batches`][undertow.envs.truth.batches]; `cases`: their names; `groups`: their kinds
     (default: their names). With an exact truth, cases for which it does not hold until the end are left out.
 
-    **Raises:** `UndertowError` if a time step is far too long for a case.
+    **Raises:** `UndertowError` if a time step is far too long for a case, or for `truth="exact"` where there is no exact
+    solution.
     """
     begun = time.perf_counter()
     groups = cases if groups is None else groups
     keep = np.ones(len(cases), bool)
-    if discretised.truth == "exact" and isinstance(discretised.law, Burgers):
-        for batch, places in conditions:
-            if isinstance(batch, AbstractCondition):
-                keep[np.asarray(places)] = exact_holds(batch, discretised.end_time)
+    for batch, places in conditions:
+        if discretised.has_exact(batch) and isinstance(law_of(batch, discretised.law), Burgers):
+            keep[np.asarray(places)] = exact_holds(batch, discretised.end_time)
     require(
         bool(keep.any()), f"no case of suite {name} has an exact solution that holds until t = {discretised.end_time:g}"
     )

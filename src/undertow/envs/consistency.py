@@ -3,13 +3,14 @@ r"""Rewards without an exact solution: is the coarse step what a step on a finer
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import whole_number
 from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -37,15 +38,9 @@ class FineStep(eqx.Module):
     """
 
     comparator: AbstractPolicy
-    points: int = eqx.field(static=True, default=1)
+    points: int = eqx.field(static=True, converter=partial(whole_number, "points"), default=1)
     interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
-    substeps: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self):
-        for name, value in (("points", self.points), ("substeps", self.substeps)):
-            require(
-                isinstance(value, int) and value >= 1, f"{name} must be a whole number of at least 1, got {value!r}"
-            )
+    substeps: int = eqx.field(static=True, converter=partial(whole_number, "substeps"), default=1)
 
     @property
     def factor(self) -> int:

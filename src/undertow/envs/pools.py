@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import require, require_positive, whole_number
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
@@ -26,15 +27,15 @@ from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed
 from undertow.schemes.weights import EPSILON, AbstractWeights, WenoJS
 
-Truth = Literal["exact", "fine"]
+Truth = Literal["exact", "fine", "best"]
 
 
 class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where there is one) or `fine`
-    (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine`
+    (WENO5-JS on a grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second); `every`: compare after every so many steps (default: only
     at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order);
     `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the fluxes (default none).
 
@@ -45,9 +46,9 @@ class Discretised(eqx.Module):
     """
 
     law: AbstractConservationLaw
-    num_cells: int = eqx.field(static=True)
-    steps: int = eqx.field(static=True)
-    end_time: float = eqx.field(static=True)
+    num_cells: int = eqx.field(static=True, converter=partial(whole_number, "num_cells"))
+    steps: int = eqx.field(static=True, converter=partial(whole_number, "steps"))
+    end_time: float = eqx.field(static=True, converter=partial(require_positive, "end_time"))
     order: int = eqx.field(static=True, default=5)
     integrator: AbstractIntegrator = SSPRK3()
     speed: AbstractSpeed | None = None
@@ -59,15 +60,15 @@ class Discretised(eqx.Module):
     limiter: PositivityLimiter | None = None
 
     def __check_init__(self):
-        require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
-        require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
+        kinds = get_args(Truth)
+        require(self.truth in kinds, f"truth must be one of {', '.join(kinds)}, got {self.truth!r}")
 
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
         """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
         ghost = (self.order + 1) // 2 + 1
         grid = grid_of(condition, self.num_cells)
         scheme = SemiDiscrete(
-            law_of(condition, self.law).relative_to(point_values(condition, grid)),
+            law_of(condition, self.law),
             grid,
             boundaries_of(condition, ghost),
             order=self.order,
@@ -77,6 +78,7 @@ class Discretised(eqx.Module):
             limiter=self.limiter,
             inflow=inflow_of(condition),
         )
+        scheme = scheme.relative_to(point_values(condition, grid))
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 
     def problem(self, condition: Initial, source: SineSource | None = None) -> Problem:
@@ -98,6 +100,17 @@ class Discretised(eqx.Module):
         scale = jnp.mean(jnp.abs(own - truth)[:, jnp.asarray(scheme.law.judged)])
         return Problem(environment, FieldState(u0, jnp.zeros((), u0.dtype)), FieldReference(truth, scale))
 
+    def has_exact(self, condition: Initial) -> bool:
+        """Whether the truth of a condition, or of a batch of them, is its exact solution. Raises `UndertowError` where
+        `truth="exact"` asks for one that is not known."""
+        known = has_exact_solution(self.law, condition)
+        require(
+            known or self.truth != "exact",
+            f"there is no exact solution of {type(condition).__name__} under {type(law_of(condition, self.law)).__name__} "
+            "with these constants; take truth='fine', which compares with a finer grid",
+        )
+        return known and self.truth != "fine"
+
     @property
     def _every(self) -> int:
         return self.steps if self.every is None else self.every
@@ -106,7 +119,7 @@ class Discretised(eqx.Module):
         """The truth at the compared times."""
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         scheme = environment.scheme
-        if self.truth == "exact" and has_exact_solution(scheme.law, condition):
+        if self.has_exact(condition):
             require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
             x = coordinates(scheme.grid)
             values = jax.lax.map(lambda t: exact_solution(scheme.law, condition, x, t), times)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds
@@ -188,9 +188,3 @@ def what_is_wrong(law: AbstractConservationLaw, u: Float[np.ndarray, "chan *cell
     except UndertowError as error:
         return f"{error}{'' if positivity else '; positivity would keep it above 0'}"
     return None
-
-
-def check_saves(saves: Any) -> None:
-    """Raise `UndertowError` unless this is a whole number above 0."""
-    require_positive("saves", saves)
-    require(float(saves) == int(saves), f"saves must be a whole number, got {saves!r}")

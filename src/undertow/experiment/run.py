@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -10,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, at_home, quoted, require
-from undertow.build import AbstractJudge, build
+from undertow._checks import NonFiniteError, UndertowError, at_home, drawing, quoted, require, whole_number
+from undertow._limits import out_of_memory_told
+from undertow.build import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
 from undertow.training.events import open_events
-from undertow.training.fit import Callback
+from undertow.training.fit import Callback, as_callbacks
 from undertow.training.keeping import last_first, newest_metadata
 from undertow.training.rundir import RunDirectory
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
+_log = logging.getLogger(__name__)
+
+
+SMALLER = "a smaller training.batch, grid.num_cells or horizon, or training.rematerialise step"
+"""What to do where memory was not enough."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +67,18 @@ class Run:
         return {"path": self.path, "status": self.status, "reason": self.reason, **self.summary}
 
 
+@out_of_memory_told(SMALLER)
 def train(
     config: Config,
     *,
     preset: str = "custom",
     out: Path | str | None = None,
     root: Path | str = "runs",
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Train a policy, keep its best checkpoints, evaluate the best one and write everything into a run directory.
 
@@ -86,21 +95,24 @@ def train(
     - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
     - `tensorboard`: write event files, too; None: if the extra `tensorboard` is installed.
     - `command`: the command line, to be noted in the run directory.
+    - `long`: begin also what certainly takes hours; default False.
 
     **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and
     its last good state is in the checkpoint.
 
-    **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
+    **Raises:** `UndertowError` for a configuration that cannot work or that the machine's memory, disk or (without `long`) your
+    patience cannot bear, a directory that exists or cannot be written.
     """
     out = None if out is None else at_home(out)
     taken = out is not None and os.path.lexists(out)
     require(not taken, f"{out} exists already and is left as it is; choose another --out")
-    experiment = build(config)
+    training_needs(config).require(folder=root if out is None else out, long=long)
+    experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()
     write_events = open_events(tensorboard)
     with StopRequest() as stop, Display(quiet=quiet) as display:
         prepared = prepare(experiment, display)  # what cannot work leaves no directory
-        about = config_to_dict(config)
+        about = config_to_dict(experiment.config)
         with RunDirectory.create(out, preset=preset, config=about, command=command, root=root) as directory:
             try:
                 return _train(prepared, directory, stop, display, callbacks, write_events)
@@ -109,14 +121,16 @@ def train(
                 raise
 
 
+@out_of_memory_told(SMALLER)
 def resume(
     path: Path | str,
     *,
     updates: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Go on with a run that was stopped, killed or failed, or that is finished and is to have more updates.
 
@@ -132,6 +146,8 @@ def resume(
     **Raises:** `UndertowError` for a directory that is none, that another process is at work in, that cannot be mended, or
     of a run that is finished.
     """
+    callbacks = as_callbacks(callbacks)
+    updates = None if updates is None else whole_number("updates", updates)
     path = at_home(path)
     write_events = open_events(tensorboard)
     directory = RunDirectory.reopen(path)
@@ -155,6 +171,7 @@ def resume(
                 f"undertow resume {quoted(path)} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
+        training_needs(config).require(done=done or 0, folder=directory.path, long=long)
         experiment = build(config.untrained() if done is not None else config)
         if done is None:
             experiment.check()
@@ -204,7 +221,11 @@ def _train(
     directory.write_summary({"status": status, "reason": reason, **summary})
     if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")
-        experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        try:
+            with drawing("the run's figures"):
+                experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        except UndertowError as error:  # nobody asked for them, and the results are written
+            _log.warning("%s; undertow plot %s draws them again", error, quoted(directory.path))
     directory.finish(status, reason)
     table = experiment.judge.table(evaluations) if evaluations else None
     return Run(

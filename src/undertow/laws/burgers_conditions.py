@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import UndertowError, lookup, nearest, require
+from undertow._checks import UndertowError, constant, lookup, nearest, require
 from undertow._types import Array, Key, Scalar
 from undertow.laws.conditions import (
     AbstractCondition,
@@ -251,6 +251,7 @@ def burgers_condition(
         not (family.forced and boundary not in (None, family.boundary)),
         f"condition {name!r} is {family.boundary} by its name, got boundary={boundary!r}; leave the boundary out",
     )
+    params = {key: None if value is None else constant(f"{key} of {name}", value) for key, value in params.items()}
     drawn = family.draw(key, continuous) if family.draw is not None and key is not None else {}
     ends = len(domain) == 2 and all(math.isfinite(end) for end in domain) and domain[0] < domain[1]
     require(ends, f"domain must be (x_min, x_max) with x_min < x_max, got {domain!r}")

@@ -3,15 +3,20 @@ r"""The Euler equations of gas dynamics in one, two or three dimensions, for an 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
 from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.stencil import unstack
+
+GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3))
 
 
 class Euler(AbstractConservationLaw):
@@ -32,18 +37,13 @@ class Euler(AbstractConservationLaw):
     **Reference:** Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, sections 3.1 and 3.2.
     """
 
-    gamma: float | Float[Array, ""] = 1.4
-    dimensions: int = eqx.field(static=True, default=1)
+    gamma: float | Float[Array, ""] = eqx.field(converter=GAMMA, default=1.4)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     density_floor: Floor = None
     pressure_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2, 3), f"dimensions must be 1, 2 or 3, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gamma, (int, float)) or self.gamma > 1,
-            f"gamma, the ratio of specific heats, must be above 1, got {self.gamma!r}",
-        )
         require(self.viscosity == 0, f"the Euler equations have no viscosity, got {self.viscosity!r}")
 
     @property
@@ -60,15 +60,20 @@ class Euler(AbstractConservationLaw):
         """Density, which sees every wave: shocks, rarefactions and contacts."""
         return (0,)
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> "Euler":
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> "Euler":
         r"""This gas with floors relative to the state `u`: $10^{-10} \max\rho$ and $10^{-12} \max p$, or a hundredth of the
-        smallest positive density and pressure where those are less. Floors that are numbers already stay."""
+        smallest positive density and pressure where those are less. Without any pressure it is $10^{-12} (\gamma - 1) \max E$.
+        With a `share` it stands in place of both. Floors that are numbers already stay."""
         if self.density_floor is not None and self.pressure_floor is not None:
             return self
-        density = relative_floor(u[0], 1e-10) if self.density_floor is None else self.density_floor
-        # What is left of a pressure that rounding has made negative is no pressure to measure others by.
-        positive = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
-        pressure = relative_floor(positive, 1e-12) if self.pressure_floor is None else self.pressure_floor
+        shares = (1e-10, 1e-12) if share is None else (share, share)
+        density = relative_floor(u[0], shares[0]) if self.density_floor is None else self.density_floor
+        pressure = self.pressure_floor
+        if pressure is None:
+            values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
+            # A gas without any pressure has that of its energy's last digits.
+            energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * jnp.max(u[-1]))
+            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
         return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
+from functools import partial
 from typing import Literal, Self
 
 import equinox as eqx
@@ -9,13 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, Within, constant, require, shown
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
 
 Floor = float | Float[Array, ""] | None
 """The least value of a quantity that has to be positive; None: nothing but 0 is known of the problem's units."""
+
+
+VISCOSITY = partial(constant, "viscosity", within=Within(at_least=0))
+"""What makes a viscosity of what is given, for the laws that have one."""
 
 
 class AbstractBasis(eqx.Module):
@@ -83,11 +88,13 @@ class AbstractConservationLaw(eqx.Module):
         """The eigenvectors at the faces between `left` and `right`. Raises `UndertowError` if the law has none to offer."""
         raise UndertowError(f"{type(self).__name__} has no eigenvectors; take reconstruction='component'")
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> Self:
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> Self:
         """This law with the floors that nobody has named set relative to the state `u`; the same law where it has none.
 
         A floor has a unit. Only a state of the problem tells what is small in it: the initial one, at the door of `simulate`,
-        `solve` and whatever makes environments."""
+        `solve` and whatever makes environments.
+
+        `share`: what floors are of the largest values, instead of the law's own choice (default None)."""
         return self
 
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
@@ -138,3 +145,26 @@ def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) 
     left = jax.vmap(basis.project, in_axes=1, out_axes=1)(unit)
     right = jax.vmap(basis.expand, in_axes=1, out_axes=1)(unit)
     return left, right
+
+
+def check_law(law: AbstractConservationLaw, axes: int) -> None:
+    """Raise `UndertowError` unless `law` is one, and its functions give arrays of the right shapes on so many axes."""
+    if not isinstance(law, AbstractConservationLaw):
+        raise UndertowError(f"law must be a conservation law, such as Burgers(), got {shown(law)}")
+    name, components = type(law).__name__, law.num_components
+    u = jax.ShapeDtypeStruct((components, *[4] * axes), jnp.result_type(float))
+    for axis in range(axes):
+        for method, expected, what in (
+            ("flux", u.shape, "one value per component and cell"),
+            ("max_speed", u.shape[1:], "one speed per cell"),
+        ):
+            got = jax.eval_shape(lambda u, method=method, axis=axis: getattr(law, method)(u, axis), u).shape
+            require(
+                got == expected,
+                f"{name}.{method} has to give {what}: of a state of shape {u.shape} an array of shape {expected}, got {got}",
+            )
+        signs = tuple(law.parity(axis))
+        require(
+            len(signs) == components and all(sign in (-1, 1) for sign in signs),
+            f"{name}.parity has to give 1 or -1 for each of {components} components, got {shown(signs)}",
+        )

@@ -2,13 +2,17 @@ r"""The shallow water equations over a flat bed, in one or two dimensions."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
+
+GRAVITY = partial(constant, "gravity", within=Within(above=0))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
 
 
 class ShallowWater(AbstractConservationLaw):
@@ -31,17 +35,12 @@ class ShallowWater(AbstractConservationLaw):
     Volume Methods for Hyperbolic Problems, section 13.1.
     """
 
-    gravity: float | Float[Array, ""] = 1.0
-    dimensions: int = eqx.field(static=True, default=1)
+    gravity: float | Float[Array, ""] = eqx.field(converter=GRAVITY, default=1.0)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     depth_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2), f"dimensions must be 1 or 2, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gravity, (int, float)) or self.gravity > 0,
-            f"gravity must be above 0, got {self.gravity!r}",
-        )
         require(self.viscosity == 0, f"the shallow water equations have no viscosity, got {self.viscosity!r}")
 
     @property
@@ -58,11 +57,12 @@ class ShallowWater(AbstractConservationLaw):
         """Depth."""
         return (0,)
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> "ShallowWater":
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> "ShallowWater":
         r"""This water with a floor relative to the state `u`: $10^{-10} \max h$, or a hundredth of the smallest positive depth
-        where that is less. A floor that is a number already stays."""
+        where that is less; a `share` stands in place of the former. A floor that is a number already stays."""
+        share = 1e-10 if share is None else share
         return (
-            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], share))
         )
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:

@@ -10,6 +10,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from undertow._checks import lookup
 from undertow._types import ArrayLike
 
 Tendency = Callable[[PyTree, Float[Array, ""]], PyTree]
@@ -113,3 +114,10 @@ class RK4(AbstractIntegrator):
 
 INTEGRATORS: dict[str, AbstractIntegrator] = {"euler": ForwardEuler(), "ssp_rk3": SSPRK3(), "rk4": RK4()}
 """Integrators by name."""
+
+
+def as_integrator(given: AbstractIntegrator | str) -> AbstractIntegrator:
+    """An integrator of itself or of its name. Raises `UndertowError` for anything else, with the nearest name."""
+    if isinstance(given, AbstractIntegrator):
+        return given
+    return lookup("integrator", given, INTEGRATORS)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, require, require_positive, whole_number
 
 REFERENCE_SPEED = 1.953125
 """The wave speed that the published set-up assumes when it derives cells from steps (so 128 cells, dt = 4e-4, C = 0.1)."""
@@ -148,12 +149,12 @@ def complete(
 
     **Raises:** `UndertowError` if a value is not positive, if too few are given, or if they contradict each other.
     """
+    given: dict[str, Any] = {}
     for name, value in (("dt", dt), ("end_time", end_time), ("length", length), ("cfl", cfl), ("speed", speed)):
-        if value is not None:
-            require_positive(name, value)
+        given[name] = None if value is None else require_positive(name, value)
     for name, count in (("num_cells", num_cells), ("steps", steps)):
-        if count is not None:
-            require(isinstance(count, int) and count >= 1, f"{name} must be a positive integer, got {count!r}")
+        given[name] = None if count is None else whole_number(name, count)
+    dt, end_time, length, cfl, speed, num_cells, steps = given.values()
     if steps is not None and dt is None and end_time is not None:
         dt = end_time / steps
     if dt is None and num_cells is not None:
@@ -162,12 +163,12 @@ def complete(
         raise UndertowError("give dt, num_cells, or steps together with end_time: the time step cannot be derived")
     if num_cells is None:
         # The rounding guard keeps 128 at 128 where 1 / (dt s / C) evaluates to 128.00000000000003.
-        num_cells = math.ceil(length / (dt * speed / cfl) * (1 - 1e-12))
+        num_cells = whole_number("the number of cells", math.ceil(length / (dt * speed / cfl) * (1 - 1e-12)))
     if steps is None and end_time is None:
         raise UndertowError("give steps or end_time: the horizon cannot be derived")
     if steps is None:
         assert end_time is not None
-        steps = math.ceil(end_time / dt * (1 - 1e-12))
+        steps = whole_number("the number of steps, end_time / dt,", math.ceil(end_time / dt * (1 - 1e-12)))
     elif end_time is not None and abs(steps * dt - end_time) > 1e-9 * end_time:
         raise UndertowError(
             f"steps={steps}, dt={dt:g} and end_time={end_time:g} contradict each other: steps * dt = {steps * dt:g}; "

@@ -14,10 +14,12 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, at_home, lookup, require, require_positive
+from undertow._checks import UndertowError, at_home, lookup, require, whole_number
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
+from undertow.runs.trials import trial_values
 from undertow.training._reader import fits, read_error
+from undertow.training._recover import require_directory, sweep_of
 from undertow.training.rundir import RunDirectory, Status
 
 T = TypeVar("T")
@@ -159,8 +161,8 @@ def list_runs(
     conditions = [parse_condition(text) for text in where]
     moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:
-        require_positive("limit", limit)
-    runs = read_all(_walk(root))
+        limit = whole_number("limit", limit)
+    runs = read_all(_walk(root), trials=True)
     for name in (*(condition.field for condition in conditions), sort):
         check_name(runs, name)
     found = [
@@ -191,11 +193,16 @@ def find_runs(places: Iterable[Path | str]) -> list[Path]:
     return list(found.values())
 
 
-def read_all(paths: Iterable[Path], damaged: Callable[[str], None] | None = None) -> list[RunInfo]:
-    """Every run that can be read; `damaged` is told of the others (default: a warning of the log)."""
+def read_all(
+    paths: Iterable[Path], damaged: Callable[[str], None] | None = None, *, trials: bool = False
+) -> list[RunInfo]:
+    """Every run that can be read, with the `trials` of sweeps or without; `damaged` is told of the others (default: a warning
+    of the log)."""
     runs = []
     for path in paths:
         try:
+            if not trials:
+                require_directory(path)
             runs.append(read_run(path))
         except UndertowError as error:
             (damaged or (lambda message: _log.warning("left out: %s", message)))(str(error))
@@ -203,8 +210,11 @@ def read_all(paths: Iterable[Path], damaged: Callable[[str], None] | None = None
 
 
 def read_run(path: Path | str) -> RunInfo:
-    """What a run's files tell. **Raises:** `UndertowError` if `config.json` or `run.json` is missing or damaged; a damaged
-    `summary.json` or `metrics.csv` is a warning of the log."""
+    """What the files of a run, or of a sweep's trial, tell. **Raises:** `UndertowError` if `config.json` or `run.json` is
+    missing or damaged; a damaged `summary.json` or `metrics.csv` is a warning of the log."""
+    sweep = sweep_of(Path(path))
+    if sweep is not None:
+        return RunInfo(**trial_values(Path(path), sweep))
     directory = RunDirectory.open(path)
     info, status = directory.info, str(directory.status)
     config = config_fields(directory.config)

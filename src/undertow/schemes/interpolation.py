@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require, require_positive
+from undertow._checks import Within, require, require_positive, whole_number
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import Polynomial, substencil_width
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -87,7 +87,7 @@ def interpolation_coefficients(order: int, fraction: Fraction) -> InterpolationC
 
 def equal_fractions(points: int) -> tuple[Fraction, ...]:
     r"""$\theta_m = m / (K+1)$ for $m = 1..K$: `points` $K$ equally spaced places between two cells."""
-    require(isinstance(points, int) and points >= 0, f"points must be a whole number of at least 0, got {points!r}")
+    points = whole_number("points", points, Within(at_least=0))
     return tuple(Fraction(m, points + 1) for m in range(1, points + 1))
 
 
@@ -122,8 +122,8 @@ class WenoInterpolation(eqx.Module):
             require_positive("epsilon", self.epsilon)
 
     def unit(self, values: Float[Array, "chan *cells"]) -> Float[Array, " chan"] | None:
-        """What the variations of point values are measured by, one number per component, above 0: how far they are spread, and
-        a hundredth of the largest. None where `epsilon` is named, or there is none."""
+        """What the variations of point values are measured by, one number per component, above 0: their
+        [`size`][undertow.schemes.weights.size]. None where `epsilon` is named, or there is none."""
         if self.linear or self.epsilon is not None:
             return None
         unit = size([values])
@@ -183,7 +183,7 @@ class WenoInterpolation(eqx.Module):
             return jnp.zeros(shape, u.dtype)
         r = substencil_width(scheme.order)
         padded = scheme.boundary[axis].pad(u, axis, scheme.law.parity(axis))
-        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(padded)
+        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(u)
         plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact, unit)
         minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact], unit)
         blended = [float(1 - f) * a + float(f) * b for f, a, b in zip(exact, plus, minus, strict=True)]
@@ -248,7 +248,4 @@ class WenoInterpolation(eqx.Module):
 
 
 def _check_factor(factor: int) -> None:
-    require(
-        isinstance(factor, int) and factor >= 1,
-        f"a refinement factor is a whole number of at least 1, got {factor!r}",
-    )
+    whole_number("a refinement factor", factor)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, require
+from undertow._checks import NonFiniteError, UndertowError, Within, require, whole_number
 from undertow.laws.law import AbstractConservationLaw
-from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.positivity import HALVINGS, is_physical
 from undertow.schemes.riemann import RiemannScheme
@@ -116,7 +116,7 @@ def solve(
     *,
     steps: int,
     time_step: FixedStep | CFLStep,
-    integrator: AbstractIntegrator | None = None,
+    integrator: AbstractIntegrator | str | None = None,
     save_every: int | None = None,
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
@@ -127,8 +127,8 @@ def solve(
 
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
-    `(components, *cells)`; `steps`; `time_step`; `integrator` (default SSP-RK3); `save_every`: keep every so many steps
-    (default: only the first and the last state).
+    `(components, *cells)`; `steps`; `time_step`; `integrator`, or its name (default SSP-RK3); `save_every`: keep every so many
+    steps (default: only the first and the last state).
 
     With a positivity limiter and a `CFLStep` a step that some stage does not bear is taken again with half of it.
 
@@ -139,15 +139,20 @@ def solve(
     marches a number of steps.
     """
     scheme.check_state(u0)
+    # The solver sees no rooms above it, so that a policy is known by its name.
+    require(
+        not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),
+        "weights map one stencil to its weights, and a policy maps all of a state's: march a policy with simulate, or with "
+        "rollout(Conservation(scheme, time_step), policy, ...)",
+    )
+    require(
+        weights is None or hasattr(weights, "order"), "weights have to say the formal order that they are of: order"
+    )
     theirs = scheme.order if weights is None else weights.order
     require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
-    for name, count in (("steps", steps), ("save_every", save_every)):
-        whole = count is None or (isinstance(count, (int, np.integer)) and not isinstance(count, bool))
-        require(whole, f"{name} must be a whole number, got {count!r}")
-    require(steps >= 0, f"steps must not be negative, got {steps}")
-    every = max(steps, 1) if save_every is None else save_every
-    require(every >= 1, f"save_every must be at least 1, got {every}")
-    integrator = SSPRK3() if integrator is None else integrator
+    steps = whole_number("steps", steps, Within(at_least=0))
+    every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
+    integrator = SSPRK3() if integrator is None else as_integrator(integrator)
     if _can_be_seen(u0):
         check_physical(scheme.law, u0, "the initial state", dry=True)
 

@@ -95,7 +95,7 @@ def check_courant_number(
 
 def check_cfl(cfl: float, integrator: AbstractIntegrator, order: int) -> float:
     """The Courant number of steps that follow the wave speed. Raises `UndertowError` for one that is not above 0, or unstable."""
-    require_positive("cfl", cfl)
+    cfl = require_positive("cfl", cfl)
     require(cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
     bears = courant_limit(integrator, order)
     require(

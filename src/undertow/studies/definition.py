@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import LARGEST_SEED, UndertowError, lookup, require
 from undertow.build import build
 from undertow.config import Config, config_from_dict, config_to_dict, validate_config
 from undertow.config.fields import with_fields
-from undertow.evaluation.statistics import quartiles
+from undertow.evaluation.statistics import mean, quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.studies.storage import without_password
 from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json, write_error
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 Statistic = Literal["median", "mean", "worst"]
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "median": lambda values: float(quartiles(values).mean),
-    "mean": lambda values: float(np.mean(values)),
+    "mean": lambda values: float(mean(values)),
     "worst": lambda values: float(np.max(values)),
 }
 """From the seeds' values, infinity for one that was lost, to the number that trainings are compared by."""
@@ -46,11 +46,9 @@ SAMPLERS = {
 SEARCH_TRIALS = 20
 """Trials of a search that does not say how many."""
 
-MAX_TRIALS, MAX_SEEDS = 10_000, 1_000
-"""What a sweep may ask for: every trial is a training of minutes, and all seeds of one are trained side by side."""
-
-LAST_SEED = 2**63 - 1
-"""The largest seed; the least is `-2**63`."""
+MAX_TRIALS, MAX_GRID, MAX_SEEDS = 10_000, 2_000, 1_000
+"""What a sweep may ask for: every trial is a training of minutes, every combination of a grid is built at the door, and all seeds
+of a trial are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,8 @@ def define(
         require(not ranges, f"a grid has no end over the range of {', '.join(ranges)}; list values, or take a sampler")
         size = grid_size(space)
         require(
-            size <= MAX_TRIALS,
-            f"this grid has {size} combinations, and at most {MAX_TRIALS} are taken; list fewer values, "
+            size <= MAX_GRID,
+            f"this grid has {size} combinations, and at most {MAX_GRID} are taken; list fewer values, "
             "or draw some of them: --sampler random --trials 100",
         )
         require(trials in (None, size), f"this grid has {size} combinations, and --trials is for searches")
@@ -177,8 +175,8 @@ def _check_seeds(config: Config, space: Space, seeds: int) -> None:
     assert isinstance(over, Choices)
     firsts = sorted(over.values)
     require(
-        firsts[-1] <= LAST_SEED - seeds + 1 and firsts[0] >= -LAST_SEED - 1,
-        f"seeds are whole numbers from -2**63 to 2**63 - 1, and {seeds} of them begin at {to_word(over.values[-1])}",
+        firsts[-1] <= LARGEST_SEED - seeds + 1,
+        f"seeds are whole numbers from 0 to {LARGEST_SEED}, and {seeds} of them begin at {firsts[-1]}",
     )
     near = next((pair for pair in itertools.pairwise(firsts) if pair[1] - pair[0] < seeds), None)
     require(

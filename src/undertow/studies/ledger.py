@@ -98,7 +98,8 @@ class Ledger:
             f"the study {sweep.name} in the storage is another one, not of a sweep: its directions are "
             f"{', '.join(directions)}; delete it, or give another --storage",
         )
-        self._liveness: Liveness = Locks(folder / "locks") if storage is None else Heartbeats(self.study, self.storage)
+        locks = folder / "locks"
+        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage, locks)
 
     # --- the jobs -----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from undertow.config import Config, config_to_dict
 from undertow.evaluation.statistics import finite_mean
 from undertow.progress import Display, StopRequest
 from undertow.training._files import set_aside, to_json
+from undertow.training._reader import check_shape
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import Progress, fit
@@ -62,16 +63,15 @@ def train_seeds(
     `training_seconds` in all; `failed`: why, if no seed was left.
     """
     total = config.training.updates
-    identity = _identity(config, seeds)
     history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds), "training_seconds": 0.0}
-    begun = _begun(file, identity, label, len(seeds))
-    if begun is not None and ("failed" in begun["history"] or begun["done"] == total):
-        return history | begun["history"]
+    found = begun(config, seeds, file, label)
+    if found is not None and ("failed" in found["history"] or found["done"] == total):
+        return history | found["history"]
     experiment, ensemble, state = _start(config, seeds)
-    if begun is not None:
+    if found is not None:
         with _set_aside_if_damaged(file):
             state, _ = load_checkpoint(file, state)
-            history |= begun["history"]
+            history |= found["history"]
     done = int(np.max(np.asarray(state.step)))
     if done >= total:
         return history
@@ -79,7 +79,7 @@ def train_seeds(
     clock = {"dispatch": time.perf_counter(), "saved": time.perf_counter()}
 
     def save(state: TrainState, now: int) -> None:
-        save_checkpoint(file, state, {"cell": label, "of": identity, "done": now, "history": history})
+        save_checkpoint(file, state, {"cell": label, "of": _identity(config, seeds), "done": now, "history": history})
         clock["saved"] = time.perf_counter()
 
     def after(progress: Progress) -> bool:
@@ -116,20 +116,24 @@ def _identity(config: Config, seeds: Sequence[int]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _begun(file: Path, identity: str, label: str, seeds: int) -> dict[str, Any] | None:
-    """What the checkpoint of this very training says; None if there is none. Another file in its place is put aside."""
+_SHAPE = {"done": int, "history": {"seconds": [float], "lost": [object], "skipped": [float], "training_seconds": float}}
+
+
+def begun(config: Config, seeds: Sequence[int], file: Path, label: str) -> dict[str, Any] | None:
+    """What the checkpoint of this very training says: updates `done` and `history`; None if there is none.
+
+    A file in its place that is damaged, or of another training, is put aside with a warning.
+    """
     if not file.exists():
         return None
     with _set_aside_if_damaged(file):
         found = read_metadata(file)
-        history = found.get("history")
+        identity = _identity(config, seeds)
         # Those of earlier versions have no `of`.
         same = found.get("of", identity) == identity and found.get("cell") == label
         require(same, f"{file} is the checkpoint of another training")
-        good = (
-            isinstance(history, dict) and isinstance(found.get("done"), int) and len(history.get("lost", ())) == seeds
-        )
-        require(good, f"{file} is damaged: it lacks what was measured")
+        check_shape(found, _SHAPE, file)
+        require(len(found["history"]["lost"]) == len(seeds), f"{file} is the checkpoint of other seeds")
         return found
     return None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, at_home
 from undertow.training import _flock
 from undertow.training._reader import is_regular, read_bytes
 
@@ -50,7 +50,7 @@ def atomic_write_bytes(path: Path | str, data: bytes) -> None:
     **Raises** `UndertowError` with the system's reason (disk full, read-only, no such directory). The file that was
     there before is then untouched and the temporary file is gone. It is gone after an interrupt, too.
     """
-    path = Path(path)
+    path = at_home(path)
     remove_drafts(path.parent, path.name)
     temporary = draft_name(path)
     try:
@@ -152,6 +152,7 @@ def new_folder(wanted: Path) -> Iterator[Path]:
 
     **Raises** `UndertowError` if the directory exists, or cannot be made.
     """
+    wanted = at_home(wanted)
     if os.path.lexists(wanted):
         raise taken(wanted)
     draft = make_draft(wanted)

@@ -112,10 +112,11 @@ def is_held(folder: Path) -> bool:
     """Whether a process holds the lock of a directory (on this machine, or any that its file system tells of)."""
     if not _flock.available():
         return True
-    return any(_is_locked(each) for each in (folder, folder / NAME))
+    return any(is_locked(each) for each in (folder, folder / NAME))
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file or directory."""
     if path.name == NAME and not is_regular(path):
         return False
     try:

@@ -78,6 +78,20 @@ def require_directory(path: Path) -> None:
         raise read_error(path, error) from error
     require(there, f"there is no run directory {path}")
     require(folder, f"{path} is a file, but a run directory was expected")
+    sweep = sweep_of(path)
+    require(
+        sweep is None,
+        f"{path} is a trial of the sweep {sweep}, no run of its own; see undertow sweep --summary {quoted(sweep)}",
+    )
+
+
+def sweep_of(path: Path) -> Path | None:
+    """The sweep that a directory is a trial of, which has a configuration like a run; None if it is none."""
+    folder = Path(os.path.abspath(path))
+    if folder.parent.name != "trials" or (folder / "run.json").exists():
+        return None
+    sweep = path.parent.parent if len(path.parts) > 2 else folder.parent.parent
+    return sweep if (sweep / "sweep.json").exists() else None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.training import _safetensors
 from undertow.training._files import atomic_write_bytes, to_json
 from undertow.training._machine import package_version
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple
     **Raises** `UndertowError`, one line that names the file: missing, truncated, damaged, foreign, of a later format,
     or of another shape, naming the first leaf that differs with what the file has and what was expected.
     """
-    path = Path(path)
+    path = at_home(path)
     tensors, about = _read(path)
     found = {name[len(subtree) :]: text for name, text in about["leaves"].items() if _is_under(name, subtree)}
     require(bool(found) or not subtree, f"{path} holds nothing under {subtree!r}")
@@ -103,7 +103,7 @@ def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
     """The metadata of a checkpoint, after the whole file has been checked. Raises as `load_checkpoint` does."""
-    return _read(Path(path))[1]["metadata"]
+    return _read(at_home(path))[1]["metadata"]
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, whole_number
 from undertow.training._files import write_error
 from undertow.training._reader import check_shape
 from undertow.training.checkpoint import SUFFIX, load_checkpoint, read_metadata, save_checkpoint
@@ -84,7 +84,7 @@ class BestCheckpoints:
         run: str | None = None,
     ):
         require(mode in ("min", "max"), f"mode must be 'min' or 'max', got {mode!r}")
-        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
+        keep = whole_number("keep", keep)
         self.folder, self.metric, self.mode, self.keep = Path(folder), metric, mode, keep
         self._ranked: list[Ranked] = []
         for ranked, found in _scan(self.folder, run):
@@ -143,7 +143,7 @@ class LastCheckpoints:
     """
 
     def __init__(self, folder: Path | str, *, keep: int = 2):
-        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
+        keep = whole_number("keep", keep)
         self.folder, self.keep = Path(folder), keep
 
     def save(self, update: int, tree: Any, metadata: Mapping[str, Any] | None = None) -> Path:
