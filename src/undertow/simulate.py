@@ -118,8 +118,8 @@ def simulate(
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); default False.
     - `unit`: the policy sees the split fluxes in units of this number, or of one per component. By default a classical policy
         sees them in units of the initial state's ([`SemiDiscrete.unit`][undertow.schemes.semidiscrete.SemiDiscrete.unit]), unless
-        it has an epsilon that somebody named (`weno-js-original`), and any other as they are: a learned policy carries the unit of
-        its training, in which fluxes were mostly of order one.
+        it has an epsilon that somebody named (`weno-js-original`). Any other sees them as they are: a learned policy carries the
+        unit of its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
 

@@ -18,8 +18,8 @@ from undertow.core.unroll import Trajectory
 from undertow.envs.rewards import AbstractSquash, ArctanSquash, FaceErrors, conservation, norm
 from undertow.numerics.norms import total_variation
 from undertow.schemes.interpolation import WenoInterpolation
-from undertow.schemes.weights import EPSILON
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.weights import EPSILON
 
 
 class ConservationPenalty(AbstractObjective):

@@ -192,7 +192,9 @@ def convergence(
         for name, policy in policies.items():
             # A solution that blows up asks for ever shorter steps.
             limit = 1000 + 20 * math.ceil(end_time / first)
-            last, taken = march(for_problem(policy, unit), environment, state, jnp.asarray(end_time), jnp.asarray(limit))
+            last, taken = march(
+                for_problem(policy, unit), environment, state, jnp.asarray(end_time), jnp.asarray(limit)
+            )
             arrived = float(last.time) >= end_time * (1 - 1e-6)
             values[name] = np.where(arrived, np.asarray(last.u[0]), np.nan)
             steps[name] = int(taken)

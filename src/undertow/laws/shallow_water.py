@@ -61,7 +61,9 @@ class ShallowWater(AbstractConservationLaw):
     def relative_to(self, u: Float[Array, "chan *cells"]) -> "ShallowWater":
         r"""This water with a floor relative to the state `u`: $10^{-10} \max h$, or a hundredth of the smallest positive depth
         where that is less. A floor that is a number already stays."""
-        return self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+        return (
+            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+        )
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Depth and velocity to conserved values."""

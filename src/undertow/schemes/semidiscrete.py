@@ -125,7 +125,9 @@ class SemiDiscrete(eqx.Module):
         law = self.law.relative_to(u)
         return self if law is self.law else dataclasses.replace(self, law=law)
 
-    def unit(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, " chan"] | None:
+    def unit(
+        self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
+    ) -> Float[Array, " chan"] | None:
         r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
         measure stencils by that have an $\epsilon$ without a unit.
 

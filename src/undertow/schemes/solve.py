@@ -76,9 +76,9 @@ def solve(
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
-    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law (`Euler(density_floor=...)`
-    names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same problem in other units has the same
-    solution.
+    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law
+    (`Euler(density_floor=...)` names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same problem
+    in other units has the same solution.
 
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
