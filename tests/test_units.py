@@ -217,6 +217,7 @@ def test_interpolation_in_other_units():
 def test_the_gradient_of_no_error_is_zero():
     gradient = jax.grad(lambda e: l2(e, 0.1))
     np.testing.assert_array_equal(gradient(jnp.zeros((2, 3))), 0.0)
+    assert not np.isfinite(l2(jnp.asarray([[np.nan, 0.0]]), 0.1)) and l2(jnp.asarray([[np.inf, 0.0]]), 0.1) == np.inf
     e = jnp.asarray([[3.0, -4.0]])
     np.testing.assert_allclose(gradient(e), 0.1**0.5 * e / 5, rtol=1e-14)
     for s in (1e-200, 1e200):

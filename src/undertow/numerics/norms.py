@@ -13,14 +13,14 @@ def l1(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
 
 
 def l2(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
-    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size; its derivative where all is 0 is taken as 0."""
+    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size. Where all is 0 the derivative is taken as 0."""
     # In units of the largest error: squares neither vanish nor overflow.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(error), initial=0.0))
-    some = largest > 0
-    scaled = error / jnp.where(some, largest, 1.0)
+    none = largest == 0  # not so for what is not finite, which has to be seen
+    unit = jnp.where(jnp.isfinite(largest) & ~none, largest, 1.0)
+    total = jnp.sum((error / unit) ** 2) * volume
     # The double `where`: the root never sees 0, so its infinite derivative is never multiplied by 0.
-    total = jnp.sum(scaled * scaled) * volume
-    return jnp.where(some, largest * jnp.sqrt(jnp.where(some, total, 1.0)), 0.0)
+    return jnp.where(none, 0.0, unit * jnp.sqrt(jnp.where(none, 1.0, total)))
 
 
 def linf(error: Float[Array, "chan *cells"]) -> Float[Array, ""]:
