@@ -30,6 +30,8 @@ from undertow.config import (
 )
 from undertow.core.flow import FULL
 from undertow.envs.cartpole import published_cartpoles
+from undertow.envs.guidance import published_guidance
+from undertow.envs.quantum import published_waves
 from undertow.experiment import evaluate_run, plot_run, train
 from undertow.presets import preset
 from undertow.studies import command
@@ -109,14 +111,19 @@ def test_figures_can_be_drawn_again(run):
     assert "behaviour.gif" in {path.name for path in plot_run(run.path)}
 
 
-def test_training_and_test_states_are_the_published_ones():
-    experiment = build(preset("cartpole").config)
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("cartpole", published_cartpoles), ("guidance", published_guidance), ("quantum", published_waves)],
+)
+def test_training_and_test_states_are_the_published_ones(name, published):
+    experiment = build(preset(name).config)
     sets = experiment.make_sets()
-    states = published_cartpoles(512, 1)
+    states = published(512)
     np.testing.assert_array_equal(sets["train"].state, states[:256])
     np.testing.assert_array_equal(sets["test"].state, states[256:])
     pool = experiment.make_pool()
-    assert pool.state.dtype == np.float32 and experiment.task.horizon == 100
+    assert pool.state.dtype == np.float32
+    np.testing.assert_array_equal(pool.state, states[:256].astype(np.float32))
 
 
 @pytest.mark.parametrize("name", ["cartpole", "guidance", "quantum"])
@@ -145,7 +152,7 @@ def test_configurations_go_to_json_and_back(name):
         (CartPoleTask(policy=ControllerConfig("cnn")), "the cnn sees waves"),
         (CartPoleTask(horizon=0), "horizon must be"),
         (CartPoleTask(data=ControlDataConfig(train=4)), "larger than the pool of 4 states"),
-        (CartPoleTask(window=0, training=SHARED["training"]), "window must be at least 1"),
+        (CartPoleTask(window=0, training=SHARED["training"]), "window must be a whole number above 0"),
         (CartPoleTask(window=5, gradient="physics"), "windows are for --gradient full, and it is 'physics'"),
         (CartPoleTask(gates=(0.5, 2.0)), "between 0 and 1"),
         (
@@ -153,7 +160,7 @@ def test_configurations_go_to_json_and_back(name):
             "unknown suite 'tests'; did you mean 'test'",
         ),
         (GuidanceTask(objective=ControlObjectiveConfig(action_cost=-1.0)), "0 or more, got -1"),
-        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be at least 1"),
+        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be a whole number above 0"),
         (QuantumTask(system=QuantumConfig(level=40)), "levels 1 .ground state. to 32, got 40"),
         (QuantumTask(system=QuantumConfig(dt=0.0)), "system.dt must be"),
     ],

@@ -35,10 +35,10 @@ def setup(recorded):
     return experiment, policy, experiment.make_pool()
 
 
-@pytest.mark.parametrize(("group", "tolerance"), [("periodic", 1e-10), ("outflow", 0.03)])
+@pytest.mark.parametrize(("group", "tolerance"), [("periodic", 1e-10), ("outflow", 1e-8)])
 def test_first_loss_and_gradient(setup, recorded, group, tolerance):
-    # At constant states the error's absolute value and the tied maxima of the speed have no derivative, so round-off picks
-    # the branch: the outflow group's gradient is only defined to percents.
+    # The outflow group has constant stencils, whose z-scores are exactly 0 here and there: with rounding instead, divided by
+    # 1e-10, its gradient is percents off. What is left comes from stencils that are constant but for rounding.
     experiment, policy, pool = setup
     problems = take(pool, jnp.asarray(GROUPS[group]))
     loss = eqx.filter_jit(lambda p: Backprop(FULL)(lambda q, flow: experiment.task.loss(q, flow, problems), p))

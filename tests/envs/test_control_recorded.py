@@ -14,8 +14,8 @@ from undertow.core.objective import ActionCost, FinalCost, Problem, RunningCost
 from undertow.core.task import Task
 from undertow.core.unroll import rollout
 from undertow.envs.cartpole import CartPole, Upright, published_cartpoles
-from undertow.envs.guidance import DistanceToTarget, Guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate
+from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance
+from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves
 from undertow.policies.controller import Controller, WaveController
 
 FILES = {
@@ -115,6 +115,18 @@ def test_the_published_states(reference_dir):
     # Recorded in single precision.
     np.testing.assert_allclose(states[:256], arrays["train"], atol=3e-7)
     np.testing.assert_allclose(states[256:], arrays["test"], atol=3e-7)
+
+
+def test_the_published_states_of_a_herd(reference_dir):
+    """The recording holds the first 4 of 8 states from seed 42, in single precision."""
+    x0 = np.load(reference_dir / "stable_bptt" / FILES["guidance"])["x0"]
+    np.testing.assert_allclose(published_guidance(8)[:4], x0, rtol=0, atol=3e-7)
+
+
+def test_the_published_waves(reference_dir):
+    """The recording holds the first 4 of 8 states from seed 5, in single precision."""
+    x0 = np.load(reference_dir / "stable_bptt" / FILES["quantum"])["x0"]
+    np.testing.assert_allclose(published_waves(8, seed=5)[:4], x0, rtol=0, atol=9e-8)
 
 
 def test_the_published_eigenstates(reference_dir):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
+from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
 
 
 def by_loops(state, action, drivers, corrected=False, dt=4 / 60):
@@ -90,8 +90,16 @@ def test_the_target_counts():
     np.testing.assert_allclose(DistanceToTarget(2, (3.0, 4.0))(state), 0)
 
 
-def test_initial_states_lie_on_their_annuli():
-    states = np.asarray(jax.vmap(lambda k: random_guidance(k, 3, 5))(jax.random.split(jax.random.key(0), 400)))
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: jax.vmap(lambda k: random_guidance(k, 3, 5))(jax.random.split(jax.random.key(0), 400)),
+        lambda: published_guidance(400, 3, 5),
+    ],
+)
+def test_initial_states_lie_on_their_annuli(draw):
+    states = np.asarray(draw())
+    assert states.shape == (400, 8, 2, 2)
     radius = np.linalg.norm(states[:, :3, 0], axis=-1)
     assert (states[:, :, 1] == 0).all() and radius.min() >= 3 and radius.max() <= 4
     assert abs(radius.mean() - 3.5) < 0.02  # uniform in the radius, not in the area
@@ -103,14 +111,16 @@ def test_initial_states_lie_on_their_annuli():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: Guidance(0), "drivers must be at least 1, got 0"),
+        (lambda: Guidance(0), "drivers must be a whole number above 0, got 0"),
         (
             lambda: Guidance(2).advance(jnp.zeros((2, 2, 2)), jnp.zeros((2, 2))),
             r"\(drivers \+ evaders, 2, 2\), got \(2, 2, 2\)",
         ),
         (lambda: Guidance(2).advance(jnp.zeros((5, 2, 2)), jnp.zeros((1, 2))), r"\(2, 2\), got \(1, 2\)"),
-        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "two finite coordinates"),
-        (lambda: random_guidance(jax.random.key(0), 2, 0), "evaders must be at least 1"),
+        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "target must be a finite number"),
+        (lambda: random_guidance(jax.random.key(0), 2, 0), "evaders must be a whole number above 0"),
+        (lambda: published_guidance(0), "count must be a whole number above 0"),
+        (lambda: published_guidance(8, 0), "drivers must be a whole number above 0"),
     ],
 )
 def test_errors(call, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, random_wave
+from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
 
 
 def as_complex(state):
@@ -78,8 +78,16 @@ def test_infidelity_ignores_the_phase(rng):
     np.testing.assert_allclose(Infidelity(5)(state), 1, atol=1e-12)
 
 
-def test_weights_of_the_initial_states():
-    waves = jax.vmap(lambda k: random_wave(k, weights=(15.0, 1.0)))(jax.random.split(jax.random.key(0), 300))
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: jax.vmap(lambda k: random_wave(k, weights=(15.0, 1.0)))(jax.random.split(jax.random.key(0), 300)),
+        lambda: published_waves(300, weights=(15.0, 1.0)),
+    ],
+)
+def test_weights_of_the_initial_states(draw):
+    waves = draw()
+    assert waves.shape == (300, 32, 2)
     np.testing.assert_allclose(np.sum(np.asarray(waves) ** 2, axis=(1, 2)), 1, atol=1e-12)
     ground = 1 - np.asarray(jax.vmap(Infidelity(1))(waves))
     # P(|f1| > |f2|) = 1 - 2 atan(w2 / w1) / pi for two independent normal numbers.
@@ -91,12 +99,14 @@ def test_weights_of_the_initial_states():
     [
         (lambda: QuantumBox().advance(jnp.zeros((3, 32, 2)), jnp.zeros(1)), r"shape \(points, 2\).*got \(3, 32, 2\)"),
         (lambda: QuantumBox().advance(jnp.zeros((32, 2)), jnp.zeros(())), r"one slope of shape \(1,\), got \(\)"),
-        (lambda: eigenstate(0), r"levels 1 \(ground state\) to 32, got 0"),
+        (lambda: eigenstate(0), "level must be a whole number above 0, got 0"),
         (lambda: eigenstate(33), "got 33"),
-        (lambda: Infidelity(0), "level must be at least 1"),
+        (lambda: Infidelity(0), "level must be a whole number above 0"),
         (lambda: Infidelity(9)(jnp.zeros((8, 2))), "got 9"),
         (lambda: random_wave(jax.random.key(0), weights=(0.0, 0.0)), "one of them positive"),
-        (lambda: random_wave(jax.random.key(0), points=1), "at least 2 points"),
+        (lambda: random_wave(jax.random.key(0), points=1), "points must be a whole number of 2 or more"),
+        (lambda: published_waves(8, points=1), "points must be a whole number of 2 or more"),
+        (lambda: published_waves(0), "count must be a whole number above 0"),
     ],
 )
 def test_errors(call, message):

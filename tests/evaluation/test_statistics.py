@@ -14,7 +14,10 @@ from undertow._checks import UndertowError
 from undertow.evaluation.statistics import (
     band,
     bootstrap_interval,
+    finite_mean,
+    geometric_mean,
     interquartile_mean,
+    mean,
     probability_of_improvement,
     quartiles,
     student_quantile,
@@ -26,6 +29,32 @@ from undertow.evaluation.statistics import (
 )
 def test_student(level, freedom, value):
     assert student_quantile(level, freedom) == pytest.approx(value, abs=1e-4)
+
+
+@given(
+    value=st.floats(1e-300, 1e300) | st.sampled_from([0.1, 0.7, 1 / 3, 1e20]),
+    count=st.integers(2, 12),
+)
+def test_of_equal_numbers_every_mean_is_that_number(value, count):
+    """No rounding puts a mean outside the values, a deviation above 0, or a band's end on the wrong side of its mean."""
+    x = np.full((count, 2), value)
+    for statistic in (mean, finite_mean, geometric_mean, interquartile_mean):
+        np.testing.assert_array_equal(statistic(x), value)
+    for kind in ("range", "confidence", "sigma", "percentile"):
+        centre, low, high = band(x, kind)
+        assert (low == value).all() and (centre == value).all() and (high == value).all()
+        centre, low, high = band(x, kind, geometric=True)
+        assert (low == centre).all() and (centre == high).all()
+    estimate, low, high = bootstrap_interval([x[:, 0]], interquartile_mean, resamples=20)
+    assert estimate == low == high == value
+
+
+@given(arrays(float, (5, 3), elements=st.floats(allow_nan=False)))
+def test_means_lie_among_their_values(x):
+    found = mean(x)
+    inside = (x.min(axis=0) <= found) & (found <= x.max(axis=0))
+    both = np.isposinf(x).any(axis=0) & np.isneginf(x).any(axis=0)
+    assert (inside | both).all() and np.isnan(found[both]).all()
 
 
 def test_kinds():

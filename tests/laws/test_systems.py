@@ -266,12 +266,12 @@ def test_the_vector_equation_holds_the_scalar_one(rng):
 
 def test_messages():
     for make, message in (
-        (lambda: ShallowWater(dimensions=3), "dimensions must be 1 or 2, got 3"),
-        (lambda: ShallowWater(0.0), "gravity must be above 0, got 0.0"),
+        (lambda: ShallowWater(dimensions=3), "dimensions must be a whole number from 1 to 2, got 3"),
+        (lambda: ShallowWater(0.0), "gravity must be a finite number above 0, got 0.0"),
         (lambda: ShallowWater(viscosity=0.1), "no viscosity"),
-        (lambda: VectorBurgers(dimensions=4), "dimensions must be 1, 2 or 3, got 4"),
-        (lambda: Euler(dimensions=0), "dimensions must be 1, 2 or 3, got 0"),
-        (lambda: Euler(1.0), "must be above 1, got 1.0"),
+        (lambda: VectorBurgers(dimensions=4), "dimensions must be a whole number from 1 to 3, got 4"),
+        (lambda: Euler(dimensions=0), "dimensions must be a whole number from 1 to 3, got 0"),
+        (lambda: Euler(1.0), "must be a finite number above 1, got 1.0"),
         (lambda: Euler(viscosity=0.1), "no viscosity"),
     ):
         with pytest.raises(UndertowError, match=message):

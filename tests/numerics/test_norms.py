@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow.numerics.norms import l1, l2, linf, total_variation
+from undertow.numerics.norms import l1, l2, linf, root_of_squares, total_variation
 
 
 def test_norms_of_a_sine_are_its_integrals():
@@ -24,6 +25,20 @@ def test_norms_are_norms_over_components_and_axes(rng):
         np.testing.assert_allclose(norm(-2.5 * u), 2.5 * norm(u), rtol=1e-14)
         assert norm(0 * u) == 0
         assert norm(u).shape == ()
+
+
+def test_the_root_of_squares_of_nothing_and_of_any_size(rng):
+    """Its derivative is 0 where it is 0; no square overflows or vanishes; infinity and NaN stay what they are."""
+    np.testing.assert_array_equal(jax.grad(lambda e: l2(e, 0.1))(jnp.zeros((2, 4))), 0)
+    x = rng.normal(size=(3, 4))
+    np.testing.assert_allclose(root_of_squares(jnp.asarray(x), axis=1), np.sqrt((x * x).sum(axis=1)), rtol=1e-14)
+    slope = jax.grad(root_of_squares)(jnp.asarray(x))
+    np.testing.assert_allclose(slope, x / np.sqrt((x * x).sum()), rtol=1e-13)
+    for scale in (1e-300, 1e-200, 1e200, 1e300):
+        np.testing.assert_allclose(root_of_squares(jnp.asarray(scale * x)) / scale, np.sqrt((x * x).sum()), rtol=1e-13)
+        np.testing.assert_allclose(jax.grad(root_of_squares)(jnp.asarray(scale * x)), slope, rtol=1e-12)
+    assert root_of_squares(jnp.asarray([1.0, -np.inf])) == np.inf
+    assert np.isnan(root_of_squares(jnp.asarray([1.0, np.nan])))
 
 
 def test_total_variation_of_monotone_data_is_the_difference_of_its_ends(rng):

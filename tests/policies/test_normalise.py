@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from undertow.numerics.stencil import unstack
-from undertow.policies.normalise import safe_standard_deviation, smooth_z_score, z_score
+from undertow.policies.normalise import centred, safe_standard_deviation, smooth_z_score, z_score
 
 
 def smooth(x, epsilon=1e-2):
@@ -64,6 +66,57 @@ def test_constant_stencils_score_zero_with_the_derivative_of_the_formula():
     projection = np.eye(5) - 1 / 5
     x = jnp.full(5, 0.7)
     for score, epsilon in ((z_score, 1e-10), (smooth, 1e-2)):
-        np.testing.assert_allclose(score(x), 0, atol=1e-5)
-        np.testing.assert_allclose(jax.jacfwd(score)(x), projection / epsilon, atol=1e-5 / epsilon)
-        np.testing.assert_allclose(jax.jacrev(score)(x), projection / epsilon, atol=1e-5 / epsilon)
+        np.testing.assert_array_equal(score(x), 0)
+        np.testing.assert_allclose(jax.jacfwd(score)(x), projection / epsilon, atol=1e-14 / epsilon)
+        np.testing.assert_allclose(jax.jacrev(score)(x), projection / epsilon, atol=1e-14 / epsilon)
+
+
+@jax.jit
+def scores_and_slopes(x):
+    """Both scores of one stencil and their derivatives, as one program for every value."""
+    slopes = [jax.jacrev(score)(x) for score in (z_score, smooth)]
+    return z_score(x), smooth(x), centred(x), safe_standard_deviation(x), *slopes
+
+
+@given(
+    value=st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.sampled_from([0.7, 1e-300, 1e20, -1e300, 1 / 3]),
+    size=st.sampled_from([3, 5, 7]),
+    single=st.booleans(),
+)
+def test_equal_numbers_score_exactly_zero(value, size, single):
+    """Whatever the number, the stencil's width, the precision, and how the program was compiled."""
+    dtype = np.float32 if single else np.float64
+    assume(abs(value) <= float(np.finfo(dtype).max))
+    *values, steep, gentle = scores_and_slopes(jnp.full(size, value, dtype))
+    for each in values:
+        np.testing.assert_array_equal(each, 0)
+    projection = np.eye(size) - 1 / size
+    tolerance = 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(steep * 1e-10, projection, atol=tolerance)
+    np.testing.assert_allclose(gentle * 1e-2, projection, atol=tolerance)
+
+
+def test_equal_numbers_score_zero_in_optimised_programs(optimised):
+    x = jnp.asarray([[0.7] * 5, [1e-300] * 5, [1e20] * 5, [0.1] * 5])
+    for each in (jax.jit(z_score)(x), jax.jit(smooth)(x), jax.jit(z_score)(x[3:].astype(np.float32))):
+        np.testing.assert_array_equal(each, 0)
+
+
+@pytest.mark.parametrize(("dtype", "scales"), [(np.float32, (1e-30, 1e30)), (np.float64, (1e-250, 1e250))])
+def test_no_size_of_numbers_overflows_or_vanishes(dtype, scales, rng):
+    x = rng.normal(size=5)
+    for scale in scales:
+        found = safe_standard_deviation(jnp.asarray(scale * x, dtype))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found[0] / scale, x.std(), rtol=1e-5)
+    np.testing.assert_allclose(
+        z_score(jnp.asarray(scales[1] * x, dtype)),
+        (x - x.mean()) / x.std(),
+        rtol=1e-4 if dtype == np.float32 else 1e-12,
+    )
+
+
+def test_what_is_not_a_number_stays_one():
+    for bad in (np.nan, np.inf):
+        assert np.isnan(z_score(jnp.asarray([1.0, bad, 0.0, 1.0, 2.0]))).any()

@@ -21,14 +21,14 @@ from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import Initial, coordinates, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
 from undertow.laws.burgers import Burgers
 from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import has_exact_solution
 from undertow.policies.classical import classical
-from undertow.schemes.solve import check_courant
+from undertow.schemes.solve import check_step
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Suite:
     - `name`, `summary`: for people.
     - `discretised`: cells, steps, end time, order, integrator.
     - `cases`: the name of every problem; `groups`: the kind it belongs to.
-    - `problems`: a batch of problems. `reference.values` holds the truth at the end, `"cases 1 chan cells"`,
+    - `problems`: a batch of problems. `reference.values` holds the truth at the end, `"cases 1 chan *cells"`,
         `reference.scale` the mean absolute error of WENO-JS, `"cases"`.
     - `members`: the conditions, as batches of one structure each with the places of their members.
     - `left_out`: cases without a valid exact solution, which are not among the problems.
@@ -62,13 +62,13 @@ class Suite:
         return len(self.cases)
 
     @property
-    def truth(self) -> Float[np.ndarray, "cases chan cells"]:
+    def truth(self) -> Float[np.ndarray, "cases chan *cells"]:
         """The truth at the end."""
         return np.asarray(self.problems.reference.values)[:, -1]
 
     @property
     def x(self) -> Float[np.ndarray, " cells"]:
-        """The cell centres."""
+        """The cell centres along the first axis."""
         return self.problems.environment.scheme.grid.centers()
 
     @property
@@ -137,14 +137,15 @@ class Suite:
             left_out=(),
         )
 
-    def exact(self, x: ArrayLike, time: float) -> Float[np.ndarray, "cases *chan points"]:
-        """The exact solution of every case at any points, with a component axis for a system.
+    def exact(self, x: ArrayLike | tuple[ArrayLike, ...], time: float) -> Float[np.ndarray, "cases ..."]:
+        """The exact solution of every case at any points (in the plane a tuple of coordinates), with a component axis for a
+        system or in the plane.
 
         Raises `UndertowError` for a law that has none."""
         values = [np.asarray(exact_values(self.discretised.law, batch, x, time)) for batch, _ in self.members]
         return _in_place(values, self.members)
 
-    def truth_every(self, every: int) -> Float[np.ndarray, "cases saved chan cells"]:
+    def truth_every(self, every: int) -> Float[np.ndarray, "cases saved chan *cells"]:
         """The truth after every `every` steps; the initial state is not part of it."""
         return _truth(dataclasses.replace(self.discretised, every=every), self.members)
 
@@ -156,7 +157,7 @@ def _in_place(values: list[np.ndarray], members: Members) -> np.ndarray:
 
 
 def _truth(discretised: Discretised, members: Members) -> np.ndarray:
-    """The truth at the compared times, `"cases saved chan cells"`."""
+    """The truth at the compared times, `"cases saved chan *cells"`."""
     solve = eqx.filter_jit(
         lambda d, batch: jax.lax.map(lambda c: d.reference(c, d.environment(c)), batch, batch_size=8)
     )
@@ -167,11 +168,11 @@ def _truth(discretised: Discretised, members: Members) -> np.ndarray:
         if discretised.truth == "fine" or not has_exact_solution(discretised.law, batch):
             values.append(np.asarray(solve(discretised, batch)))
             continue
-        x = discretised.environment(rows_of(batch, 0)).scheme.grid.centers()
+        grid = discretised.environment(rows_of(batch, 0)).scheme.grid
         # One row for every condition and time.
         pairs = rows_of(batch, np.repeat(np.arange(count(batch)), len(times)))
-        rows = np.asarray(exact_values(discretised.law, pairs, x, np.tile(times, count(batch))))
-        values.append(rows.reshape(count(batch), len(times), -1, len(x)))
+        rows = np.asarray(exact_values(discretised.law, pairs, coordinates(grid), np.tile(times, count(batch))))
+        values.append(rows.reshape(count(batch), len(times), -1, *grid.num_cells))
     return _in_place(values, members)
 
 
@@ -233,7 +234,8 @@ def _problems(discretised: Discretised, members: Members) -> Problem:
     problems = take(jax.tree.map(lambda *xs: jnp.concatenate(xs) if eqx.is_array(xs[0]) else xs[0], *parts), order)
     speeds = eqx.filter_jit(eqx.filter_vmap(lambda problem: problem.environment.scheme.speed_over_dx(problem.state.u)))
     fastest = take(problems, int(np.argmax(np.asarray(speeds(problems)))))
-    check_courant(fastest.environment.scheme, fastest.state.u, discretised.end_time / discretised.steps)
+    dt = discretised.end_time / discretised.steps
+    check_step(fastest.environment.scheme, fastest.state.u, dt, discretised.integrator, steps=discretised.steps)
     truth = jnp.asarray(_truth(dataclasses.replace(discretised, every=None), members))
     own = final_values(classical("weno-js", discretised.order), problems, discretised.steps)
     judged = list(problems.environment.scheme.law.judged)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import constant, require, whole_number
 from undertow._types import Key
-from undertow.core.environment import AbstractControlled
-
-Leaf = float | Float[Array, ""]
+from undertow.core.environment import AbstractControlled, Leaf, leaf
 
 
 class Guidance(AbstractControlled[Array, Array, Array]):
@@ -40,21 +42,16 @@ class Guidance(AbstractControlled[Array, Array, Array]):
     this form of it.
     """
 
-    drivers: int = eqx.field(static=True, default=2)
+    drivers: int = eqx.field(static=True, converter=partial(whole_number, "drivers"), default=2)
     corrected: bool = eqx.field(static=True, default=False)
-    evade: Leaf = 15.0
-    evader_friction: Leaf = 4.0
-    flock: Leaf = 0.2
-    flock_distance: Leaf = 0.5
-    driver_friction: Leaf = 1.0
-    spread: Leaf = 0.2
-    softening: Leaf = 0.1
-    dt: Leaf = 4 / 60
-
-    def __check_init__(self):
-        require(
-            isinstance(self.drivers, int) and self.drivers >= 1, f"drivers must be at least 1, got {self.drivers!r}"
-        )
+    evade: Leaf = leaf("evade", 15.0)
+    evader_friction: Leaf = leaf("evader_friction", 4.0)
+    flock: Leaf = leaf("flock", 0.2)
+    flock_distance: Leaf = leaf("flock_distance", 0.5)
+    driver_friction: Leaf = leaf("driver_friction", 1.0)
+    spread: Leaf = leaf("spread", 0.2)
+    softening: Leaf = leaf("softening", 0.1, above=0)
+    dt: Leaf = leaf("dt", 4 / 60, above=0)
 
     def observe(self, state: Float[Array, "agents 2 2"]) -> Float[Array, " 4*agents"]:
         """The state as one vector."""
@@ -102,6 +99,11 @@ class Guidance(AbstractControlled[Array, Array, Array]):
         return jnp.sum(vectors / distances[..., None] ** 2, axis=0)
 
 
+def _target(given: Any) -> tuple[Leaf, Leaf]:
+    require(len(given) == 2, f"the target is two finite coordinates, got {given!r}")
+    return constant("target", given[0], batched=True), constant("target", given[1], batched=True)
+
+
 class DistanceToTarget(eqx.Module):
     r"""The cost $\frac{1}{2E}\sum_e|x_e - y|^2$ of a herd of $E$ evaders: mean square of all coordinates' distances to the
     target $y$, in m^2.
@@ -109,12 +111,8 @@ class DistanceToTarget(eqx.Module):
     **Arguments:** `drivers`: how many of the agents are no evaders; `target` $y$: two coordinates, default the origin.
     """
 
-    drivers: int = eqx.field(static=True, default=2)
-    target: tuple[Leaf, Leaf] = (0.0, 0.0)
-
-    def __check_init__(self):
-        finite = all(isinstance(y, jax.Array) or jnp.isfinite(y) for y in self.target)
-        require(len(self.target) == 2 and finite, f"the target is two finite coordinates, got {self.target!r}")
+    drivers: int = eqx.field(static=True, converter=partial(whole_number, "drivers"), default=2)
+    target: tuple[Leaf, Leaf] = eqx.field(converter=_target, default=(0.0, 0.0))
 
     def __call__(self, state: Float[Array, "agents 2 2"]) -> Float[Array, ""]:
         """The cost of one state."""
@@ -127,8 +125,7 @@ def random_guidance(key: Key, drivers: int = 2, evaders: int = 4) -> Float[Array
 
     **Raises:** `UndertowError` for fewer than 1 driver or evader.
     """
-    for name, count in (("drivers", drivers), ("evaders", evaders)):
-        require(isinstance(count, int) and count >= 1, f"{name} must be at least 1, got {count!r}")
+    drivers, evaders = whole_number("drivers", drivers), whole_number("evaders", evaders)
     around, middle, apart = jax.random.split(key, 3)
     centre = _annulus(jax.random.uniform(middle, (2,)), 1.0, 2.0)
     evader = centre + jax.random.uniform(apart, (evaders, 2), minval=-0.5, maxval=0.5)
@@ -137,6 +134,34 @@ def random_guidance(key: Key, drivers: int = 2, evaders: int = 4) -> Float[Array
     return jnp.stack([position, jnp.zeros_like(position)], axis=1)
 
 
-def _annulus(unit: Float[Array, "*batch 2"], inner: float, outer: float) -> Float[Array, "*batch 2"]:
-    radius, angle = inner + (outer - inner) * unit[..., 0], 2 * jnp.pi * unit[..., 1]
-    return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=-1)
+def published_guidance(
+    count: int, drivers: int = 2, evaders: int = 4, seed: int = 42
+) -> Float[Array, "count agents 2 2"]:
+    """`count` states of the published data: of 512, states 0-255 are its training and 256-511 its test set.
+
+    Drawn from NumPy's legacy generator, whose stream for a seed is fixed for good: for one driver after the other the angles
+    of all `count` states and then the radii, then those of the evaders' centre, then for one evader after the other all $x$
+    and all $y$. Another `count` therefore gives other states, and not fewer of the same.
+
+    **Raises:** `UndertowError` for fewer than 1 state, driver or evader.
+    """
+    count, drivers, evaders = (
+        whole_number(name, value) for name, value in (("count", count), ("drivers", drivers), ("evaders", evaders))
+    )
+    rand = np.random.RandomState(seed).rand
+
+    def placed(inner: float, outer: float) -> np.ndarray:
+        angle, radius = rand(count), rand(count)
+        return _annulus(np.stack([radius, angle], axis=-1), inner, outer, np)
+
+    driver = [placed(3.0, 4.0) for _ in range(drivers)]
+    centre = placed(1.0, 2.0)
+    evader = [centre + np.stack([rand(count) - 0.5, rand(count) - 0.5], axis=-1) for _ in range(evaders)]
+    position = np.stack([*driver, *evader], axis=1)
+    return jnp.asarray(np.stack([position, np.zeros_like(position)], axis=2))
+
+
+def _annulus(unit: Any, inner: float, outer: float, xp: Any = jnp) -> Any:
+    """Places, `"*batch 2"`, from numbers in [0, 1) for radius and angle; in JAX, or with `xp` in NumPy's double precision."""
+    radius, angle = inner + (outer - inner) * unit[..., 0], 2 * xp.pi * unit[..., 1]
+    return xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import equinox as eqx
@@ -9,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import require, require_positive, whole_number
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
 from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
+from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
@@ -40,14 +42,14 @@ class Discretised(eqx.Module):
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
 
-    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of the
-    data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
+    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of
+    the data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
     """
 
     law: AbstractConservationLaw
-    num_cells: int = eqx.field(static=True)
-    steps: int = eqx.field(static=True)
-    end_time: float = eqx.field(static=True)
+    num_cells: int = eqx.field(static=True, converter=partial(whole_number, "num_cells"))
+    steps: int = eqx.field(static=True, converter=partial(whole_number, "steps"))
+    end_time: float = eqx.field(static=True, converter=partial(require_positive, "end_time"))
     order: int = eqx.field(static=True, default=5)
     integrator: AbstractIntegrator = SSPRK3()
     speed: AbstractSpeed | None = None
@@ -60,7 +62,6 @@ class Discretised(eqx.Module):
 
     def __check_init__(self):
         require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
-        require(self.end_time > 0, f"end_time must be above 0, got {self.end_time}")
 
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
         """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
@@ -106,6 +107,8 @@ class Discretised(eqx.Module):
         """The truth at the compared times."""
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         scheme = environment.scheme
+        if isinstance(condition, AbstractCondition):
+            check_truth(self.truth, scheme.law)
         if self.truth == "exact" and has_exact_solution(scheme.law, condition):
             require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
             x = coordinates(scheme.grid)
@@ -121,6 +124,19 @@ class Discretised(eqx.Module):
             integrator=self.integrator,
             save_every=self._every,
         ).values[1:]
+
+
+def check_truth(truth: Truth, law: AbstractConservationLaw) -> None:
+    """Raise `UndertowError` for an exact truth of scalar conditions under a law that has none."""
+    require(
+        truth == "fine" or has_exact_solution(law),
+        f"{type(law).__name__}{_of_viscosity(law)} has no exact solution here; take truth='fine', which compares with a finer grid",
+    )
+
+
+def _of_viscosity(law: AbstractConservationLaw) -> str:
+    viscosity = law.viscosity
+    return "" if isinstance(viscosity, float) and viscosity == 0 else " with viscosity"
 
 
 def make_pool(

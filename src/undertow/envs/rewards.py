@@ -36,6 +36,7 @@ from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory, rollout, unroll
 from undertow.envs.conservation import Conservation, FieldState
+from undertow.numerics.norms import root_of_squares
 from undertow.numerics.stencil import face_slices
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.coefficients import substencil_width
@@ -51,10 +52,7 @@ def norm(x: Array, power: Literal[1, 2], axis: int | tuple[int, ...]) -> Array:
     r"""$\sum |x|$ or $(\sum x^2)^{1/2}$ along axes, with derivative 0 where it is 0."""
     if power == 1:
         return jnp.sum(jnp.abs(x), axis=axis)
-    square = jnp.sum(x * x, axis=axis)
-    positive = square > 0
-    # The double `where`: the square root never sees 0, so its infinite derivative is never multiplied by 0.
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    return root_of_squares(x, axis)
 
 
 def conservation(problem: Problem) -> Conservation:
@@ -71,7 +69,9 @@ def conservation(problem: Problem) -> Conservation:
 def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Array, " time"]:
     """The time step that was taken from every state that was acted on."""
     scheme, rule = environment.scheme, environment.time_step
-    return jax.vmap(lambda state: step_length(scheme, rule, state.u, state.time))(trajectory.before)
+    return jax.vmap(lambda state: step_length(scheme, rule, state.u, state.time, environment.integrator))(
+        trajectory.before
+    )
 
 
 class AbstractError(eqx.Module):

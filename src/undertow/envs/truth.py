@@ -33,34 +33,43 @@ from undertow.laws.law import AbstractConservationLaw
 
 InitialT = TypeVar("InitialT", bound=Initial)
 _ROWS, _POINTS, _AT_ONCE = 32, 64, 8  # a program's rows and points; rows at a time, so that they stay in the cache
+_PLANE_POINTS = 1024  # in several dimensions there are few conditions of many points: one row of so many
 
 
 def exact_values(
-    law: AbstractConservationLaw, conditions: Initial, x: ArrayLike, times: ArrayLike
-) -> Float[Array, "rows *chan points"]:
+    law: AbstractConservationLaw, conditions: Initial, x: ArrayLike | tuple[ArrayLike, ...], times: ArrayLike
+) -> Float[Array, "rows ..."]:
     r"""Point values of the exact solution, one row per condition.
 
-    **Arguments:** `law`; `conditions`: a batch, every array with a leading axis "rows"; `x`: points, `"points"`;
-    `times`: one for all, or `"rows"`.
+    **Arguments:** `law`; `conditions`: a batch, every array with a leading axis "rows"; `x`: points, or a tuple of
+    coordinates, one per axis, all of the shape `"*points"`; `times`: one for all, or `"rows"`.
 
-    **Returns:** $u(x, t)$, `"rows points"`, of a field `"rows chan points"`.
+    **Returns:** $u(x, t)$, `"rows *points"`, of a field `"rows chan *points"`.
     **Raises:** as [`exact_solution`][undertow.laws.exact.exact_solution].
     """
-    x = jnp.asarray(x, float)
-    rows, points = count(conditions), x.shape[0]
-    times = jnp.broadcast_to(jnp.asarray(times, x.dtype), (rows,))
+    places = jnp.stack([jnp.asarray(each, float) for each in (x if isinstance(x, tuple) else (x,))])
+    rows, shape = count(conditions), places.shape[1:]
+    places = places.reshape(len(places), -1)
+    points = places.shape[1]
+    times = jnp.broadcast_to(jnp.asarray(times, places.dtype), (rows,))
     # Rows and points are filled up with copies of the last ones.
-    row = np.minimum(np.arange(-(-rows // _ROWS) * _ROWS), rows - 1).reshape(-1, _ROWS)
-    point = np.minimum(np.arange(-(-points // _POINTS) * _POINTS), points - 1).reshape(-1, _POINTS)
+    wide, deep = (_POINTS, _ROWS) if len(places) == 1 else (_PLANE_POINTS, 1)
+    row = np.minimum(np.arange(-(-rows // deep) * deep), rows - 1).reshape(-1, deep)
+    point = np.minimum(np.arange(-(-points // wide) * wide), points - 1).reshape(-1, wide)
     values = [
-        jnp.concatenate([_exact(law, rows_of(conditions, r), x[p], times[r]) for p in point], axis=-1) for r in row
+        jnp.concatenate([_exact(law, rows_of(conditions, r), places[:, p], times[r]) for p in point], axis=-1)
+        for r in row
     ]
-    return jnp.concatenate(values)[:rows, ..., :points]
+    found = jnp.concatenate(values)[:rows, ..., :points]
+    return found.reshape(*found.shape[:-1], *shape)
 
 
 @eqx.filter_jit
-def _exact(law: AbstractConservationLaw, conditions: Initial, x: Array, times: Array) -> Array:
-    return jax.lax.map(lambda row: exact_solution(law, row[0], x, row[1]), (conditions, times), batch_size=_AT_ONCE)
+def _exact(law: AbstractConservationLaw, conditions: Initial, places: Array, times: Array) -> Array:
+    def one(row: tuple[Initial, Array]) -> Array:
+        return exact_solution(law, row[0], tuple(places), row[1])
+
+    return jax.lax.map(one, (conditions, times), batch_size=_AT_ONCE)
 
 
 def count(batch: Initial) -> int:

@@ -21,7 +21,7 @@ from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.core.unroll import Trajectory
-from undertow.evaluation.statistics import quartiles
+from undertow.evaluation.statistics import mean, quartiles
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ def _summary(scores: ControlScores) -> dict[str, Any]:
     middle, low, high = quartiles(scores.loss)
     return {
         "states": len(scores.loss),
-        "loss": float(np.mean(scores.loss)),
+        "loss": float(mean(scores.loss)),
         "lower_quartile": float(low),
         "median": float(middle),
         "upper_quartile": float(high),
         "worst": float(np.max(scores.loss)),
-        "final": float(np.mean(scores.final)),
-        "effort": float(np.mean(scores.effort)),
+        "final": float(mean(scores.final)),
+        "effort": float(mean(scores.effort)),
         "non_finite": int(np.sum(~np.isfinite(scores.loss))),
     }
 

@@ -15,13 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import lookup, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told, require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory
 from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
 from undertow.evaluation.evaluate import check_orders
+from undertow.evaluation.statistics import geometric_mean as _geometric_mean
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.conditions import AbstractCondition
@@ -32,6 +35,7 @@ from undertow.numerics.norms import l1, l2, linf
 from undertow.numerics.timestep import CFLStep
 from undertow.policies.classical import for_problem
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import step_length
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -137,9 +141,10 @@ def geometric_mean(studies: Sequence[Convergence], policy: str, norm: Norm = "l2
     """The geometric mean of a policy's errors over several cases on the same grids."""
     require(len(studies) > 0, "a mean needs at least one convergence study, got none")
     require(len({study.cells for study in studies}) == 1, "convergence studies of other grids have no common mean")
-    return np.exp(np.mean([np.log(study.errors(policy, norm)) for study in studies], axis=0))
+    return _geometric_mean(np.asarray([study.errors(policy, norm) for study in studies]))
 
 
+@out_of_memory_told("fewer cells")
 def convergence(
     policies: Mapping[str, AbstractPolicy],
     case: str | AbstractCondition = "gaussian",
@@ -168,14 +173,14 @@ def convergence(
     """
     require(len(policies) > 0, "convergence needs at least one policy, got none")
     check_orders(policies, order)
-    cells = tuple(cells)
+    cells = tuple(whole_number("cells", count) for count in cells)
     rising = all(a < b for a, b in itertools.pairwise(cells))
     require(len(cells) >= 2 and rising, f"cells must be at least two rising numbers, got {cells}")
-    require_positive("end_time", end_time)
-    require_positive("cfl", cfl)
+    end_time, cfl = require_positive("end_time", end_time), require_positive("cfl", cfl)
     require(cfl <= 2, f"cfl must not lie far above 1, got {cfl}")
     method = lookup("integrator", integrator, INTEGRATORS) if isinstance(integrator, str) else integrator
     law = Burgers() if law is None else law
+    require_memory(march_memory(max(cells), law.num_components, 1, "cells"))
     condition = burgers_condition(case) if isinstance(case, str) else case
     # The common form: exact solutions of all named cases then share one compiled program.
     (batch, _), *_ = batches([common_form(condition)])
@@ -186,7 +191,7 @@ def convergence(
         environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
         x = jnp.asarray(grid.centers())
         state = environment.initial(condition(x)[None])
-        first = float(environment.time_step(scheme.speed_over_dx(state.u), state.time))
+        first = float(step_length(scheme, environment.time_step, state.u, state.time, method))
         values, steps = {}, {}
         unit = scheme.unit(state.u)
         for name, policy in policies.items():

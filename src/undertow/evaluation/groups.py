@@ -13,7 +13,9 @@ from undertow._checks import lookup
 from undertow.evaluation.statistics import (
     Band,
     bootstrap_interval,
+    geometric_mean,
     interquartile_mean,
+    mean,
     probability_of_improvement,
     quartiles,
 )
@@ -39,9 +41,8 @@ def middle(values: Float[np.ndarray, "runs ..."], statistic: Statistic = "median
     if statistic == "iqm":
         return interquartile_mean(x)
     if statistic == "mean":
-        return x.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp(np.log(np.where(x == -np.inf, 0.0, x)).mean(axis=0))
+        return mean(x)
+    return geometric_mean(np.where(x == -np.inf, 0.0, x))
 
 
 def spread(values: Float[np.ndarray, "runs ..."], statistic: Statistic = "median") -> Band:
@@ -98,7 +99,7 @@ def summarise(
         median=median,
         lower_quartile=low,
         upper_quartile=high,
-        mean=float(x.mean()),
+        mean=float(mean(x)),
         geometric_mean=float(middle(x, "geometric-mean")),
         iqm=float(interquartile_mean(x)),
         iqm_low=interval[0],

@@ -122,6 +122,7 @@ def _balance(norms: Float[np.ndarray, " steps"]) -> Balance:
     if not np.isfinite(norms).all() or arrives.sum() < 2:
         return Balance(float("nan"), float("nan"), silent)
     logs = np.log(norms[arrives].astype(float))
+    logs -= logs[0]  # equal norms have exactly no slope
     back = -np.flatnonzero(arrives).astype(float)
     back -= back.mean()
     slope = float(back @ logs / (back @ back))

@@ -21,6 +21,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, point_values
+from undertow.evaluation.statistics import geometric_mean
 from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.planes import plane_case
@@ -30,6 +31,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.solve import step_length
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -98,8 +100,8 @@ class PlaneTransfer:
             ]
             done = [(run, own) for run, own in pairs if math.isfinite(run.error / own.error)]
             row: Metrics = {"policy": policy, "cells": cells, "cases": len(pairs), "unfinished": len(pairs) - len(done)}
-            row["error_ratio"] = _geometric_mean([run.error / own.error for run, own in done])
-            row["seconds_ratio"] = _geometric_mean([run.seconds / own.seconds for run, own in done])
+            row["error_ratio"] = _geometric([run.error / own.error for run, own in done])
+            row["seconds_ratio"] = _geometric([run.seconds / own.seconds for run, own in done])
             rows.append(row)
         return rows
 
@@ -125,7 +127,7 @@ def plane_environment(
 ) -> Conservation:
     """A field's law on its domain in `cells` cells along the first axis, marched by SSP-RK3 with steps of the Courant number
     `cfl` until `end_time`."""
-    require_positive("end_time", end_time)
+    end_time = require_positive("end_time", end_time)
     grid = grid_of(field, cells)
     scheme = SemiDiscrete(
         field.law,
@@ -153,7 +155,7 @@ def run_plane(
     environment = dataclasses.replace(environment, scheme=scheme)
     policy = for_problem(policy, scheme.unit(u0))
     start = environment.initial(u0)
-    first = float(rule(environment.scheme.speed_over_dx(u0), jnp.zeros_like(start.time)))
+    first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)
     end = jnp.asarray(rule.end_time, u0.dtype)
     jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(0)))  # compiles
@@ -189,8 +191,11 @@ def plane_reference(
 def load_references(path: Path | str) -> dict[tuple[str, int], np.ndarray]:
     """References stored as arrays `<case>/<cells>` of an `.npz` file. Raises `UndertowError` if there is none."""
     require(Path(path).is_file(), f"no references at {path}; benchmarks/plane_references.py makes them")
-    with np.load(path) as stored:
-        return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    except Exception as error:  # what NumPy and zipfile raise at other files has no common name
+        raise UndertowError(f"{path} holds no references ({error or type(error).__name__})") from error
 
 
 def transfer_planes(
@@ -273,5 +278,5 @@ def _finished(state: FieldState, end_time: float) -> bool:
     return float(state.time) > end_time * (1 - 1e-6) and bool(jnp.all(jnp.isfinite(state.u)))
 
 
-def _geometric_mean(values: Sequence[float]) -> float | None:
-    return math.exp(math.fsum(math.log(value) for value in values) / len(values)) if values else None
+def _geometric(values: Sequence[float]) -> float | None:
+    return float(geometric_mean(np.asarray(values))) if values else None

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 
 from undertow._checks import lookup
 from undertow.envs.collection import Suite
+from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -108,15 +109,14 @@ class Evaluation:
         worst = int(np.argmax(ratios))  # the first NaN if there is one: the baseline may have failed
         worst_case = bad[0] if bad else self.cases[worst] if self.scored.any() else None
         periodic = self.suite.periodic
-        with np.errstate(divide="ignore"):  # a ratio of exactly 0 makes the geometric mean 0
-            mean = math.exp(np.mean(np.log(compared))) if compared.size else math.nan
+        ratio = float(geometric_mean(compared)) if compared.size else math.nan
         truth = self.suite.truth[:, list(self.suite.judged)]
         largest = np.abs(truth).reshape(len(truth), -1).max(axis=1)
         varied = self.true_variation > 1e-12 * largest  # by more than rounding
         how = self.suite.discretised
         work = len(self.cases) * self.suite.truth[0].size * how.steps * how.integrator.num_stages
         return {
-            "geometric_mean": mean,
+            "geometric_mean": ratio,
             "median": float(np.median(compared)) if compared.size else math.nan,
             "worst": float(np.max(compared)) if compared.size else math.nan,
             "worst_case": worst_case,
@@ -124,8 +124,8 @@ class Evaluation:
             "non_finite": len(bad),
             "non_finite_cases": bad,
             "mass_error": float(np.max(scores.mass_error[periodic])) if periodic.any() else None,
-            **{name: float(np.mean(getattr(scores, name))) for name in ("l1", "l2", "linf", "l1_to_baseline")},
-            "variation": float(np.mean(scores.total_variation[varied] / self.true_variation[varied]))
+            **{name: float(mean(getattr(scores, name))) for name in ("l1", "l2", "linf", "l1_to_baseline")},
+            "variation": float(mean(scores.total_variation[varied] / self.true_variation[varied]))
             if varied.any()
             else math.nan,
             "seconds": scores.seconds,

@@ -18,6 +18,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.envs.march import saved_values
 from undertow.evaluation.evaluate import check_orders
+from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.numerics.norms import l1, l2, linf, total_variation
 from undertow.training._files import atomic_write_text
 
@@ -61,10 +62,7 @@ class Series:
     def mean(self, name: str, policy: str | None = None, *, geometric: bool = False) -> Float[np.ndarray, " saved"]:
         """The mean of a quantity over the cases. Errors of the initial state are 0, and so is their geometric mean."""
         values = self.quantity(name, policy)
-        if not geometric:
-            return values.mean(axis=0)
-        with np.errstate(divide="ignore"):
-            return np.exp(np.mean(np.log(values), axis=0))
+        return geometric_mean(values) if geometric else mean(values)
 
     def to_csv(self, path: Path | str) -> None:
         """Write one line per policy (and the truth), case and time, atomically."""

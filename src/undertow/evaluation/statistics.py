@@ -12,6 +12,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Float
 
 from undertow._checks import require
+from undertow._limits import Need, number, require_memory
 
 Kind = Literal["range", "confidence", "sigma", "percentile"]
 
@@ -24,11 +25,33 @@ class Band(NamedTuple):
     high: Float[np.ndarray, "..."]
 
 
+def mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
+    """The mean over the first axis, within the least and the largest value: rounding takes it out of there, and so a mean of
+    equal numbers is that number. Infinite values are allowed."""
+    x = np.asarray(values, float)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is not a number
+        return _within(x.mean(axis=0), x)
+
+
+def geometric_mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
+    """The geometric mean over the first axis, within the least and the largest value: of equal numbers it is that number. It
+    is 0 where one of the values is, infinite where one is, and NaN for negative ones."""
+    x = np.asarray(values, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _within(np.exp(mean(np.log(x))), x)
+
+
+def _within(middle: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.clip(middle, x.min(axis=0), x.max(axis=0))
+
+
 def finite_mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
     """The mean over the first axis of the values that are finite; NaN where none is."""
     good = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
+        middle = np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
+        low, high = (np.where(good, values, far) for far in (np.inf, -np.inf))
+        return np.clip(middle, low.min(axis=0, initial=np.inf), high.max(axis=0, initial=-np.inf))
 
 
 def band(
@@ -63,16 +86,16 @@ def band(
     require(count >= 1, "a band needs at least one seed, got none")
     require(count >= 2 or kind in ("range", "percentile"), f"a {kind} band needs at least two seeds, got {count}")
     x = np.log(x) if geometric else x
-    mean = x.mean(axis=0)
+    centre = mean(x)
     if kind == "range":
         low, high = x.min(axis=0), x.max(axis=0)
     elif kind == "percentile":
         low, high = np.quantile(x, [(1 - amount) / 2, (1 + amount) / 2], axis=0)
     else:
-        spread = x.std(axis=0, ddof=1)
+        spread = (x - centre).std(axis=0, ddof=1)  # 0 for equal values
         half = amount * spread if kind == "sigma" else student_quantile(amount, count - 1) * spread / math.sqrt(count)
-        low, high = mean - half, mean + half
-    return Band(*(np.exp(part) if geometric else part for part in (mean, low, high)))
+        low, high = centre - half, centre + half
+    return Band(*(np.exp(part) if geometric else part for part in (centre, low, high)))
 
 
 def quartiles(values: Float[np.ndarray, "seeds ..."]) -> Band:
@@ -99,7 +122,7 @@ def interquartile_mean(values: Float[np.ndarray, "seeds ..."]) -> Float[np.ndarr
     ends = np.clip(np.arange(count + 1), count / 4, 3 * count / 4)
     weights = np.diff(ends).reshape(-1, *[1] * (x.ndim - 1))
     with np.errstate(invalid="ignore"):  # infinity times 0, which does not count
-        return np.where(weights > 0, weights * np.sort(x, axis=0), 0.0).sum(axis=0) * (2 / count)
+        return _within(np.where(weights > 0, weights * np.sort(x, axis=0), 0.0).sum(axis=0) * (2 / count), x)
 
 
 def probability_of_improvement(
@@ -162,6 +185,8 @@ def bootstrap_interval(
     require(resamples >= 1, f"resamples must be at least 1, got {resamples}")
     samples = [_samples(each) for each in strata]
     require(len(samples) > 0, "a bootstrap needs at least one sample, got none")
+    drawing = 16.0 * resamples * sum(map(len, samples))  # the places that are drawn, and what stands there
+    require_memory([Need(f"{number(resamples)} resamples", drawing, "resamples")], host=True)
     rng = np.random.default_rng(seed)
     drawn = [each[rng.integers(len(each), size=(len(each), resamples))] for each in samples]
     with np.errstate(invalid="ignore"):  # infinity minus infinity, where runs were lost on both sides

@@ -3,16 +3,20 @@ r"""The Euler equations of gas dynamics in one, two or three dimensions, for an 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
 from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.stencil import unstack
+
+GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3))
 
 
 class Euler(AbstractConservationLaw):
@@ -33,18 +37,13 @@ class Euler(AbstractConservationLaw):
     **Reference:** Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, sections 3.1 and 3.2.
     """
 
-    gamma: float | Float[Array, ""] = 1.4
-    dimensions: int = eqx.field(static=True, default=1)
+    gamma: float | Float[Array, ""] = eqx.field(converter=GAMMA, default=1.4)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     density_floor: Floor = None
     pressure_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2, 3), f"dimensions must be 1, 2 or 3, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gamma, (int, float)) or self.gamma > 1,
-            f"gamma, the ratio of specific heats, must be above 1, got {self.gamma!r}",
-        )
         require(self.viscosity == 0, f"the Euler equations have no viscosity, got {self.viscosity!r}")
 
     @property
@@ -131,6 +130,23 @@ class Euler(AbstractConservationLaw):
         r"""Density, and $\rho e = E - |\rho v|^2 / 2\rho$, without floors where the density is positive."""
         density = floored(u[0], self.density_floor)
         return u[0], u[-1] - 0.5 * _squares(u[1:-1]) / density
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        return ("density", "pressure")
+
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
+        r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp
+        v_a/\alpha)$ of the energy $E/\rho \mp p v_a / \rho(\alpha \mp v_a)$ per mass: with $\alpha \ge |v_a| + c$ that is at
+        most $E/\rho + |v_a| c/\gamma$. It bounds velocity and sound speed."""
+        density, *velocity, pressure = self.primitive(u)
+        moving, heat = _squares(velocity), pressure / density
+        sound = self.gamma * heat
+        return heat / (self.gamma - 1) + 0.5 * moving + jnp.sqrt((moving + sound) * sound) / self.gamma
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        r"""$b \rho - E$."""
+        return bound * u[0] - u[-1]
 
     def eigenvectors(
         self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int, mean: Mean

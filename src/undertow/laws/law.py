@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
+from functools import partial
 from typing import Literal, Self
 
 import equinox as eqx
@@ -9,13 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, Within, constant, require, shown
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
 
 Floor = float | Float[Array, ""] | None
 """The least value of a quantity that has to be positive; None: nothing but 0 is known of the problem's units."""
+
+
+VISCOSITY = partial(constant, "viscosity", within=Within(at_least=0))
+"""What makes a viscosity of what is given, for the laws that have one."""
 
 
 class AbstractBasis(eqx.Module):
@@ -94,6 +99,21 @@ class AbstractConservationLaw(eqx.Module):
         """What must stay positive for the state to be physical (concave functions of it), cell by cell; nothing by default."""
         return ()
 
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        """What `positive` returns, for people."""
+        return ()
+
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"] | None:
+        r"""What `below` is told: a bound, per unit of `positive(u)[0]`, of what carries a state's speed, that a state has which a
+        first-order Lax-Friedrichs step makes of this one. None (default) where no bound is needed."""
+        return None
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        """Positive where a state keeps the `bound` that is the largest `reach` of the states it is made of: a quadratic along
+        lines, so that densities and depths that are next to nothing have no speed without bound."""
+        raise NotImplementedError
+
 
 def floored(values: Float[Array, "*cells"], floor: Floor) -> Float[Array, "*cells"]:
     """`values`, each not below `floor`; without one not below the smallest normal number of their type.
@@ -123,3 +143,26 @@ def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) 
     left = jax.vmap(basis.project, in_axes=1, out_axes=1)(unit)
     right = jax.vmap(basis.expand, in_axes=1, out_axes=1)(unit)
     return left, right
+
+
+def check_law(law: AbstractConservationLaw, axes: int) -> None:
+    """Raise `UndertowError` unless `law` is one, and its functions give arrays of the right shapes on so many axes."""
+    if not isinstance(law, AbstractConservationLaw):
+        raise UndertowError(f"law must be a conservation law, such as Burgers(), got {shown(law)}")
+    name, components = type(law).__name__, law.num_components
+    u = jax.ShapeDtypeStruct((components, *[4] * axes), jnp.result_type(float))
+    for axis in range(axes):
+        for method, expected, what in (
+            ("flux", u.shape, "one value per component and cell"),
+            ("max_speed", u.shape[1:], "one speed per cell"),
+        ):
+            got = jax.eval_shape(lambda u, method=method, axis=axis: getattr(law, method)(u, axis), u).shape
+            require(
+                got == expected,
+                f"{name}.{method} has to give {what}: of a state of shape {u.shape} an array of shape {expected}, got {got}",
+            )
+        signs = tuple(law.parity(axis))
+        require(
+            len(signs) == components and all(sign in (-1, 1) for sign in signs),
+            f"{name}.parity has to give 1 or -1 for each of {components} components, got {shown(signs)}",
+        )

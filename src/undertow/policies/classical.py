@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup
+from undertow._checks import lookup, whole_number
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
 from undertow.numerics.stencil import both_directions, directions
@@ -109,4 +109,4 @@ def classical(name: str, order: int = 5) -> AbstractPolicy:
 
     **Raises:** `UndertowError` for an unknown name (with the nearest match) or order.
     """
-    return lookup("policy", name, CLASSICAL)(order)
+    return lookup("policy", name, CLASSICAL)(whole_number("order", order))

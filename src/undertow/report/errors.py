@@ -12,11 +12,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from undertow._checks import require
 from undertow.evaluation.results import Evaluation
+from undertow.evaluation.statistics import geometric_mean
 from undertow.report import style
 
 Norm = Literal["l1", "l2", "linf"]
 
 
+@style.drawn
 def error_scatter(
     evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None, norm: Norm = "l1"
 ) -> Figure:
@@ -77,6 +79,7 @@ def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray, li
     axis.annotate(cases[place], (x[place], ratio[place]), ha=side, **where)
 
 
+@style.drawn
 def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """How the ratios to the baseline are distributed: a histogram of one policy, the cumulative share of all.
 
@@ -113,6 +116,7 @@ def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *
     return style.finished(fig, path)
 
 
+@style.drawn
 def transfer_bars(
     evaluations: Mapping[str, Evaluation], path: Path | str | None = None, *, policy: str | None = None
 ) -> Figure:
@@ -156,6 +160,7 @@ def transfer_bars(
     return style.finished(fig, path)
 
 
+@style.drawn
 def cost_figure(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """Error against cost: the mean L1 error of every policy over its time per cell and Runge-Kutta stage."""
     base = evaluation.baseline
@@ -175,8 +180,7 @@ def cost_figure(evaluation: Evaluation, path: Path | str | None = None, *, polic
 
 
 def _geometric_mean(values: np.ndarray) -> float:
-    with np.errstate(divide="ignore"):
-        return float(np.exp(np.mean(np.log(values)))) if values.size else float("nan")
+    return float(geometric_mean(values)) if values.size else float("nan")
 
 
 def _name(norm: str) -> str:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require, require_positive
+from undertow._checks import Within, require, require_positive, whole_number
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import Polynomial, substencil_width
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -87,7 +87,7 @@ def interpolation_coefficients(order: int, fraction: Fraction) -> InterpolationC
 
 def equal_fractions(points: int) -> tuple[Fraction, ...]:
     r"""$\theta_m = m / (K+1)$ for $m = 1..K$: `points` $K$ equally spaced places between two cells."""
-    require(isinstance(points, int) and points >= 0, f"points must be a whole number of at least 0, got {points!r}")
+    points = whole_number("points", points, Within(at_least=0))
     return tuple(Fraction(m, points + 1) for m in range(1, points + 1))
 
 
@@ -248,7 +248,4 @@ class WenoInterpolation(eqx.Module):
 
 
 def _check_factor(factor: int) -> None:
-    require(
-        isinstance(factor, int) and factor >= 1,
-        f"a refinement factor is a whole number of at least 1, got {factor!r}",
-    )
+    whole_number("a refinement factor", factor)

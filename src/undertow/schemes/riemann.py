@@ -166,6 +166,11 @@ class RiemannScheme(eqx.Module):
         """As that of `SemiDiscrete`."""
         return self.field.speed_over_dx(u, time)
 
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        """As that of `SemiDiscrete`."""
+        return self.field.decay_rate
+
     def faces(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "chan *faces"], Float[Array, "chan *faces"]]:
@@ -190,7 +195,9 @@ class RiemannScheme(eqx.Module):
         if limiter is not None:
             # In a gas that is thinner still, waves are faster than any time step was made for.
             limiter = dataclasses.replace(limiter, margin=max(limiter.margin, _SHARE))
-            steps = [limiter.scaled(law, state, step) for state, step in zip((left, right), steps, strict=True)]
+            reaches = law.reach(left), law.reach(right)
+            bound = None if reaches[0] is None else jnp.maximum(*reaches)
+            steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 
     def fluxes(

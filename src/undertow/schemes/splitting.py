@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require_positive
+from undertow._checks import lookup, require_positive
 from undertow.laws.law import AbstractConservationLaw
 
 
@@ -93,3 +93,10 @@ class FixedSpeed(AbstractSpeed):
 
 SPEEDS: dict[str, AbstractSpeed] = {"global": GlobalSpeed(), "local": LocalSpeed(), "smooth": SmoothSpeed()}
 """Splitting speeds without parameters, by name."""
+
+
+def as_speed(given: AbstractSpeed | str) -> AbstractSpeed:
+    """A splitting speed of itself or of its name. Raises `UndertowError` for anything else, with the nearest name."""
+    if isinstance(given, AbstractSpeed):
+        return given
+    return lookup("splitting speed", given, SPEEDS)
