@@ -148,8 +148,9 @@ class SemiDiscrete(eqx.Module):
         measure stencils by that have an $\epsilon$ without a unit.
 
         It is about the largest deviation of $\tfrac12 (f \pm \alpha u)$ from their mean, and not below a hundredth of their own
-        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
-        the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
+        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass,
+        length and time it changes as the fluxes do. Where everything is 0 it is what the forcing makes of it, or 1. None for
+        characteristic fields, which come without a unit (see `AbstractBasis`).
         """
         if self.reconstruction == "characteristic":
             return None
