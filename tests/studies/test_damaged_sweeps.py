@@ -111,7 +111,7 @@ def check_damage(tmp_path, name, ways):
         for look in (summary_of, list_runs):
             try:
                 found = look(out)
-                assert not found or not isinstance(found[0], dict) or found == expected, (name, way)
+                assert look is list_runs or all(row in expected for row in found), (name, way)
             except UndertowError as error:
                 assert "\n" not in str(error) and str(out) in str(error), (name, way)
         try:
@@ -238,11 +238,17 @@ def test_every_seed_draws(tmp_path_factory, seed):
     """A search takes each, and what it draws is its own, as it always has been."""
     book = open_ledger_of(tmp_path_factory.mktemp("seed"), seed)
     other = open_ledger_of(tmp_path_factory.mktemp("seed"), seed ^ 1)
-    drawn = [each.take().values["optimizer.learning_rate"] for each in (book, other)]
+    drawn = [values_of(each)["optimizer.learning_rate"] for each in (book, other)]
     assert drawn[0] != drawn[1]
     state = np.random.SeedSequence([seed, 0]).generate_state(1)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=int(state[0])))
     assert study.ask().suggest_float("optimizer.learning_rate", 1e-4, 1e-1, log=True) == drawn[0]
+
+
+def values_of(book):
+    job = book.take()
+    job.release()
+    return job.values
 
 
 def open_ledger_of(folder, seed):
@@ -263,7 +269,7 @@ def open_ledger_of(folder, seed):
         ({"seeds": 2.5}, "seeds must be a whole number"),
         ({"seeds": True}, "seeds must be a whole number"),
         ({"trials": 10**9, "over": SEARCH}, "trials must be a whole number from 1 to 10000"),
-        ({"over": {"seed": list(range(0, 20000, 2))}}, "at most 10000 values|at most 10000 are taken"),
+        ({"over": {"seed": list(range(0, 3000, 2))}}, "at most 1000 values"),
         (
             {"over": [f"training.{name}=" + ",".join(map(str, range(1, 102))) for name in ("batch", "updates")]},
             "10201 combinations",
@@ -309,11 +315,11 @@ def test_what_was_not_drawn_in_full_is_drawn_as_it_would_have_been(tmp_path):
     """Its worker was killed between the first value and the second."""
     whole = open_ledger(tmp_path / "whole", SEARCH, sampler="random", trials=1)
     whole.tidy()
-    expected = whole.take().values
+    expected = values_of(whole)
     book = open_ledger(tmp_path / "sweep", SEARCH, sampler="random", trials=1)
     book.tidy()
     book._suggest = lambda trial: trial.suggest_float("optimizer.learning_rate", 1e-4, 1e-1, log=True)
     book.take().release()
     again = open_ledger(tmp_path / "sweep", SEARCH, sampler="random", trials=1)
     again.tidy()
-    assert again.take().values == expected
+    assert values_of(again) == expected

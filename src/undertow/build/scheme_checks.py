@@ -124,6 +124,10 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
     fields = {name: plane_case(name).field() if plane else gas_case(name).field() for name in names}
     for name, field in fields.items():
         require(isinstance(field.law, type(make_law(config))), f"condition {name!r} is of {type(field.law).__name__}")
+        require(
+            field.solvable or config.data.truth != "exact",
+            f"condition {name!r} has no exact solution; take --data.truth fine",
+        )
     domains = {name: (field.lower, field.upper) for name, field in fields.items()}
     require(
         len(set(domains.values())) <= 1,

@@ -18,7 +18,7 @@ from undertow._checks import UndertowError, nearest, plain_number, real_number, 
 from undertow.config import Config, validate_config
 from undertow.config.fields import find_field, with_fields
 
-MAX_VALUES = 10_000
+MAX_VALUES = 1_000
 """The longest list of values."""
 
 
