@@ -397,5 +397,5 @@ def test_a_training_without_a_good_update_has_failed(updates: int):
 
 def test_an_exact_truth_is_asked_of_laws_that_have_one():
     conditions = jax.tree.map(lambda x: jnp.stack([x]), ut.burgers_condition("smooth_sine"))
-    with pytest.raises(UndertowError, match="has no exact solution here; take truth='fine'"):
+    with pytest.raises(UndertowError, match="no exact solution .*take truth='fine'"):
         ut.make_pool(ut.Discretised(ut.Burgers(0.01), 16, 4, 0.01), conditions)
