@@ -205,7 +205,8 @@ def suite(name: str, **overrides) -> Suite:
     - `order`: formal order of the scheme, default 5; `integrator`: its name or itself; `speed`: of the flux splitting.
     - `n`: conditions of a random family (default 256; 128 of each for `families`).
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
-    - `truth`: `exact`, the default where the law has an exact solution, or `fine`; `refinement` of the latter.
+    - `truth`: `exact`, the default where the law has an exact solution, or `fine`, or `best`, which is `exact` case by
+        case where it is known; `refinement` of the finer grid.
     - `reconstruction`: of a gas, `characteristic` (default) or `component`.
     - `long`: make it even if that and marching through it certainly take hours; default False.
 

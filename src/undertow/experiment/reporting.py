@@ -67,6 +67,12 @@ def report_run(
         require(target.suffix in (".html", ".htm"), f"a report ends in .html, got {target.name!r}")
         require(not os.path.lexists(target), f"{target} exists already and is left as it is; choose another file")
         require(target.parent.is_dir(), f"there is no directory {target.parent} to write {target.name} into")
+    for name, read in (("summary.json", directory.read_summary), ("metrics.csv", directory.read_metrics)):
+        if os.path.lexists(directory.path / name):
+            try:
+                read()
+            except UndertowError as error:
+                _log.warning("the report goes without it: %s", error)
     atomic_write_text(target, Report(path, which=which, suites=suites, on_stage=on_stage).html())
     return target
 

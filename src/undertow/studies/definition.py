@@ -46,8 +46,9 @@ SAMPLERS = {
 SEARCH_TRIALS = 20
 """Trials of a search that does not say how many."""
 
-MAX_TRIALS, MAX_SEEDS = 10_000, 1_000
-"""What a sweep may ask for: every trial is a training of minutes, and all seeds of one are trained side by side."""
+MAX_TRIALS, MAX_GRID, MAX_SEEDS = 10_000, 2_000, 1_000
+"""What a sweep may ask for: every trial is a training of minutes, every combination of a grid is built at the door, and all seeds
+of a trial are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def define(
         require(not ranges, f"a grid has no end over the range of {', '.join(ranges)}; list values, or take a sampler")
         size = grid_size(space)
         require(
-            size <= MAX_TRIALS,
-            f"this grid has {size} combinations, and at most {MAX_TRIALS} are taken; list fewer values, "
+            size <= MAX_GRID,
+            f"this grid has {size} combinations, and at most {MAX_GRID} are taken; list fewer values, "
             "or draw some of them: --sampler random --trials 100",
         )
         require(trials in (None, size), f"this grid has {size} combinations, and --trials is for searches")

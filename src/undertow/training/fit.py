@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ Callback = Callable[[Progress], bool | None]
 
 def as_callbacks(given: Callback | Sequence[Callback]) -> tuple[Callback, ...]:
     """One callback or several as a tuple. Raises `UndertowError` for what cannot be called."""
-    several = (given,) if callable(given) else tuple(given)
+    several = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
     for each in several:
         require(callable(each), f"a callback is a function of Progress, got {shown(each)}")
     return several
