@@ -154,7 +154,7 @@ def test_configurations_go_to_json_and_back(name):
         (CartPoleTask(data=ControlDataConfig(train=4)), "larger than the pool of 4 states"),
         (CartPoleTask(window=0, training=SHARED["training"]), "window must be a whole number above 0"),
         (CartPoleTask(window=5, gradient="physics"), "windows are for --gradient full, and it is 'physics'"),
-        (CartPoleTask(gates=(0.5, 2.0)), "between 0 and 1"),
+        (CartPoleTask(gates=(0.5, 2.0)), "from 0 to 1"),
         (
             CartPoleTask(evaluation=ControlEvaluationConfig(suites=("tests",))),
             "unknown suite 'tests'; did you mean 'test'",

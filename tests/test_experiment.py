@@ -119,7 +119,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_a_handler_that_python_did_not_install_stays():
-    """Python cannot name it (None), and could not put it back."""
+    """Python cannot name it, and could not put it back."""
     code = """
 import ctypes, os, signal
 from undertow.progress import StopRequest
@@ -135,6 +135,13 @@ os.kill(os.getpid(), signal.SIGTERM)
 assert called == [signal.SIGTERM] * 2
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_handler_from_before_python_stays(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it is replaced"))
+    with StopRequest() as stop:
+        assert not stop
 
 
 def test_a_second_signal_interrupts_at_once():
@@ -209,9 +216,9 @@ def data(**changes) -> DataConfig:
         ({"training": TrainingConfig(batch=9)}, "batch=9 is larger than the pool of 8"),
         ({"training": TrainingConfig(updates=0)}, "training.updates must be"),
         ({"optimizer": OptimizerConfig(learning_rate=-1.0)}, "learning_rate must be"),
-        ({"gates": (2.0, 1.0)}, "gates must lie between 0 and 1"),
+        ({"gates": (2.0, 1.0)}, "gates must be a finite number from 0 to 1"),
         ({"gates": (1.0, 0.5), "gradient": "stop"}, "gates are for --gradient full, and it is .stop."),
-        ({"policy": PolicyConfig(hidden=(0,))}, "layer sizes must be positive"),
+        ({"policy": PolicyConfig(hidden=(0,))}, "policy.hidden must be a whole number above 0"),
         ({"policy": PolicyConfig(start=Path("nowhere"))}, "nowhere"),
         ({"evaluation": EvaluationConfig(suites=("held-in",))}, "unknown suite 'held-in'; did you mean 'held-out'"),
         ({"objective": ObjectiveConfig(cloning=-1.0)}, "objective.cloning must be a finite number of 0 or more"),

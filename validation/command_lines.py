@@ -128,7 +128,7 @@ REPORTED = [
     "simulate smooth_sine --law.name advection --law.velocity 1e300",
     "simulate sod --dt 1e-300",
     "simulate sod --cfl 1e-300",
-    "runs --since 999999999999d",
+    "runs given --since 999999999999d",
     f"diff {SCHEME} deep.json",
     "train --config deep.json",
     "train cartpole --data.train 1000000000",
@@ -155,6 +155,8 @@ def drawn(rng: random.Random) -> Iterator[list[str]]:
     while True:
         (kind,) = rng.choices(kinds, weights)
         words = [kind, *_MAKERS[kind][1](rng)]
+        if rng.random() < 0.05:
+            words += rng.choice((["-v"], ["--log-level", rng.choice(_ODD_WORDS)], ["--log-level"], ["--help"]))
         if rng.random() < 0.03:
             words.insert(rng.randrange(len(words)), rng.choice(_ODD_WORDS))
         yield [word.replace("\0", "") for word in words]

@@ -45,7 +45,7 @@ def cut(file: Path) -> None:
 
 
 def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
+    data = bytearray(file.read_bytes() or b"\0")
     data[len(data) // 2] ^= 4
     file.write_bytes(bytes(data))
 

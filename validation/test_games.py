@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import gymnasium
 import jax
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import undertow.games.gymnasium  # noqa: F401  (registers the ids)
+from tests.conftest import REPOSITORY
 from tests.games.small import ALL, BURGERS, TINY, mode
 from tests.games.test_fields import weno_plays_the_solver
 from tests.games.test_gymnasium import check, same_as_one, same_as_the_core
@@ -20,6 +25,7 @@ from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
 from undertow.laws.euler import Euler
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.planes import PLANE_CASES, plane_case
+from validation.game_spaces import OPTIONS
 
 WENO = [id for id in TINY if "cells" in TINY[id]]
 EVERY = {
@@ -51,6 +57,18 @@ def test_every_interface(case, capsys):
     same_as_one(gymnasium.make_vec(id, num_envs=3, chunk=2, **options), gymnasium.make(id, **options).unwrapped)
     parallel_api_test(parallel_env(id, **options), num_cycles=30)
     parallel_seed_test(lambda: parallel_env(id, **options), num_cycles=5)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
+def test_what_agents_see_is_in_their_space(double):
+    """In a process of its own, whose precision is JAX's default or double."""
+    pytest.importorskip("stable_baselines3")
+    surroundings = {**os.environ, "JAX_ENABLE_X64": str(int(double))}
+    command = [sys.executable, "-m", "validation.game_spaces"]
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, cwd=REPOSITORY)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("float64" if double else "float32") == sum(map(len, OPTIONS.values()))
 
 
 @pytest.mark.parametrize("id", WENO)

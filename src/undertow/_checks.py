@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import numbers
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +54,18 @@ def require(condition: bool, message: str) -> None:
         raise UndertowError(message)
 
 
+def unusable(need: str, extra: str, error: Exception) -> UndertowError:
+    """The error for an optional package that cannot be imported: it is not there, or it is broken, in whichever way.
+
+    **Arguments:** `need`: the sentence so far, such as "a sweep needs Optuna"; the `extra` that brings it; what importing raised.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return UndertowError(f"{need}: pip install 'undertow[{extra}]'")
+    reason = " ".join(str(error).split())[:200]
+    told = f"what is installed cannot be used ({type(error).__name__}: {reason})"
+    return UndertowError(f"{need}, and {told}; install it anew: pip install --force-reinstall 'undertow[{extra}]'")
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +83,7 @@ def plain_number(value: Any) -> Any:
         try:
             return int(value) if isinstance(value, numbers.Integral) else float(value)
         except OverflowError:  # a fraction beyond all floating-point numbers
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf  # type: ignore[operator]  # what typeshed's Real lacks
     if isinstance(value, (np.ndarray, jax.Array)) and not is_traced(value) and value.shape == ():
         for kind, convert in ((jnp.bool_, bool), (jnp.integer, int), (jnp.floating, float)):
             if jnp.issubdtype(value.dtype, kind):
@@ -80,12 +93,14 @@ def plain_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Within:
-    """Which numbers are meant: above, at least, below, at most. None: no such bound."""
+    """Which numbers are meant: above, at least, below, at most. None: no such bound. `squared`: of a real number, whether its
+    square has to be a number, too."""
 
     above: float | None = None
     at_least: float | None = None
     below: float | None = None
     at_most: float | None = None
+    squared: bool = True
 
     def holds(self, value: float) -> bool:
         """Whether a number is one of them."""
@@ -126,8 +141,8 @@ def whole_number(name: str, value: Any, within: Within | None = None) -> int:
 def real_number(name: str, value: Any, within: Within | None = None) -> float:
     """`value` as a Python `float`: a finite number of Python, of NumPy, or in an array without axes.
 
-    **Arguments:** `name`: what it is called in the message; `within` (default: any). Apart from 0, its absolute value lies
-    between `SMALLEST_SIZE` and `LARGEST_SIZE`.
+    **Arguments:** `name`: what it is called in the message; `within` (default: any). Apart from 0, and unless `within` says
+    otherwise, its absolute value lies between `SMALLEST_SIZE` and `LARGEST_SIZE`.
 
     **Raises:** `UndertowError` for anything else, also for True.
     """
@@ -138,7 +153,7 @@ def real_number(name: str, value: Any, within: Within | None = None) -> float:
         raise UndertowError(f"{name} must be {f'a number {within}'.rstrip()}, got {shown(value)}")
     if not math.isfinite(given) or not within.holds(given):
         raise UndertowError(f"{name} must be {f'a finite number {within}'.rstrip()}, got {shown(value)}")
-    if given != 0 and not SMALLEST_SIZE <= abs(given) <= LARGEST_SIZE:
+    if within.squared and given != 0 and not SMALLEST_SIZE <= abs(given) <= LARGEST_SIZE:
         raise UndertowError(
             f"{name} must be between {SMALLEST_SIZE:g} and {LARGEST_SIZE:g} in size, so that it can be squared, "
             f"got {shown(value)}"
@@ -150,7 +165,7 @@ def _as_float(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def require_positive(name: str, value: Any) -> float:
@@ -239,6 +254,19 @@ def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
         if name not in allowed:
             tail = nearest(name, allowed) if allowed else "; it has none"
             raise UndertowError(f"{what} has no option {shown(name)}{tail}")
+
+
+@contextlib.contextmanager
+def drawing(what: object) -> Iterator[None]:
+    """Whatever goes wrong while something is drawn becomes an `UndertowError` of one line. Pictures come last: the numbers are
+    safe by then."""
+    try:
+        yield
+    except UndertowError:
+        raise
+    except Exception as error:  # what matplotlib, its fonts and its surroundings may raise has no common name
+        reason = " ".join(str(error).split())[:200]
+        raise UndertowError(f"could not draw {what} ({type(error).__name__}: {reason})") from error
 
 
 def printable(text: str) -> str:

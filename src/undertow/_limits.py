@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -86,13 +86,12 @@ def _group_memory(proc: Path, groups: Path) -> float | None:
     for line in _read(proc / "self" / "cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
+        roots: tuple[Path, ...]
         if number == "0" and not controllers:
             roots, names = (groups, groups / "unified"), ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
-            roots, names = (
-                (groups / "memory",),
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-            )
+            old = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            roots, names = (groups / "memory",), old
         else:
             continue
         inside = Path(path.lstrip("/"))
@@ -174,6 +173,20 @@ def require_memory(needs: Iterable[Need], *, host: bool = False) -> None:
     `host`: of the machine, where arrays may lie in the memory of a device.
     """
     _require_room(list(needs), "memory", free_memory() if host else free_device_memory(), "")
+
+
+def require_program(program: Any, change: str) -> None:
+    """Raise `UndertowError` if a compiled program of JAX, whose input is there already, needs more memory than is free.
+
+    This is no lower bound but the number itself: the compiler has laid the memory out.
+    """
+    try:
+        told = program.memory_analysis()
+    except (NotImplementedError, jax.errors.JaxRuntimeError):  # a device that keeps no account
+        return
+    if told is not None:
+        amount = float(told.temp_size_in_bytes + told.output_size_in_bytes)
+        require_memory([Need("the compiled training", amount, change)])
 
 
 def require_disk(needs: Iterable[Need], folder: Path | str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -81,6 +82,23 @@ class Display:
             self._bar.update(self._task, completed=done, values=text)
 
 
+def _is_foreign(number: int, handler: Any) -> bool:
+    """Whether a signal has a handler that was not installed from Python, which could not be put back.
+
+    Python tells of one that was there before Python was (None). Of a later one it knows nothing and says that there is none;
+    Linux knows which signals are caught.
+    """
+    if handler is None:
+        return True
+    if handler is not signal.SIG_DFL:
+        return False
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            caught = next(line for line in status if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
 class StopRequest:
     """Ctrl-C (SIGINT) and SIGTERM as a request that the work itself looks at, when it can stop and leave good files.
 
@@ -100,9 +118,8 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 before = signal.getsignal(number)
-                # What is ignored stays so, as nohup and a shell's background jobs want it. None is a handler that was not
-                # installed from Python: it could not be put back.
-                if before not in (signal.SIG_IGN, None):
+                # What is ignored stays so, as nohup and a shell's background jobs want it.
+                if before is not signal.SIG_IGN and not _is_foreign(number, before):
                     self._before[number] = signal.signal(number, self._receive)
         return self
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
+from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive, whole_number
 from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
@@ -26,7 +26,6 @@ from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.simulation_checks import (
     as_policy,
     check_initial,
-    check_saves,
     check_start,
     check_weights,
     compared_with,
@@ -119,14 +118,14 @@ def simulate(
     - `condition`: the name of a case (`undertow list`), for example `"shock"`, `"sod"` or `"vortex"`; a condition, such as
         `burgers_condition("shock", A=2.0)` or `CallableCondition(function, boundary)`; or a field of a system in one or more
         dimensions ([`AbstractField`][undertow.laws.fields.AbstractField]).
-    - `policy`: chooses the weights, an object or a classical name; default WENO-JS of the given order. `law`: of a scalar condition, default `Burgers()`; a
-        field brings its own.
+    - `policy`: chooses the weights, an object or a classical name; default WENO-JS of the given order. `law`: of a scalar
+        condition, default `Burgers()`; a field brings its own.
     - `num_cells` along the first axis (the cells of other axes have the same size); `end_time`; the default is the named
         case's own, otherwise 128 and 0.1.
     - One of `cfl`, `dt` and `steps`. `cfl`: the Courant number; steps follow the wave speed and the viscosity
-        ([`CFLStep`][undertow.numerics.timestep.CFLStep]), and the last one before a kept state is clipped to its time; the default is
-        0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to the end.
-        `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
+        ([`CFLStep`][undertow.numerics.timestep.CFLStep]), and the last one before a kept state is clipped to its time; the
+        default is 0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to
+        the end. `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
     - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
     - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
@@ -134,8 +133,8 @@ def simulate(
         components 0 (a dry bed, a vacuum). Default False.
     - `unit`: the policy sees the split fluxes in units of this number, or of one per component. By default a classical policy
         sees them in units of the initial state's ([`SemiDiscrete.unit`][undertow.schemes.semidiscrete.SemiDiscrete.unit]), unless
-        it has an epsilon that somebody named (`weno-js-original`), and any other as they are: a learned policy carries the unit of
-        its training, in which fluxes were mostly of order one.
+        it has an epsilon that somebody named (`weno-js-original`), and any other as they are: a learned policy carries the unit
+        of its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
     - `long`: march even if it certainly takes hours; default False.
@@ -143,7 +142,8 @@ def simulate(
     **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
     **Raises:** `UndertowError` for anything that cannot work, a time step that waves or diffusion do not bear
-    ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among it; `NonFiniteError` with step and cell if the solution does not stay finite.
+    ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among
+    it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
     case = named_case(condition) if isinstance(condition, str) else Case(condition)
     initial = case.initial
@@ -154,10 +154,15 @@ def simulate(
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
     law = Burgers() if law is None else law
+    order = whole_number("order", order)
     policy = as_policy(policy, order)
-    for name, value in (("end_time", end_time), ("num_cells", num_cells)):
-        require_positive(name, value)
-    check_saves(saves)
+    end_time, num_cells, saves = (
+        require_positive("end_time", end_time),
+        whole_number("num_cells", num_cells),
+        whole_number("saves", saves),
+    )
+    cfl, dt = (None if each is None else require_positive(name, each) for name, each in (("cfl", cfl), ("dt", dt)))
+    steps = None if steps is None else whole_number("steps", steps)
     given = [f"{name}={value}" for name, value in (("cfl", cfl), ("dt", dt), ("steps", steps)) if value is not None]
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
@@ -188,7 +193,7 @@ def simulate(
     require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
-    limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
+    limit = jnp.asarray(1000 + 100 * whole_number("the number of steps", math.ceil(end_time / step)))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
         goal = jnp.asarray(end, u0.dtype)
@@ -240,8 +245,8 @@ def _timing(
         longest = float(jnp.finfo(u0.dtype).eps) * end_time
         require(
             first > longest,
-            f"the first time step is {first:.3g}, nothing beside end_time={end_time:g}: take a smaller end_time, a larger cfl, or values "
-            "that are not so fast",
+            f"the first time step is {first:.3g}, nothing beside end_time={end_time:g}: take a smaller end_time, a larger cfl, "
+            "or values that are not so fast",
         )
         return rule, equal, first
     whole = complete(num_cells=scheme.grid.num_cells[0], dt=dt, steps=steps, end_time=end_time)
@@ -297,7 +302,7 @@ def compare(
     first = next(iter(runs.values()))
     reference = None
     if refinement is not None and first.exact is None:
-        require_positive("refinement", refinement)
+        refinement = whole_number("refinement", refinement)
         finer = {"num_cells": first.grid.num_cells[0] * refinement}
         if options.get("dt") is not None:
             finer["dt"] = options["dt"] / refinement

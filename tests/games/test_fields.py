@@ -7,6 +7,7 @@ import functools
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +27,7 @@ from undertow.games.registry import REWARDS
 from undertow.games.scores import given
 from undertow.numerics.grid import UniformGrid
 from undertow.policies.classical import classical
+from undertow.policies.normalise import z_score
 from undertow.policies.stencil import PairedPolicy
 from undertow.schemes.solve import solve
 from undertow.schemes.weights import WenoJS
@@ -283,6 +285,63 @@ def test_observations_are_the_stencils_or_their_z_scores():
     np.testing.assert_allclose(np.asarray(z).mean(axis=-1), 0, atol=1e-5)
     np.testing.assert_allclose(np.asarray(z).std(axis=-1)[apart], 1, rtol=1e-3)
     assert np.abs(z).max() <= scaled.observation_space.high
+
+
+OBSERVED = {
+    "burgers": (BURGERS, {"case": "accelshock"}),
+    "gas": ("undertow/Euler-v0", {"case": "sod"}),
+    "characteristic": ("undertow/Euler-v0", {"case": "toro1", "reconstruction": "characteristic"}),
+    "plane": ("undertow/Euler2D-v0", {"case": "quadrants-3"}),
+}
+
+
+def seen_in(name: str, states: np.ndarray, dtype: Any) -> tuple[np.ndarray, float]:
+    """What agents see of some states, in one precision, and the bound of what they may see."""
+    game, params = tiny(OBSERVED[name][0], observations="normalised", **OBSERVED[name][1])
+    env = game.environment(programs(game)[0](jax.random.key(0), params)[0], params)
+    cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x
+    env = jax.tree.map(cast, env)
+    found = np.asarray(quick_jit(jax.vmap(lambda u: game._observe(env, u, jnp.zeros((), dtype))))(states.astype(dtype)))
+    assert found.dtype == dtype
+    return found, game.observation_space.high
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+def test_agents_see_the_flow_and_not_its_rounding(name):
+    """Constant states, constant but for rounding, and jumps, of any size: in both precisions, always within the space."""
+    game, params = tiny(OBSERVED[name][0], **OBSERVED[name][1])
+    u = np.asarray(programs(game)[0](jax.random.key(0), params)[0].field.u)
+    constant = np.broadcast_to(u[(slice(None),) + (slice(0, 1),) * (u.ndim - 1)], u.shape)
+    rng = np.random.default_rng(0)
+    for dtype, far in ((np.float32, 1e12), (np.float64, 1e100)):
+        factors = (1 / far, far) if name == "burgers" else (1e-6, 1e6)
+        eps = np.finfo(dtype).eps
+        rounded = constant * (1 + 3 * eps * rng.choice([-1, 0, 1], size=u.shape))
+        # The waves stay where they are seen: well above the rounding of the largest number.
+        states = np.stack([constant, rounded, u, *(factor * u for factor in factors)])
+        if name == "characteristic":  # amplitudes are of order one; scaling all components leaves the sound speed alone
+            states = states[:4]
+        z, bound = seen_in(name, states, dtype)
+        assert np.abs(z).max() <= dtype(bound)
+        np.testing.assert_array_equal(z[0], 0)
+        assert np.abs(z[1]).max() < 0.05
+        for scaled in z[3:]:
+            np.testing.assert_allclose(scaled, z[2], atol=1e-4 if dtype == np.float32 else 1e-6)
+        assert np.abs(z[2]).max() > 1
+
+
+def test_single_precision_shows_what_double_shows():
+    u = np.sin(2 * np.pi * (np.arange(16) + 0.5) / 16)[None] + 0.5
+    single, double = (seen_in("burgers", np.stack([u, 1 + 1e-2 * u]), dtype)[0] for dtype in (np.float32, np.float64))
+    game, params = tiny(BURGERS, case="accelshock")
+    env = game.environment(programs(game)[0](jax.random.key(0), params)[0], params)
+    for row, v in enumerate((u, 1 + 1e-2 * u)):
+        raw = np.asarray(quick_jit(lambda v: game._observe(env, v, jnp.zeros(())))(jnp.asarray(v)))
+        moving = raw.std(axis=-1) > 30 * 64 * np.finfo(np.float32).eps * np.abs(raw).max()
+        assert moving.mean() > 0.4
+        np.testing.assert_allclose(single[row][moving], double[row][moving], atol=1e-2)
+        # In double precision, away from rounding, it is the published score.
+        np.testing.assert_allclose(double[row][moving], np.asarray(z_score(jnp.asarray(raw)))[moving], atol=1e-5)
 
 
 def test_cases_are_drawn():

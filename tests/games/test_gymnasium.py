@@ -48,7 +48,7 @@ def test_gymnasium_is_content(case):
 
 
 def round_off(env):
-    # The published z-score divides what is left of a constant stencil by 1e-10.
+    # Scores change by the 1e10-fold of what changes by rounding, where variations are 1e-10 of the largest number.
     return 1e-5 if getattr(env.game, "observations", "raw") == "normalised" else 1e-12
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from undertow.numerics.stencil import unstack
-from undertow.policies.normalise import centred, safe_standard_deviation, smooth_z_score, z_score
+from undertow.policies.normalise import centred, safe_standard_deviation, smooth_z_score, visible_z_score, z_score
 
 
 def smooth(x, epsilon=1e-2):
@@ -115,6 +116,38 @@ def test_no_size_of_numbers_overflows_or_vanishes(dtype, scales, rng):
         (x - x.mean()) / x.std(),
         rtol=1e-4 if dtype == np.float32 else 1e-12,
     )
+
+
+@given(
+    x=arrays(float, 5, elements=st.floats(-1, 1, allow_subnormal=False)),
+    power=st.integers(-30, 30),
+    single=st.booleans(),
+)
+def test_what_is_visible_depends_on_no_unit_and_keeps_its_bound(x, power, single):
+    dtype = np.float32 if single else np.float64
+    x = (1 + x).astype(dtype)
+    scores = [np.asarray(seen_by(factor * x)) for factor in (dtype(1), dtype(2.0**power))]
+    np.testing.assert_array_equal(*scores)
+    assert np.abs(scores[0]).max() <= 2 + 1e-6
+    deviation, epsilon = (x / x.max()).astype(float).std(), max(1e-10, 64 * float(np.finfo(dtype).eps))
+    if deviation > 1e3 * epsilon:
+        np.testing.assert_allclose(
+            scores[0], (x - x.mean(dtype=float)) / x.std(dtype=float), atol=2e-2 if single else 1e-5
+        )
+    if deviation < 1e-2 * epsilon:
+        assert np.abs(scores[0]).max() < 1e-3
+
+
+@jax.jit
+def seen_by(x):
+    return visible_z_score(x, jnp.max(jnp.abs(x), keepdims=True))
+
+
+def test_its_derivative_is_that_of_the_values(rng):
+    x, direction = jnp.asarray(rng.normal(size=(2, 5)))
+    slope = jax.jvp(seen_by, (x,), (direction,))[1]
+    np.testing.assert_allclose(slope, (seen_by(x + 1e-6 * direction) - seen_by(x - 1e-6 * direction)) / 2e-6, atol=1e-8)
+    np.testing.assert_array_equal(jax.jacrev(seen_by)(jnp.full(5, 0.7)), 0)
 
 
 def test_what_is_not_a_number_stays_one():

@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said_before_anything_is_made(tmp_path):
         ((file, tiny()), {"out": tmp_path / "there"}, "there exists already and is left as it is"),
         ((tmp_path / "absent.zip", tiny()), {}, "does not exist or is not a file"),
         ((file, tiny()), {"activation": "rely"}, "unknown activation 'rely'; did you mean 'relu'"),
-        ((file, bad), {}, "data.pool must be a finite number above 0"),
+        ((file, bad), {}, "data.pool must be a whole number above 0"),
     ):
         with pytest.raises(UndertowError, match=message):
             import_agent(*arguments, **{"out": out, **options})

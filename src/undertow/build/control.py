@@ -52,6 +52,7 @@ def make_system(config: ControlConfig) -> System:
     """The system of a configuration. Raises `UndertowError` for numbers it cannot have."""
     if isinstance(config, CartPoleTask):
         cart = config.system
+        _require_state(cart.poles, "system.poles")
         require(
             cart.pole_mass < cart.total_mass,
             f"system.total_mass holds the cart and its poles, and must be above system.pole_mass={cart.pole_mass}, "
@@ -66,6 +67,7 @@ def make_system(config: ControlConfig) -> System:
         )
     if isinstance(config, GuidanceTask):
         herd = config.system
+        _require_state(herd.drivers + herd.evaders, "system.drivers or system.evaders")
 
         def place(key: Key) -> Array:
             return random_guidance(key, herd.drivers, herd.evaders)
@@ -79,7 +81,7 @@ def make_system(config: ControlConfig) -> System:
         )
     if isinstance(config, QuantumTask):
         box = config.system
-        require_memory([Need(f"a wave on {number(box.points)} points", 24 * real(box.points), "system.points")])
+        _require_state(box.points, "system.points")
         eigenstate(box.level, box.points)  # a level that the box does not have is told from here
 
         def wave(key: Key) -> Array:
@@ -100,6 +102,11 @@ def make_system(config: ControlConfig) -> System:
 
         return System(pusher, RestAtTarget(), approach, _drawn(approach), (contact.dimensions,))
     raise UndertowError(f"there is no system for a {type(config).__name__}")
+
+
+def _require_state(parts: int, change: str) -> None:
+    """Raise `UndertowError` if one state of so many parts does not fit: two numbers of each, and what they are drawn with."""
+    require_memory([Need(f"a state of {number(parts)} parts", 32 * real(parts), change)], host=True)
 
 
 def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,29 +96,29 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
     kept = (
         how.steps if training.segment is None else -(-how.steps // training.segment) + min(training.segment, how.steps)
     )
-    if config.method in LIBRARY:
-        kept = 1
-    hidden = max((*config.policy.hidden, 1))
+    hidden = real(sum(config.policy.hidden))  # of every layer what goes in and what comes out
+    if config.method in LIBRARY:  # no way back through time
+        kept, hidden = 1.0, 0.0
     one = real(training.batch) * values * jnp.dtype(training.precision).itemsize
     each = (
         _state(config, policy),
         Need(
-            f"{number(kept)} steps of {training.batch} problems of {cells} cells",
+            f"{number(kept)} steps of {number(training.batch)} problems of {cells} cells",
             kept * one,
             _batch("grid.steps", grid),
         ),
         Need(
-            f"a layer of {number(hidden)} at every face of {training.batch} problems",
-            hidden * one,
+            f"{number(hidden)} hidden units at every face of {number(training.batch)} problems",
+            2 * hidden * one,
             _batch("policy.hidden"),
         ),
     )
     shared = (
-        *problem_memory(how, pool, dimensions, f"data.pool or {grid}", grid=grid),
-        *problem_memory(how, watched, dimensions, f"evaluation.cases or {grid}", grid=grid),
+        *problem_memory(how, pool, dimensions, f"data.pool or {grid}", grid=grid, finer="data.refinement"),
+        *problem_memory(how, watched, dimensions, f"evaluation.cases or {grid}", grid=grid, finer="data.refinement"),
     )
     update = Need(
-        f"{number(how.steps)} time steps of {training.batch} problems of {cells} cells",
+        f"{number(how.steps)} time steps of {number(training.batch)} problems of {cells} cells",
         least_seconds(
             how.steps * stages(how.integrator),
             training.batch * values,
@@ -127,9 +128,13 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
         _batch("grid.steps", grid),
     )
     preparing = (
-        *problem_seconds(how, pool, dimensions, f"data.pool, grid.steps or {grid}"),
+        *problem_seconds(how, pool, dimensions, f"data.pool, grid.steps or {grid}", finer="data.refinement"),
         *problem_seconds(
-            how, watched * config.evaluation.horizon, dimensions, f"evaluation.cases, evaluation.horizon or {grid}"
+            dataclasses.replace(how, steps=how.steps * config.evaluation.horizon, every=None),
+            watched,
+            dimensions,
+            f"evaluation.cases, evaluation.horizon or {grid}",
+            finer="data.refinement",
         ),
     )
     return TrainingNeeds(shared, each, preparing, update, training.updates, _disk(config, policy))
@@ -149,10 +154,10 @@ def control_needs(config: ControlConfig, policy: AbstractPolicy, state: jax.Shap
     )
     each = (
         _state(config, policy),
-        Need(f"{number(kept)} steps from {training.batch} states", kept * one, _batch("horizon")),
+        Need(f"{number(kept)} steps from {number(training.batch)} states", kept * one, _batch("horizon")),
     )
     seconds = least_seconds(horizon, training.batch, parameters_of(policy), training=True)
-    update = Need(f"{number(horizon)} steps from {training.batch} states", seconds, _batch("horizon"))
+    update = Need(f"{number(horizon)} steps from {number(training.batch)} states", seconds, _batch("horizon"))
     return TrainingNeeds(shared, each, (), update, training.updates, _disk(config, policy))
 
 

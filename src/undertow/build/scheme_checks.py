@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, lookup, require, unusable
 from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
@@ -57,6 +57,10 @@ def check_scheme(config: SchemeConfig) -> None:
             "data.boundary is for named conditions, and random ones have their own; name some with data.conditions or "
             "leave it out",
         )
+    require(
+        not (config.grid.positivity and config.grid.integrator == "rk4"),
+        "grid.positivity holds with the integrators euler and ssp_rk3, not with rk4",
+    )
     _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):
@@ -99,8 +103,14 @@ def _check_method(config: SchemeConfig) -> None:
 def check_library(method: str) -> None:
     """Raise `UndertowError` where a method's library is not installed."""
     if method in LIBRARY:
-        missing = [name for name in ("stable_baselines3", "torch") if importlib.util.find_spec(name) is None]
+        names = ("stable_baselines3", "torch")
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
         require(not missing, f"method {method} needs Stable-Baselines3: pip install 'undertow[baselines]'")
+        try:
+            for name in names:
+                importlib.import_module(name)
+        except Exception as error:
+            raise unusable(f"method {method} needs Stable-Baselines3", "baselines", error) from error
 
 
 def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
@@ -114,6 +124,10 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
     fields = {name: plane_case(name).field() if plane else gas_case(name).field() for name in names}
     for name, field in fields.items():
         require(isinstance(field.law, type(make_law(config))), f"condition {name!r} is of {type(field.law).__name__}")
+        require(
+            field.solvable or config.data.truth != "exact",
+            f"condition {name!r} has no exact solution; take --data.truth fine",
+        )
     domains = {name: (field.lower, field.upper) for name, field in fields.items()}
     require(
         len(set(domains.values())) <= 1,

@@ -102,6 +102,8 @@ def one_line(box: str) -> str:
         sections = sections[1:]  # the title stands above the first rule
     paragraph = "\n".join(sections[0] if sections else []).strip().split("\n\n")[0]
     said = " ".join(paragraph.split()).rstrip(".")
+    if len(said) > _LONGEST:  # a long argument, repeated in lines of the box's width
+        said = f"{said[:_LONGEST]}..."
     for section in sections[1:]:
         options = [word for line in section for word in line.split() if word.startswith("--")]
         if section and section[0].startswith("Perhaps you meant") and options:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, quoted, require
+from undertow._checks import UndertowError, at_home, quoted, require
 from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
@@ -77,7 +77,8 @@ def _chosen(arguments: list[str]) -> tuple[str, Config, str, list[str]]:
             )
             value, *rest = rest
         require(
-            flag == "--config" or Path(value).is_dir(), f"--repeat needs a run directory, and there is none at {value}"
+            flag == "--config" or at_home(value).is_dir(),
+            f"--repeat needs a run directory, and there is none at {value}",
         )
         named = load_config(value)
         return named.preset, named.config, f"what {value} says", rest

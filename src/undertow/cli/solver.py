@@ -12,13 +12,14 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, real_number, require, shown
+from undertow._checks import UndertowError, at_home, drawing, lookup, real_number, require, shown
 from undertow._fields import Count, Positive
 from undertow._limits import Need, number, require_disk, require_memory, require_time
-from undertow.cli.parse import parse, show, show_json
+from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
 from undertow.envs.placing import Initial, grid_of
+from undertow.evaluation.simulation import Simulation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
@@ -128,26 +129,30 @@ def run(arguments: list[str]) -> int:
             show(f"{name.replace('_', ' '):{width}}{value:.6g}")
         for note in result.notes:
             show(f"note: {note}")
-    for path in parsed.out:
-        if path.suffix == ".csv":
-            result.to_csv(path)
-        else:
-            from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
-
-            draw_simulation(result, path, title=f"{parsed.case}, {parsed.policy}")
+    written, code = [], 0
+    for path in sorted(parsed.out, key=lambda path: path.suffix != ".csv"):  # numbers first, pictures last
+        try:
+            _write(result, path, f"{parsed.case}, {parsed.policy}")
+        except UndertowError as error:  # the others may still be written
+            code = fail(error, 2)
+            continue
+        written.append(path)
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json(
-            {
-                "case": parsed.case,
-                "policy": parsed.policy,
-                "metrics": metrics,
-                "notes": result.notes,
-                "files": parsed.out,
-            }
-        )
-    return 0
+        told = {"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "notes": result.notes}
+        show_json({**told, "files": written})
+    return code
+
+
+def _write(result: Simulation, path: Path, title: str) -> None:
+    if path.suffix == ".csv":
+        result.to_csv(path)
+        return
+    with drawing(path):
+        from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
+
+        draw_simulation(result, path, title=title)
 
 
 def _require_room(parsed: SimulateArguments, condition: str | Initial, saves: int) -> None:
@@ -203,7 +208,7 @@ def _trained_on(policy: str) -> Reconstruction | None:
 
     **Raises:** `UndertowError` for a run of a controller, which chooses no weights.
     """
-    path = Path(policy)
+    path = at_home(policy)
     if policy in CLASSICAL or not path.exists():
         return None
     if is_published(path):

@@ -65,7 +65,14 @@ def _show_error(kind: type[BaseException], error: BaseException, trace: Tracebac
     write_error("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
-def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     write_error(f"undertow: {category.__name__}: {' '.join(str(message).split())} ({filename}:{lineno})")
 
 

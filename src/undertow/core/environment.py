@@ -17,9 +17,10 @@ Leaf = float | Float[Array, ""]
 """A physical constant: a number, or an array that may be differentiated and, with an axis, differ in a batch."""
 
 
-def leaf(name: str, default: float, **within: float) -> Any:
-    """The field of an environment's constant, checked where it is known; `within` as in `Within`."""
-    return eqx.field(converter=partial(constant, name, within=Within(**within), batched=True), default=default)
+def leaf(name: str, default: float, *, above: float | None = None, at_least: float | None = None) -> Any:
+    """The field of an environment's constant, checked where it is known."""
+    within = Within(above=above, at_least=at_least)
+    return eqx.field(converter=partial(constant, name, within=within, batched=True), default=default)
 
 
 State = TypeVar("State")
@@ -67,7 +68,7 @@ def check_kept(step: Callable, state: Any, given: Any) -> None:
     """Raise `UndertowError` if a step hands on a state of another structure, shape or type than it was given."""
     new = jax.eval_shape(lambda s, x: step(s, x)[0], state, given)
     had = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), state)
-    forms = jax.tree.structure(had), jax.tree.structure(new)
+    forms: Any = jax.tree.structure(had), jax.tree.structure(new)
     require(forms[0] == forms[1], f"a step has to hand on a state of the form it was given, {forms[0]}, got {forms[1]}")
     for before, after in zip(jax.tree.leaves(had), jax.tree.leaves(new), strict=True):
         require(

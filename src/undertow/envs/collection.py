@@ -21,12 +21,10 @@ from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, coordinates, point_values
+from undertow.envs.placing import Initial, coordinates, law_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
 from undertow.laws.burgers import Burgers
-from undertow.laws.conditions import AbstractCondition
-from undertow.laws.exact import has_exact_solution
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_step
 
@@ -165,7 +163,7 @@ def _truth(discretised: Discretised, members: Members) -> np.ndarray:
     times = np.arange(every, discretised.steps + 1, every) * (discretised.end_time / discretised.steps)
     values = []
     for batch, _ in members:
-        if discretised.truth == "fine" or not has_exact_solution(discretised.law, batch):
+        if not discretised.has_exact(batch):
             values.append(np.asarray(solve(discretised, batch)))
             continue
         grid = discretised.environment(rows_of(batch, 0)).scheme.grid
@@ -190,15 +188,15 @@ def make_suite(
     members among `cases`, see [`batches`][undertow.envs.truth.batches]; `cases`: their names; `groups`: their kinds
     (default: their names). With an exact truth, cases for which it does not hold until the end are left out.
 
-    **Raises:** `UndertowError` if a time step is far too long for a case.
+    **Raises:** `UndertowError` if a time step is far too long for a case, or for `truth="exact"` where there is no exact
+    solution.
     """
     begun = time.perf_counter()
     groups = cases if groups is None else groups
     keep = np.ones(len(cases), bool)
-    if discretised.truth == "exact" and isinstance(discretised.law, Burgers):
-        for batch, places in conditions:
-            if isinstance(batch, AbstractCondition):
-                keep[np.asarray(places)] = exact_holds(batch, discretised.end_time)
+    for batch, places in conditions:
+        if discretised.has_exact(batch) and isinstance(law_of(batch, discretised.law), Burgers):
+            keep[np.asarray(places)] = exact_holds(batch, discretised.end_time)
     require(
         bool(keep.any()), f"no case of suite {name} has an exact solution that holds until t = {discretised.end_time:g}"
     )

@@ -106,7 +106,7 @@ class FieldRecipe:
             order=order,
             integrator=integrator,
             speed=speed,
-            truth=truth or ("exact" if self.family == "named-gas" else "fine"),
+            truth=truth or ("best" if self.family == "named-gas" else "fine"),
             refinement=self.refinement if refinement is None else refinement,
             reconstruction=reconstruction or usual,
             limiter=PositivityLimiter() if positivity else None,

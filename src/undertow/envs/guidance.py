@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import constant, require, whole_number
+from undertow._checks import check_seed, constant, require, whole_number
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
 
@@ -148,7 +148,7 @@ def published_guidance(
     count, drivers, evaders = (
         whole_number(name, value) for name, value in (("count", count), ("drivers", drivers), ("evaders", evaders))
     )
-    rand = np.random.RandomState(seed).rand
+    rand = np.random.RandomState(check_seed(seed)).rand
 
     def placed(inner: float, outer: float) -> np.ndarray:
         angle, radius = rand(count), rand(count)

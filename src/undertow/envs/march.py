@@ -69,8 +69,9 @@ def march(
 ) -> tuple[FieldState, Int[Array, ""]]:
     """As many steps as it takes to reach `end_time`, at most `max_steps`; fewer if something stops being finite.
 
-    For a rule that clips its last step to its end time. With a positivity limiter a step of a `CFLStep` is taken again with half its
-    length, at most `HALVINGS` times, until every stage and the result are physical; the march ends at a state that is not.
+    For a rule that clips its last step to its end time. With a positivity limiter a step of a `CFLStep` is taken again with
+    half its length, at most `HALVINGS` times, until every stage and the result are physical; the march ends at a state that is
+    not.
 
     **Returns:** the last state, whose `time` tells how far it came, and the number of steps.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -15,7 +15,6 @@ from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
 from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
-from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
@@ -28,15 +27,15 @@ from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed
 from undertow.schemes.weights import EPSILON, AbstractWeights, WenoJS
 
-Truth = Literal["exact", "fine"]
+Truth = Literal["exact", "fine", "best"]
 
 
 class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (the entropy solution, where there is one) or `fine`
-    (WENO5-JS on a grid `refinement` times finer, odd, default 9); `every`: compare after every so many steps (default: only
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine`
+    (WENO5-JS on a grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second); `every`: compare after every so many steps (default: only
     at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order);
     `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the fluxes (default none).
 
@@ -61,7 +60,8 @@ class Discretised(eqx.Module):
     limiter: PositivityLimiter | None = None
 
     def __check_init__(self):
-        require(self.truth in ("exact", "fine"), f"truth must be 'exact' or 'fine', got {self.truth!r}")
+        kinds = get_args(Truth)
+        require(self.truth in kinds, f"truth must be one of {', '.join(kinds)}, got {self.truth!r}")
 
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
         """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
@@ -99,6 +99,17 @@ class Discretised(eqx.Module):
         scale = jnp.mean(jnp.abs(own - truth)[:, jnp.asarray(scheme.law.judged)])
         return Problem(environment, FieldState(u0, jnp.zeros((), u0.dtype)), FieldReference(truth, scale))
 
+    def has_exact(self, condition: Initial) -> bool:
+        """Whether the truth of a condition, or of a batch of them, is its exact solution. Raises `UndertowError` where
+        `truth="exact"` asks for one that is not known."""
+        known = has_exact_solution(self.law, condition)
+        require(
+            known or self.truth != "exact",
+            f"there is no exact solution of {type(condition).__name__} under {type(law_of(condition, self.law)).__name__} "
+            "with these constants; take truth='fine', which compares with a finer grid",
+        )
+        return known and self.truth != "fine"
+
     @property
     def _every(self) -> int:
         return self.steps if self.every is None else self.every
@@ -107,9 +118,7 @@ class Discretised(eqx.Module):
         """The truth at the compared times."""
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         scheme = environment.scheme
-        if isinstance(condition, AbstractCondition):
-            check_truth(self.truth, scheme.law)
-        if self.truth == "exact" and has_exact_solution(scheme.law, condition):
+        if self.has_exact(condition):
             require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
             x = coordinates(scheme.grid)
             values = jax.lax.map(lambda t: exact_solution(scheme.law, condition, x, t), times)
@@ -124,19 +133,6 @@ class Discretised(eqx.Module):
             integrator=self.integrator,
             save_every=self._every,
         ).values[1:]
-
-
-def check_truth(truth: Truth, law: AbstractConservationLaw) -> None:
-    """Raise `UndertowError` for an exact truth of scalar conditions under a law that has none."""
-    require(
-        truth == "fine" or has_exact_solution(law),
-        f"{type(law).__name__}{_of_viscosity(law)} has no exact solution here; take truth='fine', which compares with a finer grid",
-    )
-
-
-def _of_viscosity(law: AbstractConservationLaw) -> str:
-    viscosity = law.viscosity
-    return "" if isinstance(viscosity, float) and viscosity == 0 else " with viscosity"
 
 
 def make_pool(

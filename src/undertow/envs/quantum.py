@@ -13,7 +13,7 @@ import numpy as np
 from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Float
 
-from undertow._checks import Within, real_number, require, whole_number
+from undertow._checks import Within, check_seed, real_number, require, whole_number
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
 
@@ -128,16 +128,17 @@ def published_waves(
     """
     points, weights = _checked(points, weights)
     count = whole_number("count", count)
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(check_seed(seed))
     sizes = np.stack([generator.randn(count) for _ in range(2)], axis=-1)
     phases = np.stack([2 * np.pi * generator.rand(count) for _ in range(2)], axis=-1)
     return jnp.asarray(_superposed(np.asarray(weights) * sizes, phases, points, np))
 
 
-def _checked(points: int, weights: tuple[float, float]) -> tuple[int, tuple[float, ...]]:
+def _checked(points: int, weights: tuple[float, float]) -> tuple[int, tuple[float, float]]:
     points = whole_number("points", points, Within(at_least=2))
     require(len(weights) == 2, f"weights are two numbers of 0 or more, one of them positive, got {weights!r}")
-    sizes = tuple(real_number("weights", weight, Within(at_least=0)) for weight in weights)
+    first, second = (real_number("weights", weight, Within(at_least=0)) for weight in weights)
+    sizes = first, second
     require(max(sizes) > 0, f"weights are two numbers of 0 or more, one of them positive, got {weights!r}")
     return points, sizes
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import lookup, nearest, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import (
     held_out_conditions,
@@ -194,6 +195,7 @@ SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 
+@out_of_memory_told("fewer cases or cells")
 def suite(name: str, **overrides) -> Suite:
     r"""The suite called `name`, one of `SUITES`.
 
@@ -203,7 +205,8 @@ def suite(name: str, **overrides) -> Suite:
     - `order`: formal order of the scheme, default 5; `integrator`: its name or itself; `speed`: of the flux splitting.
     - `n`: conditions of a random family (default 256; 128 of each for `families`).
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
-    - `truth`: `exact`, the default where the law has an exact solution, or `fine`; `refinement` of the latter.
+    - `truth`: `exact`, the default where the law has an exact solution, or `fine`, or `best`, which is `exact` case by
+        case where it is known; `refinement` of the finer grid.
     - `reconstruction`: of a gas, `characteristic` (default) or `component`.
     - `long`: make it even if that and marching through it certainly take hours; default False.
 

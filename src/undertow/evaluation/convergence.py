@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import lookup, require, require_positive, whole_number
-from undertow._limits import require_memory
+from undertow._limits import out_of_memory_told, require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
 from undertow.envs.march import march
@@ -144,6 +144,7 @@ def geometric_mean(studies: Sequence[Convergence], policy: str, norm: Norm = "l2
     return _geometric_mean(np.asarray([study.errors(policy, norm) for study in studies]))
 
 
+@out_of_memory_told("fewer cells")
 def convergence(
     policies: Mapping[str, AbstractPolicy],
     case: str | AbstractCondition = "gaussian",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds
@@ -64,7 +64,8 @@ def check_initial(condition: Any) -> None:
 
 
 def check_weights(policy: AbstractPolicy, scheme: SemiDiscrete, u0: Float[Array, "chan *cells"]) -> None:
-    """Raise `UndertowError` unless the policy makes weights of the scheme's stencils, as a controller of another system does not."""
+    """Raise `UndertowError` unless the policy makes weights of the scheme's stencils, as a controller of another system does
+    not."""
     stencils = eqx.filter_eval_shape(lambda s, u: s.stencils(u), scheme, u0)
     r = substencil_width(scheme.order)
     expected = [(*each.shape[:-1], r) for each in stencils]
@@ -86,7 +87,8 @@ def check_weights(policy: AbstractPolicy, scheme: SemiDiscrete, u0: Float[Array,
 def check_start(
     law: AbstractConservationLaw, u0: Float[Array, "chan *cells"], positivity: bool, integrator: AbstractIntegrator
 ) -> None:
-    """Raise `UndertowError` where an initial state is not physical: with positivity cells may hold nothing, without it they may not."""
+    """Raise `UndertowError` where an initial state is not physical: with positivity cells may hold nothing, without it they may
+    not."""
     if positivity:
         require(
             len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out"
@@ -127,7 +129,7 @@ def compared_with(
         batch = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, initial)
         if not bool(exact_holds(batch, end_time)[0]):
             return None, _no_errors(
-                f"waves that left through an open end come back before t = {end_time:g} in the exact solution, and here they cannot"
+                f"waves that left through an open end come back before t = {end_time:g} in the exact solution, not in this one"
             )
     try:
         exact = exact_states(law, initial, grid, times)
@@ -149,9 +151,9 @@ def _no_errors(why: str) -> str:
 def ends_hold(field: AbstractField, end_time: float) -> bool:
     """Whether the exact solution of a field in one dimension is, until `end_time`, what its ends let happen.
 
-    An open end copies the edge cell. That is right while the state there is constant, or all waves leave; a fan of which some waves
-    run inward is cut off. A wall is right while nothing moves at it. True where that cannot be said: in the plane, and for laws
-    other than gases and shallow water.
+    An open end copies the edge cell. That is right while the state there is constant, or all waves leave; a fan of which some
+    waves run inward is cut off. A wall is right while nothing moves at it. True where that cannot be said: in the plane, and
+    for laws other than gases and shallow water.
     """
     if len(field.lower) > 1 or not isinstance(field.law, (Euler, ShallowWater)):
         return True
@@ -186,9 +188,3 @@ def what_is_wrong(law: AbstractConservationLaw, u: Float[np.ndarray, "chan *cell
     except UndertowError as error:
         return f"{error}{'' if positivity else '; positivity would keep it above 0'}"
     return None
-
-
-def check_saves(saves: Any) -> None:
-    """Raise `UndertowError` unless this is a whole number above 0."""
-    require_positive("saves", saves)
-    require(float(saves) == int(saves), f"saves must be a whole number, got {saves!r}")

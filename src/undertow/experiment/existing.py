@@ -80,6 +80,7 @@ def evaluate_run(
     return evaluations
 
 
+@out_of_memory_told("a suite of fewer cases or cells")
 def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
     directory, experiment, policy = load_run(path, which)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from undertow._checks import at_home, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.build import build, cast
 from undertow.config import PolicyConfig, SchemeConfig, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -60,13 +60,19 @@ def import_agent(
     build(config)
     directory = RunDirectory.create(out, preset="imported", config=config_to_dict(config), command=command, root=root)
     with directory:
-        state = _Imported(cast(policy, config.training.precision))
-        about = {"imported": Path(path).name, "update": 0}
-        LastCheckpoints(directory.checkpoints).save(0, state, {"run": directory.id, **about})
-        # The best of one, whatever it is measured by.
-        BestCheckpoints(directory.checkpoints, metric="imported", keep=1).offer(
-            0.0, 0, state, {"run": directory.id, **about}
-        )
-        parameters = policy.network.num_parameters
-        directory.write_summary({"status": "finished", "reason": None, "updates": 0, "parameters": parameters, **about})
+        try:
+            state = _Imported(cast(policy, config.training.precision))
+            about = {"imported": Path(path).name, "update": 0}
+            LastCheckpoints(directory.checkpoints).save(0, state, {"run": directory.id, **about})
+            # The best of one, whatever it is measured by.
+            BestCheckpoints(directory.checkpoints, metric="imported", keep=1).offer(
+                0.0, 0, state, {"run": directory.id, **about}
+            )
+            parameters = policy.network.num_parameters
+            directory.write_summary(
+                {"status": "finished", "reason": None, "updates": 0, "parameters": parameters, **about}
+            )
+        except UndertowError:  # a full disk, say
+            directory.remove()
+            raise
     return directory

@@ -104,7 +104,7 @@ def carry_out(
         else:
             state, metadata, name = found
             _log.info("going on after %d updates, from %s", int(state.step), name)
-            record.go_on(metadata)
+            record.go_on(state, metadata, name)
         done = int(state.step)
         result = FitResult(state, "finished" if done >= updates else "stopped")
         if done < updates and not stop:

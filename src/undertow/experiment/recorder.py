@@ -45,8 +45,8 @@ class Recorder:
         self.store.begin()
         self.measure(state, 0)
 
-    def go_on(self, metadata: Mapping[str, Any]) -> None:
-        """Be what the recorder was when it kept a state with this metadata."""
+    def go_on(self, state: TrainState, metadata: Mapping[str, Any], name: str) -> None:
+        """Be what the recorder was when it kept a state with this metadata, under this name."""
         self.store.go_on(metadata)
         self._measured = _numbers(metadata["metrics"])
         saved = metadata.get("recorder")
@@ -59,6 +59,9 @@ class Recorder:
         self._pending = [pending] if pending else []
         self.seconds = float(saved["seconds"])
         self._start = time.perf_counter() - self.seconds
+        if not name.startswith("last"):  # one of the best: a kill came before it was saved as the last one
+            self._saved_at = -1
+            self.save(state)
 
     def measure(self, state: TrainState, done: int) -> None:
         """Evaluate the policy, note its metrics, offer it to the best ones and save the state as the last one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, at_home, quoted, require, whole_number
+from undertow._checks import NonFiniteError, UndertowError, at_home, drawing, quoted, require, whole_number
 from undertow._limits import out_of_memory_told
 from undertow.build import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
+_log = logging.getLogger(__name__)
 
 
 SMALLER = "a smaller training.batch, grid.num_cells or horizon, or training.rematerialise step"
@@ -219,7 +221,11 @@ def _train(
     directory.write_summary({"status": status, "reason": reason, **summary})
     if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")
-        experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        try:
+            with drawing("the run's figures"):
+                experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        except UndertowError as error:  # nobody asked for them, and the results are written
+            _log.warning("%s; undertow plot %s draws them again", error, quoted(directory.path))
     directory.finish(status, reason)
     table = experiment.judge.table(evaluations) if evaluations else None
     return Run(

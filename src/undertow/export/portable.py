@@ -18,7 +18,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Tuple  # noqa: UP035  # for Python 3.8
 
 import numpy as np
 
@@ -29,7 +29,7 @@ DESCRIPTION, WEIGHTS = "policy.json", "policy.safetensors"
 
 OLDEST_JAX = "0.9"  # that finds the number of devices in a program as it is written today
 _LARGEST = 2**24  # bytes of a description, numbers of an observation: far more than any policy has
-Network = "list[tuple[np.ndarray, np.ndarray]]"  # kernels (in, out) and biases, layer by layer
+Network = List[Tuple[np.ndarray, np.ndarray]]  # noqa: UP006  # kernels (in, out) and biases, layer by layer
 
 
 class PortableError(ValueError):
@@ -83,7 +83,8 @@ def checksum(document: Mapping[str, Any]) -> str:
 def read(folder: Path | str, name: str) -> bytes:
     """The bytes of one of the artefact's files, whose checksum fits; of a program, that the JAX which is imported can read.
     For `policy.stablehlo`: `jax.export` checks neither."""
-    path, listed = Path(folder).expanduser() / name, describe(folder).get("files")
+    path = Path(folder).expanduser() / name
+    listed: Any = describe(folder).get("files")
     _require(isinstance(listed, dict), f"{path.parent / DESCRIPTION} lists no files; export it again")
     _require(name in listed, f"{path} is not a file of the artefact, which has {', '.join(sorted(listed))}")
     about = listed[name] if isinstance(listed[name], dict) else {}
@@ -128,8 +129,6 @@ def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
     kinds: dict[str, Any] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
     try:
         (length,) = struct.unpack_from("<Q", data)
-        if length > len(data) - 8:
-            raise ValueError("the header is cut short")
         header = json.loads(data[8 : 8 + length])
         payload = memoryview(data)[8 + length :]
         tensors = {}

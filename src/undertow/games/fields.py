@@ -31,7 +31,7 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource, random_source
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.timestep import CFLStep, FixedStep
-from undertow.policies.normalise import z_score
+from undertow.policies.normalise import visible_z_score
 from undertow.schemes.solve import step_length
 
 Acts = Literal["step", "stage"]
@@ -44,7 +44,8 @@ class FieldParams(eqx.Module):
     - `initial`: from a key to the condition of an episode.
     - `time_step`: `FixedStep` or `CFLStep`; `constants`: of the law, where they are not 0 (conditions may bring their own).
     - `horizon`: steps of an episode, at most; `end_time`: it ends when this is reached; infinity for none.
-    - `limit`: an episode ends when a value is larger than this, or not a number; 1e7, as published.
+    - `limit`: an episode ends when a value is larger than this, or not a number, or what agents see of it is not finite;
+        1e7, as published.
     - `penalty`: what such an episode costs for every step that is not taken, the last one included.
     - `source`: amplitude of a random source, another one in every episode, or None.
     """
@@ -84,7 +85,8 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
     **Arguments** (static): `how`: law, cells, order, integrator and so on; `grid`, `components`: of the conditions;
     `actions`; `objective`: a sum of what `undertow.games.scores` knows; `acts`: `step` (weights or fluxes are held
     over the whole Runge-Kutta step) or `stage` (a step of the game is a stage, and the last stage is rewarded for the whole
-    step, as published); `observations`: `normalised` (the z-score of every stencil, as published) or `raw`.
+    step, as published); `observations`: `normalised` (the z-score of every stencil, as published; what is rounding
+        scores 0, see [`visible_z_score`][undertow.policies.normalise.visible_z_score]) or `raw`.
 
     **Reference:** Way et al. (2022), arXiv 2203.08937, sections 3 and 4.
     """
@@ -202,7 +204,14 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
 
     def _observe(self, env: Conservation, u: Array, time: Array) -> Array:
         seen = to_agents(env.scheme.stencils(u, time), 2)
-        return z_score(seen) if self.observations == "normalised" else seen
+        if self.observations == "raw":
+            return seen
+        # A component's own largest value, over all faces and both directions: splitting takes differences of such numbers,
+        # and pressure makes momenta across the axis. Characteristic fields share one unit, and are sums over components.
+        own = (0, 2, 3) if self.how.reconstruction == "component" else None
+        space = self.agent_observation_space
+        scaled = visible_z_score(seen, jnp.max(jnp.abs(seen), axis=own, keepdims=True))
+        return jnp.clip(scaled, space.low, space.high)
 
     def step(
         self, key: Key, state: Episode, action: Array, params: FieldParams
@@ -229,6 +238,11 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             v, offset = stage_values(integrator, stages, before.u, dt)
             seen, offset = jnp.where(taken, end, v), jnp.where(taken, dt, offset)
         lost = blown_up(u, params.limit) | blown_up(seen, params.limit)
+        if scheme.law.positive(
+            seen
+        ):  # beyond physical states, what agents see may be infinite where values are not yet
+            stencils = jax.tree.leaves(scheme.stencils(seen, before.time + offset))
+            lost = lost | ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in stencils]))
         after = FieldState(jnp.where(lost, before.u, u), jnp.where(taken & ~lost, before.time + dt, before.time))
 
         values, reference = self._rewards(env, state, action, after, dt)
@@ -289,6 +303,14 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         time = state.field.time + dt
         exact = exact_solution(env.scheme.law, state.condition, coordinates(self.grid), time)
         return FieldState(exact.reshape(state.field.u.shape).astype(state.field.u.dtype), time)
+
+    def episode_steps(self, params: FieldParams) -> int | None:
+        steps = int(params.horizon)
+        if math.isfinite(float(params.end_time)):
+            if not isinstance(params.time_step, FixedStep):
+                return None
+            steps = min(steps, math.ceil(float(params.end_time) / float(params.time_step.dt) - 1e-3))
+        return steps * (self.how.integrator.num_stages if self._staged else 1)
 
     def values(self, state: Episode) -> Float[Array, "chan *cells"]:
         return state.field.u

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, check_seed, require
+from undertow._checks import UndertowError, check_seed, require, unusable
 from undertow.games.game import AbstractGame
 from undertow.games.player import Player, numbers
 
 try:
     import pettingzoo
     from gymnasium.utils import seeding
-except ModuleNotFoundError as error:
-    raise UndertowError("these environments need PettingZoo: pip install 'undertow[pettingzoo]'") from error
+except Exception as error:
+    raise unusable("these environments need PettingZoo", "pettingzoo", error) from error
 
 from undertow.games.spaces import to_gymnasium
 
@@ -61,6 +61,13 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._space = self.game.agent_action_space
         self._generator: np.random.Generator | None = None
         self._window: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("game", "params", "_window")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self.game, self.params, self._window = self._player.game, self._player.params, None
 
     def observation_space(self, agent: str) -> Any:
         """The space of an agent's observations."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class FieldRecipe:
         cfl: float | None = None,
         steps: int | None = None,
         end_time: float | None = None,
-        actions: str | AbstractActions = "simplex",
+        actions: str | AbstractActions = "logits",
         acts: str = "step",
         observations: str = "normalised",
         reward: str | AbstractObjective = "one-step",
@@ -105,11 +106,8 @@ class FieldRecipe:
         **reward_options: Any,
     ) -> tuple[FieldGame, FieldParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
-        known(
-            reward_options,
-            [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS],
-            "the game",
-        )
+        rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
+        known(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
         start, template = _initial(self, self.case if case is None else case)
         law = law_of(template, law)
@@ -119,6 +117,10 @@ class FieldRecipe:
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
         objective = _objective(reward, order, reward_options)
         check_truth(law, template, objective)
+        require(
+            not (positivity and integrator == "rk4"),
+            "positivity holds with the integrators euler and ssp_rk3, not with rk4",
+        )
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
         require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
         kind = lookup("actions", actions, ACTIONS)() if isinstance(actions, str) else actions
@@ -198,6 +200,12 @@ def _at_start(how: Discretised, condition: Initial) -> tuple[Array, Array]:
     u0 = point_values(condition, scheme.grid)
     scheme.check_state(u0)
     return u0, scheme.speed_over_dx(u0)
+
+
+def _options(recipe: Callable) -> list[str]:
+    """The options that a recipe names itself."""
+    parameters = inspect.signature(type(recipe).__call__).parameters.values()
+    return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
 
 
 _drawn = eqx.filter_jit(lambda start, key: start(key))
@@ -293,7 +301,8 @@ class ControlRecipe:
         config = preset(self.preset).config
         assert isinstance(config, ControlConfig)
         parts: Any = config
-        known(system_options, [f.name for f in dataclasses.fields(parts.system)], f"the game of {self.preset}")
+        fields = [f.name for f in dataclasses.fields(parts.system)]
+        known(system_options, [*_options(self), *fields], f"the game of {self.preset}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
             changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
@@ -362,7 +371,8 @@ def make(id: str, **options: Any) -> tuple[AbstractGame, Any]:
         for the random family, or a condition itself; `cells`, `order`, `integrator`, `reconstruction`, `speed`,
         `positivity`, `viscosity`, `velocity` (of advection), `source` (amplitude of a random one).
     - `dt` (default: the usual one, which follows the size of the cells) or `cfl`; the end of an episode: `steps` or `end_time`.
-    - `actions`: a name out of `ACTIONS` or an object; `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
+    - `actions`: a name out of `ACTIONS` or an object (default `logits`, which any agent may choose; `simplex` takes the weights
+        themselves); `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
     - `reward`: a name out of `REWARDS` or an objective; with a name also `against`, `comparator`, `combination`, `squash`,
         `scale`, `clipped`, `components`, `conservation`, `total_variation`, `cloning` as in
         [`ObjectiveConfig`][undertow.config.scheme.ObjectiveConfig].

@@ -35,7 +35,8 @@ def moved(condition: AbstractPlainCondition, domain: tuple[float, float]) -> Abs
             (np.asarray(position) < 0) | (np.asarray(position) > 1)
         ):
             raise UndertowError(
-                f"on the domain {domain!r} positions count from 0 at its start to 1 at its end, got {np.asarray(position).tolist()}"
+                f"on the domain {domain!r} positions count from 0 at its start to 1 at its end, got "
+                f"{np.asarray(position).tolist()}"
             )
         return start + length * position
 

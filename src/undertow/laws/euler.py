@@ -136,9 +136,9 @@ class Euler(AbstractConservationLaw):
         return ("density", "pressure")
 
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
-        r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp v_a/\alpha)$ of the energy $E/\rho
-        \mp p v_a / \rho(\alpha \mp v_a)$ per mass: with $\alpha \ge |v_a| + c$ that is at most $E/\rho + |v_a| c/\gamma$. It bounds
-        velocity and sound speed."""
+        r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp
+        v_a/\alpha)$ of the energy $E/\rho \mp p v_a / \rho(\alpha \mp v_a)$ per mass: with $\alpha \ge |v_a| + c$ that is at
+        most $E/\rho + |v_a| c/\gamma$. It bounds velocity and sound speed."""
         density, *velocity, pressure = self.primitive(u)
         moving, heat = _squares(velocity), pressure / density
         sound = self.gamma * heat

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, Within, constant
+from undertow._checks import UndertowError, Within, constant, require, shown
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
@@ -143,3 +143,26 @@ def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) 
     left = jax.vmap(basis.project, in_axes=1, out_axes=1)(unit)
     right = jax.vmap(basis.expand, in_axes=1, out_axes=1)(unit)
     return left, right
+
+
+def check_law(law: AbstractConservationLaw, axes: int) -> None:
+    """Raise `UndertowError` unless `law` is one, and its functions give arrays of the right shapes on so many axes."""
+    if not isinstance(law, AbstractConservationLaw):
+        raise UndertowError(f"law must be a conservation law, such as Burgers(), got {shown(law)}")
+    name, components = type(law).__name__, law.num_components
+    u = jax.ShapeDtypeStruct((components, *[4] * axes), jnp.result_type(float))
+    for axis in range(axes):
+        for method, expected, what in (
+            ("flux", u.shape, "one value per component and cell"),
+            ("max_speed", u.shape[1:], "one speed per cell"),
+        ):
+            got = jax.eval_shape(lambda u, method=method, axis=axis: getattr(law, method)(u, axis), u).shape
+            require(
+                got == expected,
+                f"{name}.{method} has to give {what}: of a state of shape {u.shape} an array of shape {expected}, got {got}",
+            )
+        signs = tuple(law.parity(axis))
+        require(
+            len(signs) == components and all(sign in (-1, 1) for sign in signs),
+            f"{name}.parity has to give 1 or -1 for each of {components} components, got {shown(signs)}",
+        )

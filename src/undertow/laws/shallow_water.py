@@ -108,8 +108,9 @@ class ShallowWater(AbstractConservationLaw):
         return ("depth",)
 
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
-        r"""$\sqrt{|v|^2 + c^2} + c/2$. A Lax-Friedrichs half cell is $h (1 \mp v_a/\alpha)$ of the velocity $v \mp g h e_a / 2(\alpha \mp v_a)$: with
-        $\alpha \ge |v_a| + c$ that is at most $|v| + c/2$, and means of states are no faster than the fastest."""
+        r"""$\sqrt{|v|^2 + c^2} + c/2$. A Lax-Friedrichs half cell is $h (1 \mp v_a/\alpha)$ of the velocity $v \mp g h e_a /
+        2(\alpha \mp v_a)$: with $\alpha \ge |v_a| + c$ that is at most $|v| + c/2$, and means of states are no faster than the
+        fastest."""
         depth = self._depth(u)
         square = self.gravity * depth
         return jnp.sqrt(jnp.sum((u[1:] / depth) ** 2, axis=0) + square) + 0.5 * jnp.sqrt(square)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -36,8 +37,7 @@ class UniformGrid(eqx.Module):
         lower: float | tuple[float, ...] = 0.0,
         upper: float | tuple[float, ...] = 1.0,
     ):
-        counts = tuple(num_cells) if _is_listed(num_cells) else (num_cells,)
-        require(len(counts) > 0, "a grid has at least one axis, got no num_cells")
+        counts = _listed(num_cells) or (num_cells,)
         self.num_cells = tuple(whole_number("num_cells", count) for count in counts)
         self.lower = self._per_axis("lower", lower)
         self.upper = self._per_axis("upper", upper)
@@ -45,7 +45,7 @@ class UniformGrid(eqx.Module):
             require(high > low, f"a grid needs finite ends with lower < upper, got lower={low:g}, upper={high:g}")
 
     def _per_axis(self, name: str, value: float | tuple[float, ...]) -> tuple[float, ...]:
-        values = tuple(value) if _is_listed(value) else (value,) * len(self.num_cells)
+        values = _listed(value) or (value,) * len(self.num_cells)
         if len(values) != len(self.num_cells):
             raise UndertowError(f"{name} has {len(values)} entries for a grid with {len(self.num_cells)} axes")
         return tuple(real_number(name, v) for v in values)
@@ -81,6 +81,9 @@ class UniformGrid(eqx.Module):
         return UniformGrid(tuple(n * factor for n in self.num_cells), self.lower, self.upper)
 
 
-def _is_listed(value: object) -> bool:
-    """Whether something is given per axis: a tuple, a list or an array with an axis of its own."""
-    return isinstance(value, (tuple, list)) or (hasattr(value, "shape") and value.shape != ())
+def _listed(value: Any) -> tuple[Any, ...] | None:
+    """What is given per axis, in a tuple, a list or an array with an axis of its own; None for one number."""
+    if not (isinstance(value, (tuple, list)) or (hasattr(value, "shape") and value.shape != ())):
+        return None
+    require(len(value) > 0, "a grid has at least one axis, got none")
+    return tuple(value)

@@ -24,8 +24,8 @@ DIFFUSION_SHARE = 0.8
 class FixedStep(eqx.Module):
     r"""The same $\Delta t$ every step. `dt` is a leaf: it may be batched and differentiated.
 
-    **Arguments:** `dt` $\ge 0$, s; `end_time`: the last step is clipped to it, and those after it have length 0 (default None: all
-    steps are whole).
+    **Arguments:** `dt` $\ge 0$, s; `end_time`: the last step is clipped to it, and those after it have length 0 (default None:
+    all steps are whole).
 
     **Raises:** `UndertowError` for a step that is a plain number and negative or not finite.
     """

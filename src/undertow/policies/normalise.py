@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from undertow.numerics.barrier import materialised
 from undertow.numerics.norms import root_of_squares
 
 
@@ -39,10 +40,35 @@ def z_score(
     `epsilon`. The clip is never active for a stencil of 25 values or fewer.
 
     `epsilon` is a number in the units of `x`, as published. In single precision the rounding of a nearly constant stencil
-    is larger than it: see [`visible`][undertow.policies.normalise.visible].
+    is larger than it: see [`visible_z_score`][undertow.policies.normalise.visible_z_score].
     """
+    x = materialised(x)  # or the compiler works equal numbers out twice, with another rounding
     scaled = centred(x) / (safe_standard_deviation(x) + epsilon)
     return jnp.clip(scaled, -clip, clip) if x.shape[-1] > clip**2 else scaled
+
+
+ROUNDINGS = 64
+"""In units of the precision, relative to the largest number about: variations below this count as rounding. Solvers leave some
+three units in what is constant."""
+
+
+def visible_z_score(
+    x: Float[Array, "*batch stencil"], size: Float[Array, "*#batch 1"]
+) -> Float[Array, "*batch stencil"]:
+    r"""$z = (x - \bar x)\,\sigma / (\sigma^2 + \epsilon^2)$ over the last axis with
+    $\epsilon = \max(10^{-10}, 64\,\epsilon_\text{machine})\,q$: what is rounding is not seen, in any precision.
+
+    In double precision and for $q$ near 1 this is the published z-score, but for variations below about $10^{-10}$. It depends
+    on no unit: $x$ and $q$ times any factor score the same. Variations well below $\epsilon$ fade with the square of their
+    size, equal numbers score exactly 0, and no score is larger than $\sqrt{n - 1}$ but for rounding.
+
+    **Arguments:** `x`; `size` $q$: the largest absolute value of the numbers that `x` was computed from. Differences of larger
+    numbers carry their rounding.
+    """
+    scaled = materialised(x / jnp.maximum(size, jnp.finfo(x.dtype).tiny))  # as in `z_score`
+    epsilon = max(1e-10, ROUNDINGS * float(jnp.finfo(x.dtype).eps))
+    deviation = safe_standard_deviation(scaled)
+    return centred(scaled) * (deviation / (deviation * deviation + epsilon**2))
 
 
 def smooth_z_score(x: list[Float[Array, "*batch"]], *, epsilon: float) -> list[Float[Array, "*batch"]]:

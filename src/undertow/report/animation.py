@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
@@ -22,6 +23,7 @@ from undertow.report.solutions import component
 from undertow.training._files import atomic_write_bytes
 
 
+@style.drawn
 def animate(
     series: Series, case: str | int, path: Path | str, *, baseline: str | None = "weno-js", fps: int = 12
 ) -> Path:
@@ -59,6 +61,7 @@ def animate(
     return write_gif(moving, path, fps)
 
 
+@style.drawn
 def animate_comparison(
     comparison: Comparison,
     path: Path | str,
@@ -89,6 +92,7 @@ def animate_comparison(
     return write_gif(moving, path, fps)
 
 
+@style.drawn
 def _moving_lines(comparison: Comparison, names: Sequence[str], baseline: str | None) -> FuncAnimation:
     runs, saved = comparison.simulations, range(len(comparison.times))
     colour = style.colours(runs, style.lead(list(runs), baseline), baseline)
@@ -127,6 +131,7 @@ def _moving_lines(comparison: Comparison, names: Sequence[str], baseline: str | 
     return FuncAnimation(fig, draw, frames=len(saved), blit=False)
 
 
+@style.drawn
 def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
     runs, saved = comparison.simulations, range(len(comparison.times))
     fields = {name: [maps.pick(run, index, quantity) for index in saved] for name, run in runs.items()}
@@ -160,11 +165,18 @@ def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
 
 def write_gif(moving: FuncAnimation, path: Path, fps: int) -> Path:
     """Write a moving picture atomically; returns its path."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "animation.gif"
-        moving.save(file, writer=PillowWriter(fps=fps), dpi=110)
-        data = io.BytesIO(file.read_bytes())
-    atomic_write_bytes(path, data.getvalue())
+    writer = _InMemory(fps=fps)
+    moving.save(path, writer=writer, dpi=110)
+    atomic_write_bytes(path, writer.data.getvalue())
     return path
+
+
+class _InMemory(PillowWriter):
+    """Keeps the picture instead of writing it: there may be no folder for what is temporary, and a file is whole or absent."""
+
+    def finish(self) -> None:
+        self.data = io.BytesIO()
+        frames: Any = self._frames  # type: ignore[attr-defined]
+        first, *others = frames
+        pause = int(1000 / self.fps)
+        first.save(self.data, format="GIF", save_all=True, append_images=others, duration=pause, loop=0)

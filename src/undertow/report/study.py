@@ -47,6 +47,7 @@ def draw_study(results: Mapping[str, Any], folder: Path | str) -> list[Path]:
     ]
 
 
+@style.drawn
 def study_figure(
     results: Mapping[str, Any], path: Path | str, *, quantity: str = "test_loss", clips: tuple[str, ...] | None = None
 ) -> Path:

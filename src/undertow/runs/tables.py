@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undertow._checks import at_home
+from undertow._checks import UndertowError, at_home, drawing
 from undertow.runs.compare import RunComparison
 from undertow.runs.fields import shown
 from undertow.runs.listing import RunInfo, check_name
@@ -104,20 +104,12 @@ def pairs_table(comparison: RunComparison) -> Table:
 def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path]:
     """Write `compare.png`, `compare.csv` and `compare.json` into a new directory. Returns their paths.
 
-    **Raises:** `UndertowError` if the directory exists or cannot be written.
+    **Raises:** `UndertowError` if the directory exists or cannot be written; or, with the other two written, if the picture
+    cannot be drawn.
     """
-    from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
-
     folder = at_home(folder)
+    figure, failed = folder / "compare.png", None
     with new_folder(folder) as draft:
-        comparison_figure(
-            {each.label: each.curves for each in comparison.groups},
-            {each.label: each.final for each in comparison.groups},
-            draft / "compare.png",
-            metric=comparison.metric,
-            axis=comparison.axis,
-            statistic=comparison.statistic,
-        )
         rows = comparison.rows()
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -125,6 +117,22 @@ def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path
         writer.writerows(rows)
         atomic_write_text(draft / "compare.csv", text.getvalue())
         atomic_write_text(draft / "compare.json", to_json(comparison.to_dict()) + "\n")
+        try:
+            with drawing(figure):
+                from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
+
+                comparison_figure(
+                    {each.label: each.curves for each in comparison.groups},
+                    {each.label: each.final for each in comparison.groups},
+                    draft / figure.name,
+                    metric=comparison.metric,
+                    axis=comparison.axis,
+                    statistic=comparison.statistic,
+                )
+        except UndertowError as error:  # told below: the numbers are kept
+            failed = error
+    if failed is not None:
+        raise failed
     return [folder / f"compare.{ending}" for ending in ("png", "csv", "json")]
 
 

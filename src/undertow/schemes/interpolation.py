@@ -122,8 +122,8 @@ class WenoInterpolation(eqx.Module):
             require_positive("epsilon", self.epsilon)
 
     def unit(self, values: Float[Array, "chan *cells"]) -> Float[Array, " chan"] | None:
-        """What the variations of point values are measured by, one number per component, above 0: how far they are spread, and
-        a hundredth of the largest. None where `epsilon` is named, or there is none."""
+        """What the variations of point values are measured by, one number per component, above 0: their
+        [`size`][undertow.schemes.weights.size]. None where `epsilon` is named, or there is none."""
         if self.linear or self.epsilon is not None:
             return None
         unit = size([values])
@@ -183,7 +183,7 @@ class WenoInterpolation(eqx.Module):
             return jnp.zeros(shape, u.dtype)
         r = substencil_width(scheme.order)
         padded = scheme.boundary[axis].pad(u, axis, scheme.law.parity(axis))
-        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(padded)
+        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(u)
         plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact, unit)
         minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact], unit)
         blended = [float(1 - f) * a + float(f) * b for f, a, b in zip(exact, plus, minus, strict=True)]

@@ -15,7 +15,8 @@ HALVINGS = 20
 
 
 def is_physical(law: AbstractConservationLaw, u: Float[Array, "chan *cells"]) -> Bool[Array, ""]:
-    """Whether all that the law wants positive is: nothing below 0, and nothing that is not a number. A dry bed and a vacuum are 0."""
+    """Whether all that the law wants positive is: nothing below 0, and nothing that is not a number. A dry bed and a vacuum are
+    0."""
     return jnp.stack([jnp.all(part >= 0) for part in (*law.positive(u), jnp.zeros(()))]).all()
 
 
@@ -89,8 +90,8 @@ class PositivityLimiter(eqx.Module):
 
         **Arguments:** the `law`; the state `u`; per axis: the `fluxes` $\hat f$, the `first_order` fluxes $\hat f^{LF}$ and their
         `speeds` $\alpha$ (that axis may have length 1), `periodic` (1 where the two ends are one face) and the cell size;
-        the time step `dt`, s; `bounds`: per axis the largest `law.reach` of the two cells of every face, or None (default): speeds
-        are then not bounded.
+        the time step `dt`, s; `bounds`: per axis the largest `law.reach` of the two cells of every face, or None (default):
+        speeds are then not bounded.
 
         **Raises:** `UndertowError` if nothing of the law has to be positive.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow._checks import UndertowError, lookup, require, shown
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, check_law
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
 from undertow.numerics.boundary import Boundary, boundary
@@ -24,7 +24,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
-from undertow.schemes.weights import reconstruct, size
+from undertow.schemes.weights import reconstruct, size, typical
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
@@ -97,11 +97,8 @@ class SemiDiscrete(eqx.Module):
         self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
-        require(
-            isinstance(boundary, (str, tuple)),
-            f"boundary must be a name or a tuple with one entry per axis, got {boundary!r}; take 'periodic' or 'outflow'",
-        )
-        kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
+        check_law(law, grid.num_axes)
+        kinds = _per_axis(boundary, grid.num_axes)
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
         for axis, (each, cells) in enumerate(zip(self.boundary, grid.num_cells, strict=True)):
@@ -144,18 +141,20 @@ class SemiDiscrete(eqx.Module):
         r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
         measure stencils by that have an $\epsilon$ without a unit.
 
-        It is how far $\tfrac12 (f \pm \alpha u)$ are spread over the domain, $\alpha$ the largest speed, and a hundredth of the
-        largest of them. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
+        It is about the largest deviation of $\tfrac12 (f \pm \alpha u)$ from their mean, and not below a hundredth of their own
+        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
         the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
         """
         if self.reconstruction == "characteristic":
             return None
         split = []
         for axis in range(self.grid.num_axes):
-            padded = self.pad(u, axis, time)
-            flux, moved = self.law.flux(padded, axis), jnp.max(self.law.max_speed(padded, axis)) * padded
+            # Ghost cells are copies, unless something else enters there.
+            cells = u if self.inflow is None else self.pad(u, axis, time)
+            speeds = jnp.sqrt(self.law.smooth_speed_squared(cells, axis, 1e-3))
+            flux, moved = self.law.flux(cells, axis), typical(speeds) * cells
             split += [0.5 * (flux + moved), 0.5 * (flux - moved)]
-        unit = size([each.reshape(each.shape[0], -1) for each in split])
+        unit = size(split)
         forcing = self.forcing(u, jnp.zeros((), u.dtype) if time is None else time)
         if forcing is not None:
             # A rate of change over the length of the domain is a flux.
@@ -341,6 +340,19 @@ def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *fac
     # Position by position: whoever takes the array apart again gets these operands, and the compiler sees that. On the way
     # back it sees so only while an array is taken apart by one reader, so every reader gets one of its own.
     return both_directions(jnp.stack(plus, axis=-1), jnp.stack(minus, axis=-1))
+
+
+def _per_axis(boundary: Any, axes: int) -> tuple[Any, ...]:
+    """One boundary per axis: a name stands for all of them, and on a line a pair of names for its two ends."""
+    if isinstance(boundary, str):
+        return (boundary,) * axes
+    require(
+        isinstance(boundary, (tuple, list)),
+        "boundary must be a name or a tuple with one entry per axis, "
+        f"got {shown(boundary)}; take 'periodic' or 'outflow'",
+    )
+    ends = axes == 1 and len(boundary) == 2 and all(isinstance(each, str) for each in boundary)
+    return (tuple(boundary),) if ends else tuple(boundary)
 
 
 def _as_boundary(kind: Boundary | str | tuple[str, str], ghost: int) -> Boundary:

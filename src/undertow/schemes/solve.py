@@ -121,9 +121,9 @@ def solve(
 ) -> Solution:
     r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
 
-    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law (`Euler(density_floor=...)`
-    names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same problem in other units has the same
-    solution.
+    Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law
+    (`Euler(density_floor=...)` names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same
+    problem in other units has the same solution.
 
     **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
     [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
@@ -132,15 +132,25 @@ def solve(
 
     With a positivity limiter and a `CFLStep` a step that some stage does not bear is taken again with half of it.
 
-    **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or type, an order that does not fit, or counts
-    that are not whole. Outside of `jax.jit`, `jax.vmap` and `jax.grad`, where values can be looked at, also for an initial state
-    with a density, pressure or depth below 0, for a limited run that ends with one, and for a `CFLStep` whose `end_time` so many
-    steps do not reach; inside of them compare `times[-1]` with it. A `CFLStep` with `end_time=math.inf` marches a number of steps.
+    **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or type, an order that does not fit, or
+    counts that are not whole. Outside of `jax.jit`, `jax.vmap` and `jax.grad`, where values can be looked at, also for an
+    initial state with a density, pressure or depth below 0, for a limited run that ends with one, and for a `CFLStep` whose
+    `end_time` so many steps do not reach; inside of them compare `times[-1]` with it. A `CFLStep` with `end_time=math.inf`
+    marches a number of steps.
     """
     scheme.check_state(u0)
     require(
         jnp.issubdtype(u0.dtype, jnp.floating),
         f"u0 must hold floating-point numbers, got {u0.dtype}; take u0.astype(float)",
+    )
+    # The solver sees no rooms above it, so that a policy is known by its name.
+    require(
+        not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),
+        "weights map one stencil to its weights, and a policy maps all of a state's: march a policy with simulate, or with "
+        "rollout(Conservation(scheme, time_step), policy, ...)",
+    )
+    require(
+        weights is None or hasattr(weights, "order"), "weights have to say the formal order that they are of: order"
     )
     theirs = scheme.order if weights is None else weights.order
     require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
@@ -174,8 +184,8 @@ def _check_reached(time: float, end_time: float, steps: int, eps: float) -> None
         return
     guess = f"about {math.ceil(1.1 * steps * end_time / time)} steps" if time > 0 else "more steps"
     raise UndertowError(
-        f"{steps} steps reach t = {time:.4g}, short of end_time = {end_time:g}: take {guess}, or end_time=math.inf to march a number of "
-        "steps"
+        f"{steps} steps reach t = {time:.4g}, short of end_time = {end_time:g}: take {guess}, or end_time=math.inf to march "
+        "a number of steps"
     )
 
 
@@ -212,13 +222,14 @@ def check_step(
     *,
     steps: int | None = None,
 ) -> float:
-    r"""The Courant number $\Delta t \max_i \sum_a |\lambda_a|/\Delta x_a$ of a fixed step at the initial state, where it can work.
+    r"""The Courant number $\Delta t \max_i \sum_a |\lambda_a|/\Delta x_a$ of a fixed step at the initial state, where it can
+    work.
 
     **Arguments:** `scheme`; `u0` the initial state; `dt` the step, s; `integrator`; `steps` of the run (default: many), see
     [`check_courant_number`][undertow.schemes.stability.check_courant_number].
 
-    **Raises:** `UndertowError` with the step that would do where waves or diffusion ask for a shorter one, and for a viscosity below
-    0; `NonFiniteError` naming the first bad cell if `u0` is not finite.
+    **Raises:** `UndertowError` with the step that would do where waves or diffusion ask for a shorter one, and for a viscosity
+    below 0; `NonFiniteError` naming the first bad cell if `u0` is not finite.
     """
     check_finite(u0)
     courant = float(scheme.speed_over_dx(u0)) * dt
@@ -249,8 +260,8 @@ def check_finite(u: Array, *, step: int | None = None) -> None:
 def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bool = False) -> None:
     """Raise `UndertowError` naming the first cell where a quantity that has to be positive is not.
 
-    **Arguments:** `law`; `u`: one sample; `what`: the state, for people; `dry`: let a cell pass that holds nothing at all, all of whose
-    components are 0 (default False).
+    **Arguments:** `law`; `u`: one sample; `what`: the state, for people; `dry`: let a cell pass that holds nothing at all, all
+    of whose components are 0 (default False).
     """
     with jax.ensure_compile_time_eval():  # within a program, too, of a state that is not part of it
         parts = law.positive(u)

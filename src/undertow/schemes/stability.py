@@ -1,8 +1,8 @@
 r"""What a time step may be: the Courant numbers and the diffusion that an integrator bears with an upwind scheme.
 
-Von Neumann's analysis of the linear scheme that smooth data meet: a wave of $\theta$ radians per cell is multiplied by $R(z)$ in a
-step, with $z = -C\,q(\theta) - 4\,\nu\Delta t \sum_a \Delta x_a^{-2} \sin^2(\theta/2)$, Courant number $C$ and the symbol $q$ of the
-upwind difference of order 2r-1.
+Von Neumann's analysis of the linear scheme that smooth data meet: a wave of $\theta$ radians per cell is multiplied by $R(z)$
+in a step, with $z = -C\,q(\theta) - 4\,\nu\Delta t \sum_a \Delta x_a^{-2} \sin^2(\theta/2)$, Courant number $C$ and the symbol
+$q$ of the upwind difference of order 2r-1.
 
 **Reference:** Wang and Spiteri (2007), SIAM J. Numer. Anal. 45, 1871-1901: WENO5 with SSP-RK3 is stable up to 1.43, with forward
 Euler for no Courant number; Motamed, Macdonald and Ruuth (2011), J. Sci. Comput. 47, 127-149.
@@ -21,15 +21,17 @@ from undertow.numerics.integrator import AbstractIntegrator, ForwardEuler
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
 
 EULER_LIMIT = 0.25
-"""The largest Courant number that forward Euler is let run with. No number is stable for ever with an upwind scheme of high order:
-what no shock damps grows by $e^{n g}$ in $n$ steps, with $g = 0.004$ at 0.1 (as published, order 5), 0.037 at 0.25, 0.17 at 0.5."""
+"""The largest Courant number that forward Euler is let run with. No number is stable for ever with an upwind scheme of high
+order: what no shock damps grows by $e^{n g}$ in $n$ steps, with $g = 0.004$ at 0.1 (as published, order 5), 0.037 at 0.25, 0.17
+at 0.5."""
 TOLERATED_GROWTH = 30.0
 """Where a run is so short that no wave grows by more than this, a larger Courant number does no harm."""
 
 
 @cache
 def upwind_symbol(order: int) -> np.ndarray:
-    r"""$q(\theta)$ of the upwind difference with linear weights at 721 angles from 0 to $\pi$: $\Delta x\,u_x$ of $e^{i\theta j}$."""
+    r"""$q(\theta)$ of the upwind difference with linear weights at 721 angles from 0 to $\pi$: $\Delta x\,u_x$ of $e^{i\theta
+    j}$."""
     coefficients, r = weno_coefficients(order), substencil_width(order)
     weights = np.zeros(2 * r - 1)
     for k in range(r):
@@ -45,8 +47,8 @@ def amplification(integrator: AbstractIntegrator, order: int, courant: float) ->
 
 
 def courant_limit(integrator: AbstractIntegrator, order: int) -> float:
-    """The largest Courant number that is stable with the linear weights of this order: 1.43 for SSP-RK3 and 1.73 for RK4 at order 5.
-    Of forward Euler, for which none is, `EULER_LIMIT`."""
+    """The largest Courant number that is stable with the linear weights of this order: 1.43 for SSP-RK3 and 1.73 for RK4 at
+    order 5. Of forward Euler, for which none is, `EULER_LIMIT`."""
     return _courant_limit(type(integrator), order)
 
 
@@ -71,7 +73,8 @@ def check_courant_number(
     """The Courant number of a time step `dt`, where it can work.
 
     **Arguments:** `limit`: what is refused in any case (default 2); `integrator` and `order` (default 5) of the scheme: more than
-    they bear is refused, too, unless the run has so few `steps` that nothing can grow by more than `TOLERATED_GROWTH` (default: many).
+    they bear is refused, too, unless the run has so few `steps` that nothing can grow by more than `TOLERATED_GROWTH` (default:
+    many).
 
     **Raises:** `UndertowError` with the time step that would do.
     """
@@ -92,7 +95,7 @@ def check_courant_number(
 
 def check_cfl(cfl: float, integrator: AbstractIntegrator, order: int) -> float:
     """The Courant number of steps that follow the wave speed. Raises `UndertowError` for one that is not above 0, or unstable."""
-    require_positive("cfl", cfl)
+    cfl = require_positive("cfl", cfl)
     require(cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
     bears = courant_limit(integrator, order)
     require(
@@ -117,11 +120,11 @@ def check_diffusion_number(
     courant: float = 0.0,
     order: int = 5,
 ) -> None:
-    r"""Raise `UndertowError` unless the shortest wave, two cells along every axis, is stable: $4\nu\Delta t \sum_a \Delta x_a^{-2} +
-    C q(\pi) \le \beta$ with the end $\beta$ of the integrator's region of stability on the real axis.
+    r"""Raise `UndertowError` unless the shortest wave, two cells along every axis, is stable: $4\nu\Delta t \sum_a \Delta
+    x_a^{-2} + C q(\pi) \le \beta$ with the end $\beta$ of the integrator's region of stability on the real axis.
 
-    **Arguments:** `viscosity` $\nu$, m^2/s; `dt`, s; `spacing`: the cell sizes, m; `integrator`; `courant` $C$, default 0, and the
-    `order` of the scheme, default 5: its upwind differences damp the shortest wave, too.
+    **Arguments:** `viscosity` $\nu$, m^2/s; `dt`, s; `spacing`: the cell sizes, m; `integrator`; `courant` $C$, default 0, and
+    the `order` of the scheme, default 5: its upwind differences damp the shortest wave, too.
     """
     if viscosity <= 0:
         return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -114,19 +115,37 @@ def measured(
     return jnp.stack([q * factor for q in unstack(stencil)], axis=-1)
 
 
+def typical(values: Float[Array, "*cells"]) -> Float[Array, ""]:
+    """The mean of the eighth powers to the power of one eighth: near the largest of positive values, and smooth."""
+    largest = jnp.max(values)
+    some = largest >= jnp.finfo(values.dtype).tiny
+    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
+    mean = jnp.mean((values / largest) ** 8)
+    return jnp.where(some, largest * jnp.where(some, mean, 1.0) ** 0.125, 0.0)
+
+
 def size(values: Sequence[Float[Array, "chan *cells"]]) -> Float[Array, " chan"]:
-    """What variations of several arrays are measured by, one number per component: how far the values are spread, and a
-    hundredth of the largest.
+    r"""What variations of several arrays are measured by, one number per component,
 
-    The former is what a jump is compared with, whatever it stands on. The latter bounds it from below, in proportion to the data:
-    at constant states differences of any size would be jumps otherwise, and weights not differentiable. 0 for zeros only.
+    $$\Big\langle (q - \bar q)^8 + q_{100}^8 \Big\rangle^{1/8}, \qquad q_{100} = q / 100,$$
+
+    the mean being over cells and arrays. The first part is close to the largest deviation, whatever it stands on, and unlike a
+    maximum it has a derivative where several cells share it. The second bounds it from below in proportion to the data: at
+    constant states differences of any size would be jumps otherwise, and weights not differentiable. 0 for zeros only.
     """
+    flat = [v.reshape(v.shape[0], -1) for v in values]
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(v), axis=1) for v in flat]), axis=0)
+    # Dividing by the largest keeps the powers in range. It cancels from the value, so its gradient is stopped.
+    some = largest >= jnp.finfo(largest.dtype).tiny
+    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
 
-    def one(v: Array) -> Array:
-        flat = v.reshape(v.shape[0], -1)
-        return jnp.max(flat, axis=1) - jnp.min(flat, axis=1) + 0.01 * jnp.max(jnp.abs(flat), axis=1)
+    def powers(v: Array) -> Array:
+        v = v / largest[:, None]
+        apart = v - jnp.mean(v, axis=1, keepdims=True)
+        return jnp.mean(apart**8 + (0.01 * v) ** 8, axis=1)
 
-    return jnp.max(jnp.stack([one(v) for v in values]), axis=0)
+    total = jnp.mean(jnp.stack([powers(v) for v in flat]), axis=0)
+    return jnp.where(some, largest * jnp.where(some, total, 1.0) ** 0.125, 0.0)
 
 
 class FixedWeights(AbstractWeights):

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from undertow._checks import UndertowError, nearest, plain_number, real_number, require
 from undertow.config import Config, validate_config
 from undertow.config.fields import find_field, with_fields
@@ -101,6 +99,7 @@ def read_space(config: Config, over: Sequence[str] | Mapping[str, Any]) -> Space
     **Raises:** `UndertowError` for no field, one that is not there (with the nearest match) or named twice, values that are
     not of its type, an empty list.
     """
+    config = validate_config(config)
     pairs = list(over.items()) if isinstance(over, Mapping) else [_split(word) for word in over]
     require(len(pairs) > 0, "a sweep needs something to go over, such as --over gradient=full,stop")
     space: Space = {}
@@ -165,7 +164,7 @@ def _checked(config: Config, name: str, values: Values) -> Values:
 def _values(hint: Any, given: Any) -> Values:
     if isinstance(given, Range):
         return _range(hint, given.low, given.high, given.log)
-    if isinstance(given, np.ndarray):
+    if hasattr(given, "tolist"):  # an array of NumPy or JAX
         given = given.tolist()
     if not isinstance(given, str):
         require(isinstance(given, Sequence), f"give a list of values, a Range or a word, got {given!r}")

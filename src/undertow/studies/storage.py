@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, unusable
 from undertow.studies.journal import ADVICE, Journal
 
 HIDDEN = "***"
@@ -37,8 +37,8 @@ def import_optuna() -> Any:
     """Optuna, quiet, its messages sent through `logging`. Raises `UndertowError` naming the extra if it is not there."""
     try:
         import optuna
-    except ImportError:
-        raise UndertowError("a sweep needs Optuna: pip install 'undertow[sweep]'") from None
+    except Exception as error:
+        raise unusable("a sweep needs Optuna", "sweep", error) from error
     if not hasattr(optuna, "create_study"):
         file = getattr(optuna, "__file__", None) or next(iter(getattr(optuna, "__path__", [])), "a folder")
         raise UndertowError(f"a sweep needs Optuna, and {file} is something else of that name; rename it")

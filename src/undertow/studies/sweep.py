@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, at_home
 from undertow.build import Experiment, cast
 from undertow.config import Config
 from undertow.core.task import take
@@ -110,7 +110,7 @@ def sweep(
     made = define(
         config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
     )
-    folder = Path("runs") / "sweep" / preset if out is None else Path(out)
+    folder = Path("runs") / "sweep" / preset if out is None else at_home(out)
     new = examine(made, folder, storage)
     # What refuses comes before what writes: a directory that says what it is would stand in the way of the right command.
     import_optuna()
@@ -138,7 +138,7 @@ def join(
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
     workers = count("workers", workers, MAX_WORKERS)
-    folder = Path(folder)
+    folder = at_home(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
     ledger.tidy(again=True)
@@ -158,8 +158,9 @@ def summary(folder: Path | str, *, storage: str | None = None) -> SweepResult:
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    made, storage = _read(Path(folder), storage)
-    return _result(Ledger(made, Path(folder), storage), None)
+    folder = at_home(folder)
+    made, storage = _read(folder, storage)
+    return _result(Ledger(made, folder, storage), None)
 
 
 def _read(folder: Path, storage: str | None) -> tuple[Sweep, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError, Within, require, shown, whole_number
+from undertow._limits import require_program
 from undertow.training.ensemble import Ensemble
 from undertow.training.trainer import Trainer, TrainState
 
@@ -31,7 +32,7 @@ Callback = Callable[[Progress], bool | None]
 
 def as_callbacks(given: Callback | Sequence[Callback]) -> tuple[Callback, ...]:
     """One callback or several as a tuple. Raises `UndertowError` for what cannot be called."""
-    several = (given,) if callable(given) else tuple(given)
+    several = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
     for each in several:
         require(callable(each), f"a callback is a function of Progress, got {shown(each)}")
     return several
@@ -66,7 +67,8 @@ def fit(
     **Returns:** `FitResult`. A run that went non-finite does not raise: the result holds its last good state and a
     `NonFiniteError` naming step, sample and cell.
 
-    **Raises:** `UndertowError` for counts below 1, or a start that is not before the end.
+    **Raises:** `UndertowError` for counts below 1, a start that is not before the end, or a program that needs more memory than
+    is free, before it is run.
     """
     updates, every = whole_number("updates", updates), whole_number("every", every)
     start = whole_number("start", start, Within(at_least=0))
@@ -86,7 +88,7 @@ def fit(
         return jax.lax.scan(one, dynamic, length=count)
 
     dynamic, fixed = eqx.partition(state, eqx.is_array)
-    run = jax.jit(many, static_argnums=2)
+    programs: dict[int, Callable[..., tuple[Any, dict]]] = {}
     done = start
     if _is_lost(state, max_skipped):  # a checkpoint of a run that had failed
         return FitResult(state, "failed", trainer.diagnose(state))
@@ -94,7 +96,13 @@ def fit(
         # The same portions wherever it starts, so that a resumed training runs the programs of one that was never stopped.
         # At most three of them: the full portion, the rest of the last, and of the first one.
         count = min(every - done % every, updates - done)
-        dynamic, metrics = run(arrays, dynamic, count)
+        if count not in programs:
+            program = jax.jit(many, static_argnums=2).lower(arrays, dynamic, count).compile()
+            require_program(
+                program, "training.batch, the number of steps or of cells, or take training.rematerialise step"
+            )
+            programs[count] = program
+        dynamic, metrics = programs[count](arrays, dynamic)
         done += count
         state = eqx.combine(dynamic, fixed)
         progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})

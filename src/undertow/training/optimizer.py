@@ -65,7 +65,7 @@ class OptimizerConfig:
 
     name: Name = "adam"
     """the update rule"""
-    learning_rate: Positive = 1e-3
+    learning_rate: Annotated[float, Within(above=0, squared=False)] = 1e-3
     """learning rate a, the largest that the schedule reaches"""
     schedule: Schedule = "constant"
     """how the learning rate changes over the training"""
