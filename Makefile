@@ -55,10 +55,11 @@ types: $(VENV)/.dev ## check types
 baselines: $(VENV)/.baselines ## add PyTorch and Stable-Baselines3 to .venv, for the tests that need them
 
 docs: $(VENV)/.docs $(VENV)/.dev ## build the documentation into site/, run the code on its pages
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+# No --quiet: it hides warnings from --strict, which then never fails. Without it there are two lines more.
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 	$(RUN) -m pytest -n $(JOBS) -m documentation tests/test_docs.py
 
-bench: setup ## measure speed, memory and compile time
+bench: $(VENV)/.dev ## measure speed, memory and compile time
 	$(RUN) -m benchmarks $(ARGS)
 
 validate: $(VENV)/.dev ## run the slow physics: orders, exact solutions, references

@@ -32,7 +32,7 @@ LENGTH = 10
 
 def started(copies: int) -> tuple[Any, Any, Any, Any]:
     """The game as published (128 cells, three conditions), and as many episodes at their start."""
-    game, params = make(BURGERS, observations="raw")
+    game, params = make(BURGERS, observations="raw", actions="simplex")
     keys = jax.random.split(jax.random.key(0), copies)
     states, observations = jax.jit(jax.vmap(game.reset, in_axes=(0, None)))(keys, params)
     return game, params, states, observations
@@ -64,7 +64,7 @@ def calls(copies: int) -> tuple[float, float]:
     given = jax.numpy.asarray(actions)
     step = mapped(lambda state, action: game.step(None, state, action, params), CHUNK if copies > CHUNK else None)
     bare = jax.jit(step)
-    envs = GameVectorEnv(BURGERS, num_envs=copies, observations="raw")
+    envs = GameVectorEnv(BURGERS, num_envs=copies, observations="raw", actions="simplex")
     envs.reset(seed=0)
 
     def layered() -> Any:
@@ -93,7 +93,7 @@ def seconds_of(call: Callable[[], Any], count: int = 200) -> float:
 
 def single() -> float:
     """Steps per second of one Gymnasium environment with given actions."""
-    env = GameEnv(BURGERS, observations="raw", steps=10_000)
+    env = GameEnv(BURGERS, observations="raw", steps=10_000, actions="simplex")
     env.reset(seed=0)
     action = env.action_space.sample() * 0 + 1 / 3
     env.step(action)
@@ -102,7 +102,7 @@ def single() -> float:
 
 def agents() -> float:
     """Steps per second of a PettingZoo environment: of all its 129 agents at once."""
-    env = parallel_env(BURGERS, observations="raw", steps=10_000)
+    env = parallel_env(BURGERS, observations="raw", steps=10_000, actions="simplex")
     env.reset(seed=0)
     actions = {agent: np.full((1, 2, 3), 1 / 3) for agent in env.agents}
     env.step(actions)

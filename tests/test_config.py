@@ -107,13 +107,13 @@ def test_paths_and_missing_fields_come_back():
         ({"grid": {"num_cell": 4}}, "unknown configuration field 'grid.num_cell'; did you mean 'num_cells'?"),
         ({"policy": {"name": "directonal"}}, "unknown policy.name 'directonal'; did you mean 'directional'?"),
         ({"grid": {"order": 4}}, "grid.order must be one of 3, 5, 7, 9, 11, 13, got 4"),
-        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
-        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"seed": 1.5}, "seed must be a whole number from 0 to 4294967295, got 1.5"),
+        ({"seed": True}, "seed must be a whole number from 0 to 4294967295, got True"),
         ({"policy": {"hidden": 16}}, "policy.hidden must be a list, got 16"),
-        ({"policy": {"hidden": [16, "a"]}}, "policy.hidden must be a whole number, got 'a'"),
+        ({"policy": {"hidden": [16, "a"]}}, "policy.hidden must be a whole number above 0, got 'a'"),
         ({"gates": [1.0]}, "gates must have 2 entries"),
-        ({"law": {"viscosity": "nan"}}, "law.viscosity must be a number"),
-        ({"law": {"viscosity": float("nan")}}, "law.viscosity must be a finite number"),
+        ({"law": {"viscosity": "nan"}}, "law.viscosity must be a number of 0 or more"),
+        ({"law": {"viscosity": float("nan")}}, "law.viscosity must be a finite number of 0 or more"),
         ({"law": 3}, "law must be a table of fields"),
     ],
 )
@@ -158,7 +158,7 @@ def test_the_grid_fills_itself_in():
     assert (whole.num_cells, whole.steps) == (128, 250)
     with pytest.raises(UndertowError, match="contradict each other.* set one of them to None"):
         GridConfig(num_cells=64, steps=10, dt=0.1, end_time=0.1).complete()
-    with pytest.raises(UndertowError, match="positive integer, got -1"):
+    with pytest.raises(UndertowError, match="whole number above 0, got -1"):
         GridConfig(num_cells=-1).complete()
 
 

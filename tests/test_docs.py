@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args, get_type_hints
@@ -102,6 +106,21 @@ def test_links_between_files_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page]):
         if not target.startswith("reference/"):  # made by the build, which checks them
             assert (REPOSITORY / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the extra docs is not installed: make docs")
+@pytest.mark.parametrize(("link", "code"), [("index.md", 0), ("no_such_page.md", 1)])
+def test_a_dead_link_fails_make_docs(link, code, tmp_path):
+    """With the very options of the Makefile: a build that says less than it should fails less, too."""
+    told = subprocess.run(["make", "-n", "docs"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    (build,) = [line for line in told.splitlines() if "mkdocs build" in line]
+    options = shlex.split(build.partition("mkdocs build")[2])
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"[another page]({link})\n")
+    (tmp_path / "mkdocs.yml").write_text("site_name: tiny\n")
+    command = [sys.executable, "-m", "mkdocs", "build", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    assert done.returncode == code, done.stderr.decode()
 
 
 def choices(field: str) -> tuple[str, ...]:

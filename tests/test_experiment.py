@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -102,6 +104,46 @@ def test_a_signal_ends_the_run_after_the_dispatch(run: Run, tmp_path: Path):
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As that of a background job is, or after nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_that_python_did_not_install_stays():
+    """Python cannot name it, and could not put it back."""
+    code = """
+import ctypes, os, signal
+from undertow.progress import StopRequest
+called = []
+handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(called.append)
+libc = ctypes.CDLL(None)
+libc.signal.restype, libc.signal.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+libc.signal(signal.SIGTERM, ctypes.cast(handler, ctypes.c_void_p))
+with StopRequest() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not stop and called == [signal.SIGTERM]
+os.kill(os.getpid(), signal.SIGTERM)
+assert called == [signal.SIGTERM] * 2
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_handler_from_before_python_stays(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it is replaced"))
+    with StopRequest() as stop:
+        assert not stop
+
+
 def test_a_second_signal_interrupts_at_once():
     with StopRequest() as stop:
         assert not stop
@@ -159,12 +201,12 @@ def data(**changes) -> DataConfig:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"grid": grid(num_cells=-4)}, "num_cells must be a positive integer, got -4"),
+        ({"grid": grid(num_cells=-4)}, "num_cells must be a whole number above 0, got -4"),
         ({"grid": grid(num_cells=2)}, "needs at least 3 cells"),
         ({"grid": grid(dt=1.0)}, "contradict each other"),
         ({"grid": grid(end_time=1.0)}, "Courant number of .* far above 1"),
         ({"law": LawConfig(viscosity=10.0)}, "nu dt / dx.2"),
-        ({"law": LawConfig(viscosity=-1.0)}, "viscosity must not be negative"),
+        ({"law": LawConfig(viscosity=-1.0)}, "viscosity must be a finite number of 0 or more"),
         ({"law": LawConfig(viscosity=1e-3), "data": data(truth="exact")}, "has no exact solution"),
         ({"data": data(conditions=("shok",))}, "unknown Burgers condition 'shok'; did you mean 'shock'"),
         ({"data": data(conditions=("accelshock_periodic",), boundary="outflow")}, "is periodic by its name"),
@@ -174,12 +216,12 @@ def data(**changes) -> DataConfig:
         ({"training": TrainingConfig(batch=9)}, "batch=9 is larger than the pool of 8"),
         ({"training": TrainingConfig(updates=0)}, "training.updates must be"),
         ({"optimizer": OptimizerConfig(learning_rate=-1.0)}, "learning_rate must be"),
-        ({"gates": (2.0, 1.0)}, "gates must lie between 0 and 1"),
+        ({"gates": (2.0, 1.0)}, "gates must be a finite number from 0 to 1"),
         ({"gates": (1.0, 0.5), "gradient": "stop"}, "gates are for --gradient full, and it is .stop."),
-        ({"policy": PolicyConfig(hidden=(0,))}, "layer sizes must be positive"),
+        ({"policy": PolicyConfig(hidden=(0,))}, "policy.hidden must be a whole number above 0"),
         ({"policy": PolicyConfig(start=Path("nowhere"))}, "nowhere"),
         ({"evaluation": EvaluationConfig(suites=("held-in",))}, "unknown suite 'held-in'; did you mean 'held-out'"),
-        ({"objective": ObjectiveConfig(cloning=-1.0)}, "objective.cloning must not be negative"),
+        ({"objective": ObjectiveConfig(cloning=-1.0)}, "objective.cloning must be a finite number of 0 or more"),
     ],
 )
 def test_what_cannot_work_is_told_before_a_directory_is_made(changes: dict, message: str, tmp_path: Path):

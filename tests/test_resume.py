@@ -9,16 +9,18 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.test_control_runs import SYSTEMS
 from tests.tiny import tiny
-from tests.traces import check_whole, checkpoint_essence, differences, essence
+from tests.traces import check_whole, checkpoint_essence, differences, essence, table_essence
 from undertow._checks import UndertowError
 from undertow.config import CheckpointConfig, Config, TrainingConfig, load_config
-from undertow.experiment import Run, load_run, resume, train
+from undertow.experiment import Run, load_run, loop, resume, train
+from undertow.experiment.recorder import Recorder
 from undertow.training import _files
 from undertow.training.checkpoint import read_metadata, save_checkpoint
 from undertow.training.optimizer import OptimizerConfig
@@ -140,8 +142,12 @@ def test_a_disk_that_fills_up_stops_the_run_and_nothing_else(full_at: int, whole
     with pytest.raises(UndertowError, match="No space left on device; free some space and start again"):
         train(CONFIG, preset="tiny", out=tmp_path / "run")
     monkeypatch.undo()
-    check_whole(tmp_path / "run")
-    resume(tmp_path / "run")
+    if full_at == 5:  # before the first update: there is nothing to go on with
+        assert list(tmp_path.iterdir()) == []
+        train(CONFIG, preset="tiny", out=tmp_path / "run")
+    else:
+        check_whole(tmp_path / "run")
+        resume(tmp_path / "run")
     assert differences(essence(tmp_path / "run"), essence(whole)) == []
 
 
@@ -205,6 +211,37 @@ def test_what_is_left_of_a_damaged_table_goes_on(run: Path, whole: Path, caplog)
         np.testing.assert_array_equal(metrics[name][-2:], expected[name][-2:])
 
 
+def test_rows_of_another_run_are_not_taken_over(run: Path, whole: Path, tmp_path: Path, caplog):
+    other = stopped(dataclasses.replace(CONFIG, seed=1), 6, tmp_path / "other")
+    foreign = (other / "metrics.csv").read_bytes()
+    # One row of its own among them, and one that is damaged.
+    (run / "metrics.csv").write_bytes(
+        foreign + (run / "metrics.csv").read_bytes().splitlines(keepends=True)[2] + b"8,x\n"
+    )
+    damaged = (run / "metrics.csv").read_bytes()
+    resume(run)
+    assert "1 of its rows go on, 1 are lost" in caplog.text and (run / "metrics.damaged-1.csv").read_bytes() == damaged
+    kept, expected = (table_essence(each / "metrics.csv") for each in (run, whole))
+    assert kept == [expected[0], *expected[2:]]
+
+
+def test_a_run_without_its_table_goes_on(run: Path, whole: Path, caplog):
+    (run / "metrics.csv").unlink()
+    (run / "metrics.csv").mkdir()
+    (run / "summary.json").unlink()
+    os.mkfifo(run / "summary.json")
+    assert resume(run).status == "finished"
+    assert caplog.text.count("was no file, and is kept as") == 2
+    assert table_essence(run / "metrics.csv")[-1] == table_essence(whole / "metrics.csv")[-1]
+
+
+def test_stopped_before_the_first_measurement(whole: Path, tmp_path: Path):
+    """The row of the policy before its first update is the same, to the letter."""
+    run = stopped(CONFIG, 2, tmp_path / "run")
+    resume(run)
+    assert differences(essence(run), essence(whole)) == []
+
+
 def test_a_configuration_that_nothing_can_restore(run: Path):
     flip(run / "config.json")
     for file in (run / "checkpoints").iterdir():
@@ -224,6 +261,61 @@ def test_one_process_at_a_time(run: Path):
     assert RunDirectory.open(directory.path).status == "running"
     directory.close()  # as a death does
     assert RunDirectory.open(directory.path).status == "killed"
+
+
+def test_the_lock_is_more_than_its_file(run: Path):
+    with RunDirectory.reopen(run):
+        (run / ".lock").unlink()
+        assert RunDirectory.open(run).status != "killed"
+        with pytest.raises(UndertowError, match="another process is at work in"):
+            resume(run)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another"])
+def test_a_directory_that_is_removed_ends_its_run(instead: str, half: Path, tmp_path: Path):
+    """Nothing of it is made again, and nothing goes into another run's directory of that name."""
+    path = tmp_path / "run"
+
+    def remove(progress):
+        if progress.done == 4:
+            path.rename(tmp_path / "renamed")
+            if instead == "another":
+                shutil.copytree(half, path)
+
+    with pytest.raises(UndertowError, match="was removed or renamed while the run was at work in it"):
+        train(CONFIG, preset="tiny", out=path, callbacks=(remove,))
+    if instead == "nothing":
+        assert not path.exists()
+    else:
+        assert contents(path) == contents(half)
+    assert RunDirectory.open(tmp_path / "renamed").status == "killed"
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+
+@pytest.mark.parametrize("where", ["in the data", "in the first measurement", "in the first update"])
+def test_what_is_refused_leaves_nothing(where: str, run: Path, tmp_path: Path, monkeypatch):
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise UndertowError("the first problem has no solution")
+
+    root = tmp_path / "runs"
+    train(tiny(), root=root, preset="first")
+    before = sorted(root.rglob("*")), os.readlink(root / "last")
+    names = {"in the data": (loop, "_trainer"), "in the first measurement": (Recorder, "measure")}
+    monkeypatch.setattr(*names.get(where, (loop, "fit")), refuse)
+    with pytest.raises(UndertowError, match="the first problem has no solution"):
+        train(CONFIG, root=root, preset="first")
+    assert (sorted(root.rglob("*")), os.readlink(root / "last")) == before
+    if where == "in the data":  # to go on is refused before anything is touched
+        files = contents(run)
+        for updates in (None, 12):
+            with pytest.raises(UndertowError, match="the first problem has no solution"):
+                resume(run, updates=updates)
+        with pytest.raises(UndertowError, match="more were expected than updates=6"):
+            resume(run, updates=6)
+        assert contents(run) == files
 
 
 def test_what_is_no_run(tmp_path: Path):

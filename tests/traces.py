@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from undertow.training import _safetensors
 from undertow.training.checkpoint import read_metadata
 from undertow.training.rundir import RunDirectory
+
+_OF_ONE_RUN = ("id", "start", "end", "seconds", "command", "git", "resumed")
+"""What `run.json` says of this run alone, and when and how often it was at work."""
 
 
 def check_whole(path: Path) -> None:
@@ -29,14 +33,23 @@ def essence(path: Path) -> dict[str, Any]:
     run = RunDirectory.open(path)
     found: dict[str, Any] = {"status": run.status, "config": run.config, "summary": run.read_summary()}
     found["summary"].pop("training_seconds")
-    metrics = run.read_metrics()
-    metrics.pop("seconds")
-    found["metrics"] = {name: values.tobytes() for name, values in metrics.items()}
+    found["info"] = {name: value for name, value in run.info.items() if name not in _OF_ONE_RUN}
+    found["metrics"] = table_essence(path / "metrics.csv")
     for file in sorted(run.checkpoints.iterdir()):
         found[f"checkpoints/{file.name}"] = checkpoint_essence(file)
+    for file in sorted(run.figures.iterdir()):
+        found[f"figures/{file.name}"] = file.read_bytes()
     names = [file.relative_to(path) for file in path.rglob("*")]
     found["files"] = sorted(str(name) for name in names if name.parts[0] != "tensorboard")
     return found
+
+
+def table_essence(file: Path) -> list[list[str]]:
+    """The cells of a table as they are written, but for the column of seconds."""
+    with open(file, newline="") as text:
+        header, *rows = csv.reader(text)
+    keep = [place for place, name in enumerate(header) if name != "seconds"]
+    return [[row[place] for place in keep] for row in (header, *rows)]
 
 
 def checkpoint_essence(file: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -1,4 +1,5 @@
-"""A sweep with two workers on this machine, one of which is killed (SIGKILL) in the middle of a training."""
+"""Sweeps with two workers on this machine, of which one is killed (SIGKILL) in the middle of a training, or who started them;
+killed at each change to the disk; and with every file damaged in every way."""
 
 from __future__ import annotations
 
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.studies.test_damaged_sweeps import FILES, WAYS, check_damage, quick
 from undertow.studies import sweep
 from undertow.studies.definition import read
 from undertow.studies.ledger import Ledger
 from undertow.training.checkpoint import read_metadata
 
 pytest.importorskip("optuna")
+_ = quick  # a fixture
 
 # Some 40 seconds of training per trial: checkpoints are written every 20.
 UPDATES = 16_000
@@ -63,3 +66,45 @@ def open_files(pid: int) -> set[str]:
 def read_at(out: Path):
     made, storage = read(out)
     return made, out, storage
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_workers_end_with_who_started_them(tmp_path):
+    out = tmp_path / "sweep"
+    command = [sys.executable, "-m", "undertow", *COMMAND.split(), "--out", str(out)]
+    with subprocess.Popen(command) as process:
+        try:
+            while len(list(out.glob("trials/*/config.json"))) < 2:  # both are at work
+                assert process.poll() is None
+                time.sleep(0.2)
+            children = [
+                int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            ]
+            assert len(children) == 2 and all(map(is_there, children))
+        finally:
+            process.kill()
+    until = time.monotonic() + 30
+    while any(map(is_there, children)) and time.monotonic() < until:
+        time.sleep(0.05)
+    print(f"of the workers {children} there are {[pid for pid in children if is_there(pid)]}")
+    assert not any(map(is_there, children))
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["grid", "search", "database"])
+def test_killed_at_each_change_to_the_disk(kind):
+    """Without training; `python -m validation.sweep_kills` has it, and published comparisons."""
+    command = [sys.executable, "-m", "validation.sweep_kills", "--quick", "--command", kind]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.usefixtures("quick")
+def test_every_file_damaged_in_every_way(tmp_path, name):
+    check_damage(tmp_path, name, WAYS)

@@ -40,7 +40,7 @@ _BURGERS = SchemeConfig(
     grid=GridConfig(num_cells=64, steps=40, end_time=0.1, integrator="ssp_rk3"),
     data=DataConfig(pool=2048, truth="exact"),
     policy=PolicyConfig("directional", hidden=(16, 16)),
-    objective=ObjectiveConfig("log-trajectory", penalty=3.0),
+    objective=ObjectiveConfig("log-trajectory", floor=1e-6, penalty=3.0),
     optimizer=OptimizerConfig(
         "adam", learning_rate=3e-2, schedule="cosine", final_fraction=0.01, clip="norm", clip_at=1.0
     ),
@@ -108,7 +108,7 @@ _EULER = SchemeConfig(
     data=DataConfig(pool=1024, truth="fine", refinement=5),
     # Little freedom at the start: a scheme far from WENO-Z loses strong shocks within a few steps.
     policy=PolicyConfig("directional", hidden=(16, 16), freedom=0.03),
-    objective=ObjectiveConfig("log-trajectory", penalty=3.0),
+    objective=ObjectiveConfig("log-trajectory", floor=1e-6, penalty=3.0),
     optimizer=OptimizerConfig(
         "adam", learning_rate=1e-2, schedule="cosine", final_fraction=0.01, clip="norm", clip_at=1.0
     ),

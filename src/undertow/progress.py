@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -9,7 +10,29 @@ import sys
 import threading
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from undertow._checks import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def terminal(**options: Any) -> Console:
+    """What everything goes through that is drawn on a terminal: a console of rich's in which control characters out of names,
+    files and messages are shown and not obeyed. `options` are the console's."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Terminal(Console):
+        def render_str(self, text: str, **more: Any) -> Any:
+            return super().render_str(printable(text), **more)  # before anything is measured
+
+        def render(self, *arguments: Any, **more: Any) -> Any:
+            for text, style, control in super().render(*arguments, **more):
+                yield Segment(text if control else printable(text), style, control)
+
+    return Terminal(**options)
 
 
 class Display:
@@ -20,10 +43,10 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool = False):
-        from rich.console import Console  # not at the top: `import undertow` need not draw
+        # Not at the top: `import undertow` need not draw.
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        console = terminal(stderr=True)
         # Without `ipywidgets` rich can only warn in a notebook.
         shown = console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
         self._bar = Progress(
@@ -59,11 +82,29 @@ class Display:
             self._bar.update(self._task, completed=done, values=text)
 
 
+def _is_foreign(number: int, handler: Any) -> bool:
+    """Whether a signal has a handler that was not installed from Python, which could not be put back.
+
+    Python tells of one that was there before Python was (None). Of a later one it knows nothing and says that there is none;
+    Linux knows which signals are caught.
+    """
+    if handler is None:
+        return True
+    if handler is not signal.SIG_DFL:
+        return False
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            caught = next(line for line in status if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
 class StopRequest:
     """Ctrl-C (SIGINT) and SIGTERM as a request that the work itself looks at, when it can stop and leave good files.
 
     A context manager. `signal` is None until one arrives. A second one interrupts at once (`KeyboardInterrupt`).
-    In another thread than the main one, where Python delivers no signals, it never gets any.
+    In another thread than the main one, where Python delivers no signals, it never gets any; nor a signal that is ignored, or
+    that something other than Python handles.
     """
 
     def __init__(self) -> None:
@@ -76,7 +117,10 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._receive)
+                before = signal.getsignal(number)
+                # What is ignored stays so, as nohup and a shell's background jobs want it.
+                if before is not signal.SIG_IGN and not _is_foreign(number, before):
+                    self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,36 +6,47 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive
+from undertow._checks import NonFiniteError, UndertowError, closest, lookup, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory, march_seconds, parameters_of
 from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
-from undertow.evaluation.simulation import Simulation, exact_states
+from undertow.evaluation.simulation import Simulation
+from undertow.evaluation.simulation_checks import (
+    as_policy,
+    check_initial,
+    check_start,
+    check_weights,
+    compared_with,
+    what_is_wrong,
+)
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.burgers_exact import EXACT_BOUNDARIES
 from undertow.laws.euler import Euler
-from undertow.laws.exact import has_exact_solution
 from undertow.laws.fields import AbstractField
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import PLANE_CASES, plane_case
-from undertow.numerics.integrator import INTEGRATORS
+from undertow.laws.shallow_water import ShallowWater
+from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
-from undertow.policies.classical import classical
+from undertow.policies.classical import InUnits, for_problem
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
 from undertow.schemes.splitting import SPEEDS
+from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
 
 __all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
 
@@ -79,9 +90,10 @@ def case_names() -> list[str]:
     return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
+@out_of_memory_told("fewer cells or saves")
 def simulate(
     condition: str | Initial,
-    policy: AbstractPolicy | None = None,
+    policy: AbstractPolicy | str | None = None,
     *,
     law: AbstractConservationLaw | None = None,
     num_cells: int | None = None,
@@ -94,8 +106,10 @@ def simulate(
     speed: str = "global",
     reconstruction: str | None = None,
     positivity: bool = False,
+    unit: float | Sequence[float] | None = None,
     saves: int = 1,
     on_save: Callable[[int, int], object] | None = None,
+    long: bool = False,
 ) -> Simulation:
     r"""March an initial condition to `end_time`. Not jittable: it looks at its input and at what comes out.
 
@@ -104,41 +118,57 @@ def simulate(
     - `condition`: the name of a case (`undertow list`), for example `"shock"`, `"sod"` or `"vortex"`; a condition, such as
         `burgers_condition("shock", A=2.0)` or `CallableCondition(function, boundary)`; or a field of a system in one or more
         dimensions ([`AbstractField`][undertow.laws.fields.AbstractField]).
-    - `policy`: chooses the weights; default WENO-JS of the given order. `law`: of a scalar condition, default `Burgers()`; a
-        field brings its own.
+    - `policy`: chooses the weights, an object or a classical name; default WENO-JS of the given order. `law`: of a scalar
+        condition, default `Burgers()`; a field brings its own.
     - `num_cells` along the first axis (the cells of other axes have the same size); `end_time`; the default is the named
         case's own, otherwise 128 and 0.1.
-    - One of `cfl` (Courant number; steps follow the wave speed and the last one is clipped to the end; the default, 0.5, with
-        positivity 0.4), `dt` (the number of steps is rounded up) or `steps`.
+    - One of `cfl`, `dt` and `steps`. `cfl`: the Courant number; steps follow the wave speed and the viscosity
+        ([`CFLStep`][undertow.numerics.timestep.CFLStep]), and the last one before a kept state is clipped to its time; the
+        default is 0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to
+        the end. `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
     - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
-    - `positivity`: limit fluxes so that density and pressure stay positive
-        ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); default False.
+    - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
+        ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); cells may then be empty at the start, with all
+        components 0 (a dry bed, a vacuum). Default False.
+    - `unit`: the policy sees the split fluxes in units of this number, or of one per component. By default a classical policy
+        sees them in units of the initial state's ([`SemiDiscrete.unit`][undertow.schemes.semidiscrete.SemiDiscrete.unit]), unless
+        it has an epsilon that somebody named (`weno-js-original`), and any other as they are: a learned policy carries the unit
+        of its training, in which fluxes were mostly of order one.
     - `saves`: keep so many states at equal distances in time, beside the initial one.
     - `on_save`: called after each of them with how many there are, and how many there will be.
+    - `long`: march even if it certainly takes hours; default False.
 
     **Returns:** [`Simulation`][undertow.evaluation.simulation.Simulation].
 
-    **Raises:** `UndertowError` for anything that cannot work, a Courant number far above 1 or a non-finite initial state
-    among it; `NonFiniteError` with step and cell if the solution does not stay finite.
+    **Raises:** `UndertowError` for anything that cannot work, a time step that waves or diffusion do not bear
+    ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among
+    it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
     case = named_case(condition) if isinstance(condition, str) else Case(condition)
     initial = case.initial
+    check_initial(initial)
     num_cells = case.num_cells if num_cells is None else num_cells
     end_time = case.end_time if end_time is None else end_time
     if isinstance(initial, AbstractField):
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
     law = Burgers() if law is None else law
-    policy = classical("weno-js", order) if policy is None else policy
-    theirs = getattr(policy, "order", order)
-    require(theirs == order, f"this policy is of order {theirs}, the scheme of order {order}; take --order {theirs}")
-    for name, value in (("end_time", end_time), ("saves", saves), ("num_cells", num_cells)):
-        require_positive(name, value)
+    order = whole_number("order", order)
+    policy = as_policy(policy, order)
+    end_time, num_cells, saves = (
+        require_positive("end_time", end_time),
+        whole_number("num_cells", num_cells),
+        whole_number("saves", saves),
+    )
+    cfl, dt = (None if each is None else require_positive(name, each) for name, each in (("cfl", cfl), ("dt", dt)))
+    steps = None if steps is None else whole_number("steps", steps)
     given = [f"{name}={value}" for name, value in (("cfl", cfl), ("dt", dt), ("steps", steps)) if value is not None]
     require(len(given) <= 1, f"{' and '.join(given)} contradict each other; give one of cfl, dt and steps")
     method = lookup("integrator", integrator, INTEGRATORS)
     grid = grid_of(initial, num_cells)
+    size = math.prod(grid.num_cells)
+    require_memory(march_memory(size, law.num_components, saves + 1, "num_cells (--cells)"))
     scheme = SemiDiscrete(
         law,
         grid,
@@ -152,35 +182,26 @@ def simulate(
     u0 = point_values(initial, grid)
     scheme.check_state(u0)
     check_finite(u0)
-    if positivity:
-        require(
-            len(law.positive(u0)) > 0, f"nothing of {type(law).__name__} has to stay positive; leave positivity out"
-        )
-        require(integrator != "rk4", "positivity holds with the integrators euler and ssp_rk3, not with rk4")
-
-    rule: FixedStep | CFLStep
-    if dt is None and steps is None:
-        cfl = (0.4 if positivity else 0.5) if cfl is None else cfl
-        require(0 < cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
-        rule = CFLStep(cfl, jnp.asarray(end_time), grid.dx)
-        step = cfl / max(float(scheme.speed_over_dx(u0)), rule.min_speed / grid.dx)
-        ends = np.linspace(0.0, end_time, saves + 1)[1:]
-    else:
-        whole = complete(num_cells=num_cells, dt=dt, steps=steps, end_time=end_time)
-        step = whole.dt
-        check_courant(scheme, u0, step)
-        rule = FixedStep(jnp.asarray(step))
-        ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * step
-    check_diffusion(law, step, grid.dx)
-    limit = jnp.asarray(1000 + 100 * math.ceil(end_time / step))
+    check_start(law, u0, positivity, method)
+    check_weights(policy, scheme, u0)
+    scheme = scheme.relative_to(u0)
+    policy = for_problem(policy, scheme.unit(u0)) if unit is None else InUnits(policy, _unit(unit, u0))
+    rule, ends, step = _timing(
+        scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
+    )
+    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(policy))
+    require_time(least, long=long)
+    times = np.concatenate([[0.0], ends])
+    exact, note = compared_with(law, initial, grid, times)
+    limit = jnp.asarray(1000 + 100 * whole_number("the number of steps", math.ceil(end_time / step)))
 
     def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
         goal = jnp.asarray(end, u0.dtype)
-        own: FixedStep | CFLStep
-        if isinstance(rule, CFLStep):
+        own = rule
+        if rule.end_time is not None:
             own = dataclasses.replace(rule, end_time=goal)
         else:  # whole steps: the last one ends where it ends, whatever the roundings of the time
-            own, goal = rule, goal - 0.5 * rule.dt
+            goal = goal - 0.5 * step
         reached, count = jax.block_until_ready(march(policy, Conservation(scheme, own, method), state, goal, limit))
         return reached, int(count)
 
@@ -190,28 +211,74 @@ def simulate(
     for end in ends:
         state, count = advance(state, float(end))
         taken += count
-        try:
-            check_finite(state.u, step=taken)
-        except NonFiniteError as error:
-            if isinstance(law, Euler) and not positivity:
-                message = f"{error}; --positivity keeps density and pressure above zero"
-                raise NonFiniteError(message, step=error.step, cell=error.cell) from None
-            raise
-        if float(state.time) < float(end) - step:
-            raise NonFiniteError(
-                f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken
-            )
+        _check_reached(scheme, state, float(end), step, taken)
         states.append(state.u)
         if on_save is not None:
             on_save(len(states) - 1, len(ends))
     seconds = time.perf_counter() - start
     _log.info("%s: %d steps on %s cells in %.2f s", _called(condition), taken, u0.shape[1:], seconds)
-    times = np.concatenate([[0.0], ends])
-    exact = None
-    if isinstance(initial, AbstractField) or initial.boundary in EXACT_BOUNDARIES:
-        exact = exact_states(law, initial, grid, times) if has_exact_solution(law, initial) else None
     values = np.stack([np.asarray(u) for u in states])
-    return Simulation(initial, law, grid, times, values, exact, taken, seconds)
+    notes = tuple(each for each in (note, what_is_wrong(law, values[-1], positivity)) if each is not None)
+    return Simulation(initial, scheme.law, grid, times, values, exact, taken, seconds, notes)
+
+
+def _timing(
+    scheme: SemiDiscrete,
+    u0: Float[Array, "chan *cells"],
+    integrator: AbstractIntegrator,
+    positivity: bool,
+    *,
+    cfl: float | None,
+    dt: float | None,
+    steps: int | None,
+    end_time: float,
+    saves: int,
+) -> tuple[FixedStep | CFLStep, Float[np.ndarray, " saves"], float]:
+    """The rule of the time steps, the times to keep states at, and the first step."""
+    equal = np.linspace(0.0, end_time, saves + 1)[1:]
+    if dt is None and steps is None:
+        cfl = usual_cfl(integrator, positivity=positivity) if cfl is None else cfl
+        cfl = check_cfl(cfl, integrator, scheme.order)
+        check_viscosity(scheme.law.viscosity)
+        rule = CFLStep(cfl, jnp.asarray(end_time))
+        first = float(step_length(scheme, rule, u0, jnp.zeros((), u0.dtype), integrator))
+        longest = float(jnp.finfo(u0.dtype).eps) * end_time
+        require(
+            first > longest,
+            f"the first time step is {first:.3g}, nothing beside end_time={end_time:g}: take a smaller end_time, a larger cfl, "
+            "or values that are not so fast",
+        )
+        return rule, equal, first
+    whole = complete(num_cells=scheme.grid.num_cells[0], dt=dt, steps=steps, end_time=end_time)
+    check_step(scheme, u0, whole.dt, integrator, steps=whole.steps)
+    divides = abs(whole.end_time - end_time) <= 1e-9 * end_time
+    if dt is not None and not (divides and saves <= whole.steps):  # the last step before every kept state is clipped
+        return FixedStep(jnp.asarray(whole.dt), jnp.asarray(end_time)), equal, whole.dt
+    require(
+        saves <= whole.steps,
+        f"saves={saves} states cannot be kept of {whole.steps} steps; ask for at most {whole.steps}",
+    )
+    ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * whole.dt
+    return FixedStep(jnp.asarray(whole.dt)), ends, whole.dt
+
+
+def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: float, taken: int) -> None:
+    """Raise `NonFiniteError` where a march has ended early, with the reason."""
+    law, limited = scheme.law, scheme.limiter is not None
+    try:
+        check_finite(state.u, step=taken)
+        if limited:
+            check_physical(law, state.u, f"the state after step {taken}", dry=True)
+    except NonFiniteError as error:
+        if isinstance(law, (Euler, ShallowWater)) and not limited:
+            names = " and ".join(("density", "pressure") if isinstance(law, Euler) else law.positive_names)
+            message = f"{error}; --positivity keeps {names} above zero"
+            raise NonFiniteError(message, step=error.step, cell=error.cell) from None
+        raise
+    except UndertowError as error:
+        raise NonFiniteError(f"{error}; take a smaller cfl or dt, or more cells", step=taken) from None
+    if float(state.time) < end - 0.75 * step and float(state.time) < end * (1 - 1e-6):
+        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken)
 
 
 def compare(
@@ -235,7 +302,7 @@ def compare(
     first = next(iter(runs.values()))
     reference = None
     if refinement is not None and first.exact is None:
-        require_positive("refinement", refinement)
+        refinement = whole_number("refinement", refinement)
         finer = {"num_cells": first.grid.num_cells[0] * refinement}
         if options.get("dt") is not None:
             finer["dt"] = options["dt"] / refinement
@@ -243,6 +310,16 @@ def compare(
             finer["steps"] = options["steps"] * refinement
         reference = simulate(condition, **{**options, **finer})
     return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
+    """One number per component."""
+    sizes = np.atleast_1d(np.asarray(unit, float))
+    require(
+        sizes.shape in ((1,), (len(u0),)) and bool(np.all((sizes > 0) & np.isfinite(sizes))),
+        f"unit must be a finite number above 0, or {len(u0)} of them (one per component), got {unit!r}",
+    )
+    return jnp.broadcast_to(jnp.asarray(sizes, u0.dtype), (len(u0),))
 
 
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:

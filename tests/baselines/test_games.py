@@ -66,3 +66,27 @@ def test_copies_are_those_of_the_vector_environment():
 def test_actions_on_a_simplex_are_refused_at_the_door():
     with pytest.raises(UndertowError, match="take actions='logits'"):
         GameVecEnv(BURGERS, 2, **{**OPTIONS, "actions": "simplex"})
+
+
+def test_choices_from_a_lattice_are_trained():
+    options = {**OPTIONS, "actions": "lattice"}
+    env = GameVecEnv(BURGERS, 2, **options)
+    assert env.action_space.nvec.ndim == 1
+    model = sb3.PPO("MlpPolicy", env, seed=0, device="cpu", n_steps=8, batch_size=8)
+    model.learn(32)
+    theirs = GameVectorEnv(BURGERS, 2, autoreset_mode="SameStep", **options)
+    ours = GameVecEnv(BURGERS, 2, seed=1, **options)
+    np.testing.assert_array_equal(ours.reset(), theirs.reset(seed=1)[0])
+    flat = np.random.default_rng(0).integers(0, env.action_space.nvec, (2, env.action_space.nvec.size))
+    np.testing.assert_array_equal(
+        ours.step(flat)[0], theirs.step(flat.reshape(2, *theirs.single_action_space.shape))[0]
+    )
+
+
+def test_pictures_of_all_copies():
+    env = GameVecEnv(CARTPOLE, 2, horizon=4, render_mode="rgb_array")
+    env.reset()
+    images = env.get_images()
+    assert len(images) == 2 and images[0].dtype == np.uint8 and images[0].ndim == 3
+    assert env.render().shape[2] == 3
+    assert GameVecEnv(CARTPOLE, 2, horizon=4).get_images() == [None, None]

@@ -138,5 +138,5 @@ def test_states_of_different_size_are_no_batch():
 
 @pytest.mark.parametrize("horizon", [0, -2])
 def test_a_horizon_below_one_step_is_refused(horizon):
-    with pytest.raises(UndertowError, match="horizon must be at least 1 step"):
+    with pytest.raises(UndertowError, match="horizon must be a whole number above 0"):
         Task(TASK.objective, horizon)

@@ -140,9 +140,9 @@ def test_states_of_several_parts_and_kinds():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": 0}, "length must be at least 1, got 0"),
-        ({"length": -3}, "length must be at least 1"),
-        ({"length": 3, "segment": 0}, "segment must be at least 1, got 0"),
+        ({"length": 0}, "length must be a whole number above 0, got 0"),
+        ({"length": -3}, "length must be a whole number above 0"),
+        ({"length": 3, "segment": 0}, "segment must be a whole number above 0, got 0"),
         ({"length": 3, "rematerialise": "all"}, "rematerialise must be 'step', 'cheap' or 'nothing', got 'all'"),
     ],
 )

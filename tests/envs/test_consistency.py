@@ -30,7 +30,7 @@ WENO, AGENT = classical("weno-js", 3), softmax_policy(order=3)
 
 @pytest.mark.parametrize(("points", "step"), [(1, CFLStep(0.3, 10.0, 1 / 8)), (2, None)], ids=["cfl", "fixed"])
 def test_against_a_loop(points, step):
-    factor, interpolation = points + 1, WenoInterpolation()
+    factor, interpolation = points + 1, WenoInterpolation(1e-6)
     env = environment(8, "outflow", order=3, law=Pair(), step=step)
     problem = Problem(env, rough(env))
     trajectory = played(AGENT, problem, 2)

@@ -261,7 +261,7 @@ def test_what_cannot_be_is_told():
         Pusher().advance(jnp.zeros((2, 2, 3)), jnp.zeros(3))
     with pytest.raises(UndertowError, match=r"one force of shape \(2,\), got \(1,\)"):
         Pusher().advance(jnp.zeros((2, 2, 2)), jnp.zeros(1))
-    with pytest.raises(UndertowError, match="substeps must be at least 1, got 0"):
+    with pytest.raises(UndertowError, match="substeps must be a whole number above 0, got 0"):
         Pusher(0)
     with pytest.raises(UndertowError, match="1 or 2 dimensions, got 3"):
         random_pusher(jax.random.key(0), 3)

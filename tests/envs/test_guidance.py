@@ -111,16 +111,16 @@ def test_initial_states_lie_on_their_annuli(draw):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: Guidance(0), "drivers must be at least 1, got 0"),
+        (lambda: Guidance(0), "drivers must be a whole number above 0, got 0"),
         (
             lambda: Guidance(2).advance(jnp.zeros((2, 2, 2)), jnp.zeros((2, 2))),
             r"\(drivers \+ evaders, 2, 2\), got \(2, 2, 2\)",
         ),
         (lambda: Guidance(2).advance(jnp.zeros((5, 2, 2)), jnp.zeros((1, 2))), r"\(2, 2\), got \(1, 2\)"),
-        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "two finite coordinates"),
-        (lambda: random_guidance(jax.random.key(0), 2, 0), "evaders must be at least 1"),
-        (lambda: published_guidance(0), "count must be at least 1"),
-        (lambda: published_guidance(8, 0), "drivers must be at least 1"),
+        (lambda: DistanceToTarget(2, (np.nan, 0.0)), "target must be a finite number"),
+        (lambda: random_guidance(jax.random.key(0), 2, 0), "evaders must be a whole number above 0"),
+        (lambda: published_guidance(0), "count must be a whole number above 0"),
+        (lambda: published_guidance(8, 0), "drivers must be a whole number above 0"),
     ],
 )
 def test_errors(call, message):

@@ -59,7 +59,7 @@ def test_totals_against_a_loop(boundary):
     env = environment(9, boundary, order=3, law=Pair())
     problem = Problem(env, rough(env))
     trajectory = played(AGENT, problem)
-    between = eqx.filter_jit(WenoInterpolation().between)
+    between = eqx.filter_jit(WenoInterpolation(1e-6).between)
     totals = []
     for u in trajectory.states.u:
         gaps = np.asarray(between(env.scheme, u, [Fraction(1, 3), Fraction(2, 3)]))

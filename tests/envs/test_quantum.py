@@ -99,14 +99,14 @@ def test_weights_of_the_initial_states(draw):
     [
         (lambda: QuantumBox().advance(jnp.zeros((3, 32, 2)), jnp.zeros(1)), r"shape \(points, 2\).*got \(3, 32, 2\)"),
         (lambda: QuantumBox().advance(jnp.zeros((32, 2)), jnp.zeros(())), r"one slope of shape \(1,\), got \(\)"),
-        (lambda: eigenstate(0), r"levels 1 \(ground state\) to 32, got 0"),
+        (lambda: eigenstate(0), "level must be a whole number above 0, got 0"),
         (lambda: eigenstate(33), "got 33"),
-        (lambda: Infidelity(0), "level must be at least 1"),
+        (lambda: Infidelity(0), "level must be a whole number above 0"),
         (lambda: Infidelity(9)(jnp.zeros((8, 2))), "got 9"),
         (lambda: random_wave(jax.random.key(0), weights=(0.0, 0.0)), "one of them positive"),
-        (lambda: random_wave(jax.random.key(0), points=1), "at least 2 points"),
-        (lambda: published_waves(8, points=1), "at least 2 points"),
-        (lambda: published_waves(0), "count must be at least 1"),
+        (lambda: random_wave(jax.random.key(0), points=1), "points must be a whole number of 2 or more"),
+        (lambda: published_waves(8, points=1), "points must be a whole number of 2 or more"),
+        (lambda: published_waves(0), "count must be a whole number above 0"),
     ],
 )
 def test_errors(call, message):

@@ -216,8 +216,8 @@ def test_kinds_of_random_cases():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"cells": 0}, "cells must be a positive integer"),
-        ({"steps": -3}, "steps must be a positive integer"),
+        ({"cells": 0}, "cells must be a whole number above 0"),
+        ({"steps": -3}, "steps must be a whole number above 0"),
         ({"end_time": 0.0}, "end_time must be"),
         ({"n": 0}, "held-out conditions, got 0"),
         ({"integrator": "rk5"}, "unknown integrator 'rk5'"),

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def test_the_same_run_gives_the_same_bytes(scheme, tmp_path):
 
 ALONE = """
 import sys
+import warnings
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"jax", "jaxlib", "undertow", "equinox", "optax", "jaxtyping", "ml_dtypes", "safetensors"}:
@@ -301,3 +303,100 @@ def test_steps_of_named_conditions_take_their_boundary(tmp_path):
     exported = ut.export(random_run(config, tmp_path / "run"), programs=False)
     condition = ut.burgers_condition("smooth_sine")
     assert exported.document["scheme"]["boundary"]["kind"] == [condition.boundary]
+
+
+# --- what comes from elsewhere ----------------------------------------------------------------------------------------
+
+ODD = (None, True, -1, 0, 2**70, 1e300, "x", [], {}, [1], {"a": 1}, [[["x"]]])
+
+
+def places(value, path=()):
+    """Every place in plain values."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value[:2]):
+            yield from places(item, (*path, index))
+
+
+def with_value(value, path, new):
+    if not path:
+        return new
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = with_value(value[path[0]], path[1:], new)
+    return copied
+
+
+@pytest.mark.parametrize("which", ["scheme", "cart"])
+def test_odd_descriptions_with_right_checksums(which, request, tmp_path):
+    """Refused with a line, or evaluated; nothing else, whatever stands where."""
+    whole = request.getfixturevalue(which)[1].path
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    document = json.loads((folder / "policy.json").read_text())
+    tried = [("policy", *path) for path in places(document["policy"])] + [
+        ("files", *p) for p in places(document["files"])
+    ]
+    refused = 0
+    for number, path in enumerate(tried):
+        for new in (ODD[number % len(ODD)], ODD[(5 * number + 3) % len(ODD)]):
+            odd = with_value(document, path, new)
+            odd["checksum"] = portable.checksum(odd)
+            (folder / "policy.json").write_text(json.dumps(odd))
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+                try:
+                    policy = portable.load(folder)
+                    policy(np.zeros((2, 3, *policy.about["observation"]["shape"])))
+                except portable.PortableError as error:
+                    assert "\n" not in str(error)
+                    refused += 1
+    assert refused > len(tried) / 2  # the rest are words for people
+
+
+def test_sizes_of_an_artefact_are_looked_at_first(copy):
+    with open(copy / "policy.safetensors", "r+b") as file:
+        file.truncate(2**40)  # takes no space on the disk
+    with pytest.raises(portable.PortableError, match="policy.safetensors has 1099511627776 bytes"):
+        portable.load(copy)
+    with open(copy / "policy.json", "r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(portable.PortableError, match="at most 16777216 were expected"):
+        portable.load(copy)
+    (copy / "policy.json").write_text("[" * 100_000)
+    with pytest.raises(portable.PortableError, match="is not valid JSON"):
+        portable.load(copy)
+
+
+def test_the_loader_is_for_older_pythons():
+    """What Python 3.8 has no words for is not in it. `validation/test_portable.py` runs it there, where one is found."""
+    tree = ast.parse(Path(portable.__file__).read_text(), feature_version=(3, 8))
+    words = {each.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for each in node.keywords}
+    methods = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    newer = {"removeprefix", "removesuffix", "bit_count", "pairwise", "is_relative_to", "StrEnum", "Self"}
+    assert "strict" not in words and not methods & newer
+    built_in = {"list", "dict", "tuple", "set", "type", "Callable", "Mapping", "Sequence", "Iterable"}
+    for node in tree.body:  # what is worked out as the file is read
+        if isinstance(node, ast.Assign):
+            made = {ast.unparse(each.value) for each in ast.walk(node.value) if isinstance(each, ast.Subscript)}
+            assert not built_in & made, ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("version", "good"), [("0.8.0", False), ("0.4.38", False), ("0.9.0.1", True), ("0.10.2.dev1", True), ("1.0", True)]
+)
+def test_programs_ask_for_a_jax_that_reads_them(scheme, monkeypatch, version, good):
+    """Older ones find no devices in them, and say so in words that help nobody."""
+    folder = scheme[1].path
+    monkeypatch.setattr(jax, "__version__", version)
+    portable.read(folder, "policy.safetensors")
+    if good:
+        portable.read(folder, "step.stablehlo")
+    else:
+        with pytest.raises(
+            portable.PortableError, match=f"step.stablehlo is for JAX 0.9 or newer, and this is {version}"
+        ):
+            portable.read(folder, "step.stablehlo")
+    about = scheme[1].document["programs"]["step.stablehlo"]
+    assert about["read_by"] == {"jax": ">=0.9"} and "JAX 0.9 or newer" in (folder / "README.md").read_text()

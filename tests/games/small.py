@@ -15,7 +15,9 @@ from undertow.games import GAMES, make
 from undertow.games.game import AbstractGame
 
 BURGERS, CARTPOLE = "undertow/Burgers-v0", "undertow/CartPole-v0"
-FIELD = {"cells": 16, "steps": 4, "order": 3, "observations": "raw", "integrator": "euler"}
+FIELD = {
+    "cells": 16, "steps": 4, "order": 3, "observations": "raw", "integrator": "euler", "actions": "simplex",
+}  # fmt: skip
 TINY: dict[str, dict[str, Any]] = {
     "undertow/Burgers-v0": {**FIELD, "case": ("smooth_sine", "rarefaction")},
     "undertow/Advection-v0": FIELD,

@@ -406,7 +406,7 @@ def test_bad_actions_and_players():
     fluxes, _ = tiny("undertow/Euler-v0", actions="flux", reconstruction="characteristic")
     with pytest.raises(UndertowError, match="do not follow from weights and characteristic stencils"):
         fluxes.acting(WENO)
-    with pytest.raises(UndertowError, match="parts must be at least 1"):
+    with pytest.raises(UndertowError, match="parts must be a whole number above 0"):
         Lattice(0)
 
 

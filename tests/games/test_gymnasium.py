@@ -261,8 +261,8 @@ def test_refused_steps_of_many_name_the_copy():
         envs.step(bad)
     assert envs._leaves is leaves
     for options, message in [
-        ({"num_envs": 0}, "num_envs must be at least 1"),
-        ({"chunk": 0}, "chunk must be at least 1"),
+        ({"num_envs": 0}, "num_envs must be a whole number above 0"),
+        ({"chunk": 0}, "chunk must be a whole number above 0"),
         ({"autoreset_mode": "Never"}, "unknown autoreset mode"),
         ({"render_mode": "human"}, "many copies have no window"),
     ]:

@@ -49,15 +49,15 @@ def test_a_grid_is_static_and_equal_grids_are_equal():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "num_cells must be a positive integer"),
-        ((-4,), "num_cells must be a positive integer"),
-        ((8.0,), "num_cells must be a positive integer"),
-        ((True,), "num_cells must be a positive integer"),
-        (((8, 0),), "num_cells must be a positive integer"),
+        ((0,), "num_cells must be a whole number above 0"),
+        ((-4,), "num_cells must be a whole number above 0"),
+        ((8.0,), "num_cells must be a whole number above 0"),
+        ((True,), "num_cells must be a whole number above 0"),
+        (((8, 0),), "num_cells must be a whole number above 0"),
         ((8, 1.0, 1.0), "lower < upper"),
         ((8, 1.0, 0.0), "lower < upper"),
-        ((8, 0.0, float("inf")), "finite ends"),
-        ((8, float("nan"), 1.0), "finite ends"),
+        ((8, 0.0, float("inf")), "upper must be a finite number"),
+        ((8, float("nan"), 1.0), "lower must be a finite number"),
         (((8, 8), (0.0, 0.0, 0.0), 1.0), "lower has 3 entries for a grid with 2 axes"),
     ],
 )
@@ -68,5 +68,5 @@ def test_bad_grids_are_refused(arguments, message):
 
 @pytest.mark.parametrize("factor", [0, -1, 1.5])
 def test_bad_refinements_are_refused(factor):
-    with pytest.raises(UndertowError, match="factor must be a positive integer"):
+    with pytest.raises(UndertowError, match="factor must be a whole number above 0"):
         UniformGrid(8).refine(factor)

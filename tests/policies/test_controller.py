@@ -70,7 +70,7 @@ def test_no_control():
         (lambda: Controller(4, (1,), key=KEY)(jnp.zeros(5)), r"made for 4 observations, got an array of shape \(5,\)"),
         (lambda: Controller(4, (1,), key=KEY, activation="tan"), "unknown activation 'tan'; did you mean 'tanh'"),
         (lambda: WaveController(6, key=KEY), "at least 7 points, got 6"),
-        (lambda: WaveController(8, key=KEY, channels=0), "channels must be at least 1"),
+        (lambda: WaveController(8, key=KEY, channels=0), "channels must be a whole number above 0"),
         (lambda: WaveController(8, key=KEY)(jnp.zeros((9, 2))), r"waves of shape \(8, 2\), got \(9, 2\)"),
     ],
 )

@@ -81,7 +81,7 @@ def test_precision_follows_the_data():
 
 @pytest.mark.parametrize("sizes", [(), (5,), (5, 0, 3), (5, 2.5, 3), (5, -1)])
 def test_bad_sizes_are_refused(sizes):
-    with pytest.raises(UndertowError, match="layer sizes must be positive integers"):
+    with pytest.raises(UndertowError, match="layer sizes"):
         MLP(sizes, key=jax.random.key(0))
 
 

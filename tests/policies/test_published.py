@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from undertow._checks import UndertowError
 from undertow.build import build
 from undertow.config import DataConfig, PolicyConfig
 from undertow.experiment import evaluate_run, import_agent, load_policy, load_run
+from undertow.policies import archive
 from undertow.policies.published import is_published, read_published
 from undertow.training.rundir import RunDirectory
 
@@ -124,7 +126,7 @@ def test_what_is_wrong_is_said_before_anything_is_made(tmp_path):
         ((file, tiny()), {"out": tmp_path / "there"}, "there exists already and is left as it is"),
         ((tmp_path / "absent.zip", tiny()), {}, "does not exist or is not a file"),
         ((file, tiny()), {"activation": "rely"}, "unknown activation 'rely'; did you mean 'relu'"),
-        ((file, bad), {}, "data.pool must be a finite number above 0"),
+        ((file, bad), {}, "data.pool must be a whole number above 0"),
     ):
         with pytest.raises(UndertowError, match=message):
             import_agent(*arguments, **{"out": out, **options})
@@ -177,3 +179,97 @@ def test_other_files(tmp_path):
         read_published(tmp_path)
     (tmp_path / "unnamed").write_bytes(whole)
     assert is_published(tmp_path / "unnamed") and not is_published(tmp_path) and not is_published(tmp_path / "absent")
+
+
+# Archives that are made to do harm
+
+
+def packed(contents: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in contents.items():
+            archive.writestr(name, part)
+    return data.getvalue()
+
+
+def npy(header: str, values: bytes = b"") -> bytes:
+    text = header.encode("latin-1") + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + values
+
+
+def claiming(size: int, data: bytes) -> bytes:
+    """The same archive, of one member, which says that it has another size."""
+    old = zipfile.ZipFile(io.BytesIO(data)).infolist()[0].file_size.to_bytes(4, "little")
+    assert data.count(old) >= 2
+    return data.replace(old, size.to_bytes(4, "little"))
+
+
+FIRST = "policy/fc0/kernel:0"
+HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+ZEROS = bytes(2**24 + 1)  # above what may be packed at will
+HARMFUL = {
+    "large by its header": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<f8", (10**13,)))})}, "does not fit"),
+    "overflowing": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<f8", (2**63, 2)))})}, "does not fit"),
+    "negative": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<f8", (-1, -8)), bytes(64))})}, "does not fit"),
+    "many axes": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<f8", (1,) * 999), bytes(8))})}, "not a check"),
+    "wide": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<S2000000000", (1,)))})}, "not real numbers"),
+    "complex": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("<c16", (1,)), bytes(16))})}, "not real numbers"),
+    "objects": ({"parameters": packed({f"{FIRST}.npy": npy(HEADER % ("|O", (1,)), b"cos\nsystem\n")})}, "not real"),
+    "endless brackets": ({"parameters": packed({f"{FIRST}.npy": npy("(" * 9000)})}, "not a checkpoint"),
+    "no header": ({"parameters": packed({f"{FIRST}.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\xff"})}, "not a checkpoint"),
+    "packed too well": ({"parameters": packed({f"{FIRST}.npy": ZEROS})}, "which no list of numbers has"),
+    "packed too well outside": ({"parameters": ZEROS}, "which no list of numbers has"),
+    "spaces": ({"parameter_list": b" " * (2**20 + 1)}, "at most 1,048,576 are read"),
+    "deep": ({"parameter_list": b"[" * 500_000}, "not a checkpoint"),
+    "other names": ({"parameter_list": b'[["policy/fc0/kernel:0"]]'}, "not a list of names"),
+    "a dictionary": ({"parameter_list": b'{"policy/fc0/kernel:0": 1}'}, "not a list of names"),
+}
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_sizes_are_looked_at_before_anything_is_unpacked(name, tmp_path):
+    parts, message = HARMFUL[name]
+    path = tmp_path / "model.zip"
+    contents = {"parameter_list": json.dumps([FIRST]).encode(), "parameters": packed({}), **parts}
+    path.write_bytes(packed(contents))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndertowError, match=message) as error:
+            load_policy(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(error.value) and "model.zip is not a checkpoint" in str(error.value)
+
+
+@pytest.mark.parametrize("size", [10, 2**20, 2**31])
+def test_an_archive_that_lies_about_a_size(size, tmp_path):
+    """No more is unpacked than it says, and what is unpacked has to be that."""
+    inner = claiming(size, packed({f"{FIRST}.npy": bytes(5_000_000)}))
+    path = tmp_path / "model.zip"
+    path.write_bytes(packed({"parameter_list": json.dumps([FIRST]).encode(), "parameters": inner}))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndertowError, match="is not a checkpoint of the published code"):
+            read_published(path)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_arrays_are_bounded_together(tmp_path, monkeypatch):
+    arrays = agent()
+    total = sum(array.nbytes + 128 for array in arrays.values())
+    path = write(tmp_path / "model.zip", arrays)
+    monkeypatch.setattr(archive, "LARGEST", path.stat().st_size)
+    assert read_published(path).order == 5
+    monkeypatch.setattr(archive, "LARGEST", total - 200)
+    with pytest.raises(UndertowError, match="are read"):
+        read_published(path)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "<i4", ">u2"])
+def test_numbers_of_any_kind_and_order_are_read(dtype, tmp_path):
+    arrays = {name: np.asfortranarray(np.abs(np.round(3 * values)).astype(dtype)) for name, values in agent().items()}
+    policy = read_published(write(tmp_path / "model.zip", arrays))
+    np.testing.assert_array_equal(policy.network.kernels[0], arrays[FIRST].astype(float))

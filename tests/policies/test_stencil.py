@@ -196,14 +196,17 @@ def test_noise_is_added_for_a_key_alone(name):
     [
         (lambda: PairedPolicy(key=KEY, order=6), "order must be one of"),
         (lambda: DirectionalPolicy(key=KEY, order=2), "order must be one of"),
-        (lambda: PairedPolicy(key=KEY, noise=-1.0), "noise must not be negative"),
-        (lambda: directional(noise=-1.0), "noise must not be negative"),
-        (lambda: directional(bound=0.0), "bound must be above 0, or None"),
-        (lambda: directional(epsilon=0.0), "epsilon must be above 0"),
-        (lambda: directional(threshold=-0.1), "threshold must be above 0"),
-        (lambda: directional(freedom=0.0), "freedom must be above 0"),
+        (lambda: PairedPolicy(key=KEY, noise=-1.0), "noise must be a finite number of 0 or more"),
+        (lambda: directional(noise=-1.0), "noise must be a finite number of 0 or more"),
+        (lambda: directional(bound=0.0), "bound must be a finite number above 0"),
+        (lambda: directional(epsilon=0.0), "epsilon must be a finite number above 0"),
+        (lambda: directional(threshold=-0.1), "threshold must be a finite number above 0"),
+        (lambda: directional(freedom=0.0), "freedom must be a finite number above 0"),
         (lambda: PairedPolicy(key=KEY, activation="silo"), "did you mean 'silu'"),
-        (lambda: PairedPolicy(key=KEY, hidden=(0,)), "layer sizes must be positive integers"),
+        (
+            lambda: PairedPolicy(key=KEY, hidden=(0,)),
+            "layer sizes, input and output included, must be a whole number above 0",
+        ),
     ],
 )
 def test_bad_policies_are_refused(make, message):

@@ -19,7 +19,7 @@ from undertow.schemes.coefficients import ORDERS
 from undertow.schemes.interpolation import WenoInterpolation, equal_fractions, interpolation_coefficients
 from undertow.schemes.semidiscrete import SemiDiscrete
 
-WENO, LINEAR = WenoInterpolation(), WenoInterpolation(linear=True)
+WENO, LINEAR = WenoInterpolation(1e-6), WenoInterpolation(linear=True)
 # One compiled call each: op by op, the many small slices take longer than the compiler.
 between = eqx.filter_jit(WenoInterpolation.between)
 densify = eqx.filter_jit(WenoInterpolation.densify)

@@ -1,9 +1,13 @@
 """Checkpoints come back bit for bit, are never half there, and say what is wrong with a file that is."""
 
 import errno
+import hashlib
 import json
 import os
 import random
+import struct
+from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,10 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.odd import ODD, leaves, put
 from undertow._checks import UndertowError
-from undertow.training import _files, _safetensors
+from undertow.training import _files, _safetensors, checkpoint
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from undertow.training.keeping import load_newest, newest_metadata, rank_checkpoints
 
 
 def mixed_tree():
@@ -171,7 +179,7 @@ def test_foreign_and_missing_files(tmp_path):
             load_checkpoint(tmp_path / name, jnp.ones(3))
     with pytest.raises(UndertowError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "absent", jnp.ones(3))
-    with pytest.raises(UndertowError, match="cannot read"):
+    with pytest.raises(UndertowError, match="is a directory, but a file was expected"):
         load_checkpoint(tmp_path, jnp.ones(3))
 
 
@@ -216,6 +224,9 @@ def test_a_disk_that_fills_up_half_way_leaves_no_litter(tmp_path, monkeypatch):
 
             def __exit__(self, *_):
                 file.close()
+
+            def fileno(self):
+                return file.fileno()
 
             def write(self, data):
                 file.write(data[: len(data) // 2])
@@ -271,3 +282,73 @@ def test_values_that_cannot_be_stored(tmp_path):
 def test_json_has_no_words_that_other_readers_refuse():
     text = _files.to_json({"a": float("nan"), "b": (np.float32(0.5), -np.inf), "c": jnp.arange(2), 3: os.curdir})
     assert json.loads(text, parse_constant=pytest.fail) == {"a": "nan", "b": [0.5, "-inf"], "c": [0, 1], "3": "."}
+
+
+LIKE = {"a": jnp.ones((2, 3)), "key": jax.random.key(0), "z": np.ones(2, np.complex128), "n": 3}
+ABOUT = {
+    "run": "x", "preset": "p", "config": {"seed": 1}, "update": 4, "metrics": {"loss": 1.0},
+    "best": {"metric": "loss", "mode": "min", "value": 1.0, "update": 4},
+    "recorder": {
+        "measured_at": 4, "begun": {"loss": 2.0}, "pending": {"loss": {"dtype": "float64", "values": [1.0]}}, "seconds": 1.0,
+        "metrics_csv": {"bytes": 1, "sha256": "x", "header": "loss", "lines": ["x"]},
+    },
+}  # fmt: skip
+
+
+def signed(header: dict[str, Any], payload: bytes) -> bytes:
+    """The bytes of a checkpoint whose checksum fits, as somebody would make them who knows how."""
+    metadata = {**header["__metadata__"], "sha256": checkpoint._NO_DIGEST}
+    first = {"sha256": metadata.pop("sha256"), **metadata}
+    rest = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    text = json.dumps({"__metadata__": first, **rest}, separators=(",", ":"))
+    data = bytearray(struct.pack("<Q", len(text.encode())) + text.encode() + payload)
+    data[checkpoint._DIGEST_AT] = hashlib.sha256(data).hexdigest().encode()
+    return bytes(data)
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_any_value_at_any_place_with_a_checksum_that_fits(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+):
+    """It is read, or skipped with a word, or an error of one line says what is wrong."""
+    folder = tmp_path_factory.mktemp("odd")
+    file = folder / "best_update_000004.safetensors"
+    save_checkpoint(file, LIKE, ABOUT)
+    whole = file.read_bytes()
+    (length,) = struct.unpack_from("<Q", whole)
+    header = json.loads(whole[8 : 8 + length])
+    about = json.loads(header["__metadata__"]["undertow"])
+    new = data.draw(st.sampled_from((..., *ODD)))
+    if data.draw(st.booleans()):
+        about = put(about, data.draw(st.sampled_from(list(leaves(about)))), new)
+        header["__metadata__"]["undertow"] = json.dumps(about)
+    else:
+        places = [path for path in leaves(header) if path and path[0] != "__metadata__"]
+        header = put(header, data.draw(st.sampled_from(places)), new)
+    file.write_bytes(signed(header, whole[8 + length :]))
+    for call in (
+        lambda: load_checkpoint(file, LIKE),
+        lambda: load_checkpoint(file, LIKE["a"], subtree="['a']"),
+        lambda: read_metadata(file),
+        lambda: load_newest(folder, LIKE, "x"),
+        lambda: newest_metadata(folder),
+        lambda: rank_checkpoints(folder),
+    ):
+        try:
+            call()
+        except UndertowError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path):
+    file = tmp_path / "x.safetensors"
+    save_checkpoint(file, jnp.ones(3))
+    with open(file, "r+b") as grown:
+        grown.truncate(1 << 42)
+    with pytest.raises(UndertowError, match="bytes, at most .* were expected"):
+        read_metadata(file)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(UndertowError, match="is a pipe, but a file was expected"):
+        read_metadata(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.training import _lock
+from undertow.training import _flock, _lock
 from undertow.training._lock import Lock, is_held, try_lock
 
 
@@ -41,9 +41,9 @@ def test_without_locks(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     if where == "system":
-        monkeypatch.setattr(_lock, "fcntl", None)
+        monkeypatch.setattr(_flock, "fcntl", None)
     else:
-        monkeypatch.setattr(_lock.fcntl, "flock", flock)
+        monkeypatch.setattr(_flock.fcntl, "flock", flock)
     with pytest.raises(UndertowError, match="has no locks"):
         try_lock(tmp_path / "job")
     release = try_lock(tmp_path / "job", unlocked=True)

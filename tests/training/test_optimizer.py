@@ -208,7 +208,7 @@ def test_schedule_of_a_single_update_is_finite(schedule):
     [
         ({"name": "adamm"}, "did you mean 'adam'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"convention": "tf2"}, "optimizer convention 'tf2'"),
+        ({"convention": "tf2"}, "unknown convention 'tf2'"),
         ({"convention": "keros", "name": "sgd"}, "did you mean 'keras'"),
         ({"decay": 1.0, "name": "adadelta"}, "decay must be"),
         ({"clip": "nrom"}, "did you mean 'norm'"),

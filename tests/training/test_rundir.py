@@ -4,15 +4,19 @@ import errno
 import json
 import os
 import subprocess
+import sys
 import threading
 from datetime import datetime
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow._checks import UndertowError
-from undertow.training import _machine
+from undertow._checks import UndertowError, at_home
+from undertow.training import _files, _machine
+from undertow.training._files import atomic_write_text
+from undertow.training._lock import Lock
 from undertow.training.checkpoint import save_checkpoint
 from undertow.training.keeping import BestCheckpoints, LastCheckpoints
 from undertow.training.rundir import RunDirectory
@@ -149,9 +153,10 @@ def test_what_is_missing_is_named(tmp_path, run):
             read()
     for name, text, words in [
         ("run.json", '{"status": "finis', "run.json is damaged: it is not valid JSON"),
-        ("run.json", "[]", "run.json is damaged: expected a 'status'"),
+        ("run.json", "[]", "run.json is damaged: expected a table of values, got a list of 0"),
+        ("run.json", "{}", "run.json is damaged: expected a table with 'status'"),
         ("run.json", '{"status": "finished", "format": 9}', "has run format 9"),
-        ("config.json", '{"seed": 1}', "config.json is damaged: expected a 'preset'"),
+        ("config.json", '{"seed": 1}', "config.json is damaged: expected a table with 'preset'"),
     ]:
         good = (run.path / name).read_text()
         (run.path / name).write_text(text)
@@ -318,6 +323,71 @@ def test_a_full_disk_does_not_hide_the_first_error(run, monkeypatch, caplog):
     assert os.strerror(errno.ENOSPC) in caplog.text
 
 
+# What processes leave that die
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_drafts_of_the_dead_go_and_those_of_the_living_stay(kind: str, tmp_path):
+    wanted = tmp_path / "wanted"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = {each: f".wanted.{each}.0123abcd.tmp" for each in (ended.pid, os.getppid(), os.getpid())}
+    others = [".wanted.0123abcd.tmp", ".wanted.12.0123abcd.tmp.txt", "wanted.tmp", f".other.{ended.pid}.0123abcd.tmp"]
+    for name in (*names.values(), *others):
+        if kind == "file":
+            (tmp_path / name).write_text("half")
+        elif kind == "directory":
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "a").write_text("half")
+        else:
+            (tmp_path / name).symlink_to("nowhere")
+    ours = _files.draft_name(wanted)
+    ours.write_text("at it")
+    atomic_write_text(wanted, "whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    # Its number may be that of another process by now; this process's own number may have been that of a dead one.
+    assert left == {"wanted", names[os.getppid()], ours.name, *others}
+    _files.remove_drafts(tmp_path)
+    assert others[-1] not in {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_draft_whose_writer_is_elsewhere_stays(tmp_path):
+    """A process on another machine has a number that means nothing here: its lock tells that it lives."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    draft = tmp_path / f".run.{ended.pid}.0123abcd.tmp"
+    draft.mkdir()
+    lock = Lock(draft)
+    lock.acquire()
+    _files.remove_drafts(tmp_path)
+    assert draft.exists()
+    lock.release()
+    _files.remove_drafts(tmp_path)
+    assert not draft.exists()
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ZeroDivisionError), _files.new_folder(Path("~/out")) as draft:
+        (draft / "a").write_text("1")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with _files.new_folder(Path("~/out")) as draft:
+        (draft / "a").write_text("1")
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "a").read_text() == "1"
+    with pytest.raises(UndertowError, match="exists already"), _files.new_folder(tmp_path / "out"):
+        pass
+
+
+def test_paths_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with RunDirectory.create("~/run", preset="a", config={}) as run:
+        assert run.path == tmp_path / "run"
+    assert RunDirectory.open("~/run").status == "finished"
+    assert at_home("~no-such-user-here/run") == Path("~no-such-user-here/run")
+
+
 # Git and the command line
 
 
@@ -340,6 +410,10 @@ def test_git_state_tells_a_clean_tree_from_a_changed_one(tmp_path, monkeypatch):
     assert clean["of"] == "package" and len(clean["commit"]) == 40 and clean["dirty"] is False
     (tmp_path / "a").write_text("2")
     assert _machine.git_state() == {**clean, "dirty": True}
+    # Installed into an environment inside of somebody's repository: that one's commit says nothing of the package.
+    monkeypatch.setattr(_machine, "__file__", str(tmp_path / "runs" / "untracked"))
+    monkeypatch.chdir(tmp_path)
+    assert _machine.git_state()["of"] == "working directory"
 
 
 def test_no_git_is_no_error(tmp_path, monkeypatch):

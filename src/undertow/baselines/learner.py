@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import NonFiniteError, UndertowError
+from undertow._checks import NonFiniteError, unusable
 from undertow._types import Key
 from undertow.baselines.faces import FaceGame, make_pool
 from undertow.build import Experiment
@@ -27,10 +27,8 @@ try:
     from undertow.baselines import snapshot
     from undertow.baselines.algorithms import get_policy, make_model
     from undertow.baselines.vector import FaceVecEnv
-except ModuleNotFoundError as error:
-    raise UndertowError(
-        f"reinforcement learning needs Stable-Baselines3: pip install 'undertow[baselines]' ({error})"
-    ) from error
+except Exception as error:
+    raise unusable("reinforcement learning needs Stable-Baselines3", "baselines", error) from error
 
 
 def make_rewards(config: SchemeConfig) -> tuple[AbstractObjective, bool]:

@@ -12,6 +12,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from undertow._checks import check_seed
 from undertow.baselines.vector import FaceVecEnv
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
@@ -23,7 +24,7 @@ class Generators:
     as they were for everybody else."""
 
     def __init__(self, seed: int):
-        self.numpy = np.random.RandomState(seed).get_state(legacy=False)
+        self.numpy = np.random.RandomState(check_seed(seed)).get_state(legacy=False)
         self.torch = torch.Generator().manual_seed(seed).get_state()
 
     @contextlib.contextmanager

@@ -8,23 +8,33 @@ makes the training's own.
 from __future__ import annotations
 
 from undertow._checks import UndertowError
-from undertow.build.control import build_control
+from undertow.build.control import build_control, needs_of_control
 from undertow.build.experiment import (
     Experiment,
     Measure,
     cast,
-    check_checkpoint,
-    check_training,
+    check_precision,
     make_gradient,
     read_policy,
     refuse_published,
 )
 from undertow.build.judge import AbstractJudge
-from undertow.build.scheme import build_scheme
+from undertow.build.needs import TrainingNeeds
+from undertow.build.scheme import build_scheme, needs_of_scheme
 from undertow.config import Config, ControlConfig, SchemeConfig, validate_config
 from undertow.training.optimizer import build_optimizer
 
-__all__ = ["AbstractJudge", "Experiment", "Measure", "build", "cast", "read_policy", "refuse_published"]
+__all__ = [
+    "AbstractJudge",
+    "Experiment",
+    "Measure",
+    "TrainingNeeds",
+    "build",
+    "cast",
+    "read_policy",
+    "refuse_published",
+    "training_needs",
+]
 
 
 def build(config: Config) -> Experiment:
@@ -32,13 +42,30 @@ def build(config: Config) -> Experiment:
 
     Nothing long happens here. **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    validate_config(config)
-    check_training(config.training)
-    check_checkpoint(config.checkpoint)
-    build_optimizer(config.optimizer, config.training.updates)
-    make_gradient(config)
+    config = _checked(config)
     if isinstance(config, SchemeConfig):
         return build_scheme(config)
     if isinstance(config, ControlConfig):
         return build_control(config)
     raise UndertowError(f"no task is built from a {type(config).__name__}")
+
+
+def training_needs(config: Config) -> TrainingNeeds:
+    """What the training of `config` takes at least, to be looked at before anything is built or written.
+
+    **Raises:** `UndertowError` for everything in the configuration that cannot work.
+    """
+    config = _checked(config)
+    if isinstance(config, SchemeConfig):
+        return needs_of_scheme(config)
+    if isinstance(config, ControlConfig):
+        return needs_of_control(config)
+    raise UndertowError(f"no task is built from a {type(config).__name__}")
+
+
+def _checked(config: Config) -> Config:
+    config = validate_config(config)
+    check_precision(config.training)
+    build_optimizer(config.optimizer, config.training.updates)
+    make_gradient(config)
+    return config

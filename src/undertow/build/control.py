@@ -13,10 +13,12 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, lookup, require
+from undertow._limits import Need, number, real, require_memory
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
 from undertow.build.experiment import Experiment, Measure, cast, read_policy, run_once
+from undertow.build.needs import TrainingNeeds, control_needs, require_policy
 from undertow.config import CartPoleTask, ContactTask, ControlConfig, GuidanceTask, QuantumTask
 from undertow.core.environment import AbstractControlled
 from undertow.core.flow import FULL
@@ -50,8 +52,12 @@ def make_system(config: ControlConfig) -> System:
     """The system of a configuration. Raises `UndertowError` for numbers it cannot have."""
     if isinstance(config, CartPoleTask):
         cart = config.system
-        for name in ("pole_mass", "total_mass", "half_length", "dt"):
-            require_positive(f"system.{name}", getattr(cart, name))
+        _require_state(cart.poles, "system.poles")
+        require(
+            cart.pole_mass < cart.total_mass,
+            f"system.total_mass holds the cart and its poles, and must be above system.pole_mass={cart.pole_mass}, "
+            f"got {cart.total_mass}",
+        )
         return System(
             CartPole(cart.gravity, cart.pole_mass, cart.total_mass, cart.half_length, cart.dt),
             Upright(),
@@ -61,7 +67,7 @@ def make_system(config: ControlConfig) -> System:
         )
     if isinstance(config, GuidanceTask):
         herd = config.system
-        require_positive("system.dt", herd.dt)
+        _require_state(herd.drivers + herd.evaders, "system.drivers or system.evaders")
 
         def place(key: Key) -> Array:
             return random_guidance(key, herd.drivers, herd.evaders)
@@ -75,8 +81,7 @@ def make_system(config: ControlConfig) -> System:
         )
     if isinstance(config, QuantumTask):
         box = config.system
-        for name in ("length", "dt"):
-            require_positive(f"system.{name}", getattr(box, name))
+        _require_state(box.points, "system.points")
         eigenstate(box.level, box.points)  # a level that the box does not have is told from here
 
         def wave(key: Key) -> Array:
@@ -88,8 +93,6 @@ def make_system(config: ControlConfig) -> System:
         return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, waves, (1,))
     if isinstance(config, ContactTask):
         contact = config.system
-        for name in ("stiffness", "dt"):
-            require_positive(f"system.{name}", getattr(contact, name))
         pusher = Pusher(
             contact.substeps, contact.stiffness, contact.damping_ratio, friction=contact.friction, dt=contact.dt
         )
@@ -101,6 +104,11 @@ def make_system(config: ControlConfig) -> System:
     raise UndertowError(f"there is no system for a {type(config).__name__}")
 
 
+def _require_state(parts: int, change: str) -> None:
+    """Raise `UndertowError` if one state of so many parts does not fit: two numbers of each, and what they are drawn with."""
+    require_memory([Need(f"a state of {number(parts)} parts", 32 * real(parts), change)], host=True)
+
+
 def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
     return lambda count, seed: run_once(lambda key: jax.vmap(draw)(jax.random.split(key, count)), jax.random.key(seed))
 
@@ -108,8 +116,14 @@ def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
 def make_controller(config: ControlConfig, system: System, seed: int | None = None) -> AbstractPolicy:
     """The controller with its first weights, in the training's precision. They depend on `seed` alone (default: the
     configuration's)."""
+    first, key = _first_controller(config, system), jax.random.key(config.seed if seed is None else seed)
+    require_policy(eqx.filter_eval_shape(first, key))
+    policy = run_once(first, key)
+    return policy if config.policy.start is None else read_policy(config.policy.start, policy)
+
+
+def _first_controller(config: ControlConfig, system: System) -> Callable[[Key], AbstractPolicy]:
     chosen = config.policy
-    key = jax.random.key(config.seed if seed is None else seed)
     state = jax.eval_shape(system.draw, jax.random.key(0))
     seen = jax.eval_shape(system.environment.observe, state)
     shared: dict[str, Any] = {"activation": chosen.activation, "zero_last": chosen.zero_last}
@@ -122,8 +136,19 @@ def make_controller(config: ControlConfig, system: System, seed: int | None = No
         make: Callable[..., AbstractPolicy] = partial(WaveController, seen.shape[0], channels=chosen.channels, **shared)
     else:
         make = partial(Controller, math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
-    policy = run_once(lambda key: cast(make(key=jax.random.fold_in(key, 0)), config.training.precision), key)
-    return policy if chosen.start is None else read_policy(chosen.start, policy)
+
+    def first(key: Key) -> AbstractPolicy:
+        return cast(make(key=jax.random.fold_in(key, 0)), config.training.precision)
+
+    return first
+
+
+def needs_of_control(config: ControlConfig) -> TrainingNeeds:
+    """What its training takes at least; nothing large is made for it. Raises `UndertowError` for what cannot work."""
+    check_control(config)
+    system = make_system(config)
+    policy = eqx.filter_eval_shape(_first_controller(config, system), jax.random.key(0))
+    return control_needs(config, policy, jax.eval_shape(system.draw, jax.random.key(0)))
 
 
 def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjective:
@@ -134,10 +159,6 @@ def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjecti
         "running": lambda: RunningCost(cost, chosen.reduction),
     }
     objective = lookup("objective", chosen.name, kinds)()
-    require(
-        math.isfinite(chosen.action_cost) and chosen.action_cost >= 0,
-        f"objective.action_cost must be a finite number of 0 or more, got {chosen.action_cost}",
-    )
     return objective + chosen.action_cost * ActionCost() if chosen.action_cost else objective
 
 
@@ -148,18 +169,19 @@ def control_sets(config: ControlConfig, system: System) -> tuple[Problem, Proble
     return Problem(system.environment, states[: data.train]), Problem(system.environment, states[data.train :])
 
 
+def check_control(config: ControlConfig) -> None:
+    """What the configuration alone tells. Raises `UndertowError`."""
+    batch = config.training.batch
+    require(
+        batch <= config.data.train,
+        f"training.batch={batch} is larger than the pool of {config.data.train} states",
+    )
+
+
 def build_control(config: ControlConfig) -> Experiment:
     """The experiment of a controlled system. Raises `UndertowError` for what cannot work."""
-    for name in ("train", "test"):
-        require_positive(f"data.{name}", getattr(config.data, name))
-    for name in ("every", "keep"):
-        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
-    require_positive("horizon", config.horizon)
+    check_control(config)
     training = config.training
-    require(
-        training.batch <= config.data.train,
-        f"training.batch={training.batch} is larger than the pool of {config.data.train} states",
-    )
     system = make_system(config)
     task = Task(
         make_control_objective(config, system.cost),

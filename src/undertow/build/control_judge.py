@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup
+from undertow._checks import UndertowError, lookup, require, whole_number
+from undertow._limits import Need, least_seconds, number, require_memory, require_time
 from undertow._types import Key
 from undertow.build.judge import LEARNED, AbstractJudge
 from undertow.config import ControlConfig
@@ -20,6 +21,7 @@ from undertow.core.flow import FLOWS
 from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
+from undertow.envs.needs import parameters_of
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.health import StepGradients, step_gradients
 from undertow.policies.controller import ZeroAction
@@ -64,26 +66,46 @@ class ControlJudge(AbstractJudge):
         self._draw, self._action_shape, self._sets = draw, action_shape, sets
 
     def problems(self, suite_name: str, n: int | None = None) -> Problem:
-        """The problems of a suite; `n`: so many of them at most (for `fresh`: exactly). Raises `UndertowError`."""
+        """The problems of a suite, or the first `n` of them. Raises `UndertowError` for more than there are (of `fresh` there
+        are as many as are asked for)."""
         lookup("suite", suite_name, self.known)
+        n = None if n is None else whole_number("n, the number of initial states,", n)
         if suite_name == "fresh":
             keys = jax.random.split(jax.random.key(_FRESH_SEED), _FRESH if n is None else n)
             return Problem(self.environment, jax.vmap(self._draw)(keys))
         train, test = self._sets()
         problems = train if suite_name == "train" else test
+        available = len(problems.state)
+        require(
+            n is None or n <= available, f"suite {suite_name!r} has {available} initial states, got n={n}; take fresh"
+        )
         return problems if n is None else Problem(problems.environment, problems.state[:n])
 
     def evaluate(self, policy: AbstractPolicy, suite_name: str, **overrides: Any) -> ControlEvaluation:
-        """`overrides`: `n` states, `steps` of the unroll."""
+        """`overrides`: `n` states, `steps` of the unroll, `long`: also what certainly takes hours."""
         for name in overrides:
-            if name not in ("n", "steps"):
+            if name not in ("n", "steps", "long"):
                 raise UndertowError(f"a controller is not evaluated with another {name}; there are: n (cases), steps")
-        steps = overrides.get("steps", self.task.horizon * (2 if suite_name == "longer" else 1))
+        usual = self.task.horizon * (2 if suite_name == "longer" else 1)
+        steps = whole_number("steps", overrides.get("steps", usual))
         task = dataclasses.replace(self.task, horizon=steps)
+        self._require_room(suite_name, overrides.get("n"), steps, parameters_of(policy), overrides.get("long", False))
         policies = {LEARNED: policy, UNCONTROLLED: ZeroAction(self._action_shape)}
         problems = self.problems(suite_name, overrides.get("n"))
         describe = f"{self.known[suite_name]}, {steps} steps"
         return evaluate_control(policies, task, problems, self.cost, suite=suite_name, describe=describe)
+
+    def _require_room(self, suite_name: str, n: int | None, steps: int, parameters: float, long: bool) -> None:
+        """Raise `UndertowError` for more states or steps than memory or patience bears."""
+        data = self.config.data
+        held = {"fresh": _FRESH if n is None else n, "train": data.train}.get(suite_name, data.test)
+        states = held if n is None else min(held, n)
+        state = jax.eval_shape(self._draw, jax.random.key(0))
+        needed = float(state.size) * state.dtype.itemsize * states * (1 + steps)
+        what = f"{number(steps)} steps from {number(states)} states"
+        require_memory([Need(what, needed, "cases or steps")])
+        seconds = least_seconds(2 * steps, states, parameters)
+        require_time([Need(what, seconds, "cases or steps")], long=long)
 
     def summarise(self, evaluations: Mapping[str, ControlEvaluation]) -> dict[str, Any]:
         """`loss` is the first suite's mean, `suites` everything."""
@@ -139,4 +161,4 @@ class ControlJudge(AbstractJudge):
         return control_sections(evaluations, self.environment, self.cost)
 
     def _health(self, policy: AbstractPolicy) -> StepGradients:
-        return step_gradients(self.task, policy, self.problems("test", _MEASURED), FLOWS)
+        return step_gradients(self.task, policy, self.problems("test", min(_MEASURED, self.config.data.test)), FLOWS)

@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import at_home, lookup, quoted, require
 from undertow.build.judge import AbstractJudge
-from undertow.config import CheckpointConfig, Config, TrainingConfig
+from undertow.config import Config, TrainingConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.flow import STOP, GradientFlow, window
 from undertow.core.gradient import GRADIENTS, AbstractGradient, Backprop
@@ -71,12 +71,8 @@ class Experiment:
         )
 
 
-def check_training(training: TrainingConfig) -> None:
-    """Raise `UndertowError` for counts below 1, or a precision that JAX is not set to."""
-    for name in ("updates", "batch", "dispatch", "max_skipped"):
-        require_positive(f"training.{name}", getattr(training, name))
-    if training.segment is not None:
-        require_positive("training.segment", training.segment)
+def check_precision(training: TrainingConfig) -> None:
+    """Raise `UndertowError` for a precision that JAX is not set to."""
     require(
         training.precision == "float32" or jnp.result_type(float) == jnp.float64,
         "training.precision float64 needs double precision: call jax.config.update('jax_enable_x64', True) first, "
@@ -84,18 +80,10 @@ def check_training(training: TrainingConfig) -> None:
     )
 
 
-def check_checkpoint(checkpoint: CheckpointConfig) -> None:
-    """Raise `UndertowError` for counts below 1 or a time below 0."""
-    if checkpoint.updates is not None:
-        require_positive("checkpoint.updates", checkpoint.updates)
-    require_positive("checkpoint.keep", checkpoint.keep)
-    require(checkpoint.seconds >= 0, f"checkpoint.seconds must not be negative, got {checkpoint.seconds}")
-
-
 def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:
     """The gradient estimator: one of `GRADIENTS`, or backpropagation with the gates and windows given.
 
-    **Raises:** `UndertowError` for gates outside 0 to 1, a window below 1, or either together with a named estimator.
+    **Raises:** `UndertowError` for gates or a window together with a named estimator.
     """
     if config.method == "cloning":
         return Backprop(STOP)  # what to do in a state, not which state to be in
@@ -103,11 +91,8 @@ def make_gradient(config: Config, horizon: int = 1) -> AbstractGradient:
         return lookup("gradient", config.gradient, GRADIENTS)
     given = "gates" if config.window is None else "windows"
     require(config.gradient == "full", f"{given} are for --gradient full, and it is {config.gradient!r}")
-    gates = (1.0, 1.0) if config.gates is None else config.gates
-    require(all(0 <= gate <= 1 for gate in gates), f"gates must lie between 0 and 1, got {gates}")
-    flow = GradientFlow(*gates)
+    flow = GradientFlow(*((1.0, 1.0) if config.gates is None else config.gates))
     if config.window is not None:
-        require(config.window >= 1, f"window must be at least 1 step, got {config.window}")
         flow = window(horizon, config.window, flow)
     return Backprop(flow)
 
@@ -136,6 +121,7 @@ def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> Abstra
 
     **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
     """
+    path = at_home(path)
     refuse_published(path)
     file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
     return load_checkpoint(file, like, subtree=".policy")[0]
@@ -145,5 +131,5 @@ def refuse_published(path: Path) -> None:
     """Raise `UndertowError` for a checkpoint of the published code, which tells less than a run has to know."""
     require(
         not is_published(path),
-        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {path}",
+        f"{path} is a checkpoint of the published code; make a run of it first: undertow import-agent {quoted(path)}",
     )

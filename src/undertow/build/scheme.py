@@ -13,6 +13,7 @@ import numpy as np
 from undertow._checks import lookup, require
 from undertow.build.experiment import Experiment, Measure, cast, read_policy
 from undertow.build.judge import SchemeJudge
+from undertow.build.needs import TrainingNeeds, require_policy, scheme_needs
 from undertow.build.scheme_checks import check_library, check_scales, check_scheme, check_states, make_law
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.config.baseline import LIBRARY, OFF_POLICY
@@ -50,7 +51,16 @@ BOUND = 5.0
 
 
 def make_policy(config: SchemeConfig) -> AbstractPolicy:
-    """The policy with its first weights, in the training's precision. They depend on `seed` alone."""
+    """The policy with its first weights, in the training's precision. They depend on `seed` alone.
+
+    **Raises:** `UndertowError` for a network that does not fit into memory, before any of it is made.
+    """
+    require_policy(eqx.filter_eval_shape(lambda: _first_policy(config)))
+    policy = _first_policy(config)
+    return policy if config.policy.start is None else read_policy(config.policy.start, policy)
+
+
+def _first_policy(config: SchemeConfig) -> AbstractPolicy:
     chosen, order = config.policy, config.grid.order
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     bound = BOUND if chosen.bound is None and config.method in OFF_POLICY else chosen.bound
@@ -67,8 +77,7 @@ def make_policy(config: SchemeConfig) -> AbstractPolicy:
             threshold=chosen.threshold,
             freedom=chosen.freedom,
         )
-    policy = cast(policy, config.training.precision)
-    return policy if chosen.start is None else read_policy(chosen.start, policy)
+    return cast(policy, config.training.precision)
 
 
 def make_objective(objective: ObjectiveConfig, order: int, every: int) -> AbstractObjective:
@@ -228,6 +237,14 @@ def make_problems(config: SchemeConfig, discretised: Discretised, members: Membe
         return problems
     truth = jnp.asarray(collection.truth_every(every))
     return eqx.tree_at(lambda p: p.reference.values, problems, truth)
+
+
+def needs_of_scheme(config: SchemeConfig) -> TrainingNeeds:
+    """What its training takes at least; nothing large is made for it. Raises `UndertowError` for what cannot work."""
+    check_scheme(config)
+    every = compared_every(config, config.grid.complete().steps)
+    policy = eqx.filter_eval_shape(lambda: _first_policy(config))
+    return scheme_needs(config, policy, make_discretised(config, every=every))
 
 
 def build_scheme(config: SchemeConfig) -> Experiment:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, lookup, require, unusable
 from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
@@ -28,15 +28,14 @@ from undertow.laws.exact import has_exact_solution
 from undertow.laws.gas_cases import gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import plane_case
+from undertow.numerics.boundary import BOUNDARIES
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import check_courant, check_diffusion, check_finite
+from undertow.schemes.solve import check_finite, check_step
 
 
 def make_law(config: SchemeConfig) -> AbstractConservationLaw:
     """The conservation law."""
     law = config.law
-    require(law.viscosity >= 0, f"law.viscosity must not be negative, got {law.viscosity}")
-    require(law.source >= 0, f"law.source must not be negative, got {law.source}")
     if law.name == "euler":
         require(law.viscosity == 0 and law.source == 0, "euler has neither law.viscosity nor law.source; set both to 0")
         return Euler(law.gamma)
@@ -49,17 +48,20 @@ def check_scheme(config: SchemeConfig) -> None:
         config.training.rematerialise != "adjoint",
         "training.rematerialise adjoint is for controllers, which are asked once per step; take step",
     )
-    for name in ("pool", "refinement"):
-        require_positive(f"data.{name}", getattr(config.data, name))
-    for name in ("every", "cases", "horizon", "keep"):
-        require_positive(f"evaluation.{name}", getattr(config.evaluation, name))
     require(config.data.refinement % 2 == 1, f"data.refinement must be odd, got {config.data.refinement}")
     for name in config.evaluation.suites:
         lookup("suite", name, SUITES)
-    require(config.objective.floor > 0, f"objective.floor must be above 0, got {config.objective.floor}")
-    for name in ("conservation", "total_variation", "cloning", "penalty"):
-        factor = getattr(config.objective, name)
-        require(factor >= 0, f"objective.{name} must not be negative, got {factor}")
+    if config.data.boundary is not None:
+        lookup("boundary", config.data.boundary, dict.fromkeys(BOUNDARIES))
+        require(
+            bool(config.data.conditions + config.evaluation.conditions),
+            "data.boundary is for named conditions, and random ones have their own; name some with data.conditions or "
+            "leave it out",
+        )
+    require(
+        not (config.grid.positivity and config.grid.integrator == "rk4"),
+        "grid.positivity holds with the integrators euler and ssp_rk3, not with rk4",
+    )
     _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):
@@ -83,11 +85,6 @@ def check_scheme(config: SchemeConfig) -> None:
 
 
 def _check_method(config: SchemeConfig) -> None:
-    given = config.baseline
-    for name in ("learning_rate", "spread", "epochs", "minibatch", "gradient_steps", "replay"):
-        require_positive(f"baseline.{name}", getattr(given, name))
-    require(0 <= given.discount <= 1, f"baseline.discount must lie between 0 and 1, got {given.discount}")
-    require(given.penalty is None or given.penalty >= 0, f"baseline.penalty must not be negative, got {given.penalty}")
     if config.method == "bptt":
         return
     plain = config.gradient == "full" and config.gates is None and config.window is None
@@ -108,8 +105,14 @@ def _check_method(config: SchemeConfig) -> None:
 def check_library(method: str) -> None:
     """Raise `UndertowError` where a method's library is not installed."""
     if method in LIBRARY:
-        missing = [name for name in ("stable_baselines3", "torch") if importlib.util.find_spec(name) is None]
+        names = ("stable_baselines3", "torch")
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
         require(not missing, f"method {method} needs Stable-Baselines3: pip install 'undertow[baselines]'")
+        try:
+            for name in names:
+                importlib.import_module(name)
+        except Exception as error:
+            raise unusable(f"method {method} needs Stable-Baselines3", "baselines", error) from error
 
 
 def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
@@ -138,15 +141,14 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
 
 
 def check_states(discretised: Discretised, members: Members, dt: float) -> None:
-    """Non-finite values in an initial state, the Courant number of the fastest of them, and the diffusion number."""
+    """Non-finite values in an initial state, what waves and diffusion ask of the time step."""
     for batch, _ in members:
         scheme, states = _initial_states(discretised, batch)
         flat = states.reshape(len(states), -1)
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
         fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
-        check_courant(scheme, jnp.asarray(states[fastest]), dt)
-        check_diffusion(discretised.law, dt, scheme.grid.dx)
+        check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 
 
 def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscrete, np.ndarray]:
@@ -163,7 +165,9 @@ def _initial_states(discretised: Discretised, batch: Initial) -> tuple[SemiDiscr
 def check_scales(pool: Problem, names: tuple[str, ...]) -> None:
     """The objective is relative to WENO-JS's error: where there is none, or no truth, nothing can be learned."""
     scales = np.asarray(pool.reference.scale)
-    bad = np.argwhere(~np.isfinite(scales) | (scales < 1e-12)).ravel()
+    truth = np.asarray(pool.reference.values)[:, :, list(pool.environment.scheme.law.judged)]
+    largest = np.abs(truth).reshape(len(truth), -1).max(axis=1)
+    bad = np.argwhere(~np.isfinite(scales) | (scales <= 1e-12 * largest)).ravel()
     if len(bad):
         which = f"condition {names[bad[0]]!r}" if len(names) == len(scales) else f"training problem {bad[0]}"
         raise UndertowError(

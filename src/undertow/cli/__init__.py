@@ -8,7 +8,6 @@ This is the only module that touches JAX's settings: double precision on.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow.cli import export, lists, logs, many, report, runs, solver, study, sweep
+from undertow._limits import is_out_of_memory
+from undertow.cli import export, lists, logs, many, report, runs, solver, streams, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
 
@@ -24,8 +24,13 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Arguments default to the process's own."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns the exit code. Arguments default to the process's own, whose streams are seen to then."""
+    if argv is None:
+        streams.secure()
+    return streams.flushed(_run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _run(arguments: list[str]) -> int:
     jax.config.update("jax_enable_x64", True)
     try:
         arguments, level = logs.take_level(arguments)
@@ -39,16 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("stopped", 130)
     except BrokenPipeError:  # the reader of a pipe has gone, as in `undertow list | head -1`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # Python flushes it at exit
         return 0
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
-        return fail(f"{error.filename or 'file'}: {error.strerror}", 2)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        return fail(f"{error.filename or 'reading or writing'}: {error.strerror}", 2)
+    except (MemoryError, jax.errors.JaxRuntimeError, ValueError) as error:
+        if not is_out_of_memory(error):
             raise
-        return fail("out of memory; take a smaller batch, --training.rematerialise step or fewer cells", 2)
+        return fail("out of memory; take less of what is large: cells, cases, states, batch, saves, seeds", 2)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from undertow._fields import Count
 from undertow.cli.parse import parse, require_new, show, show_json
 from undertow.export import export
 
@@ -21,7 +22,7 @@ class ExportArguments:
     """a new directory for the artefact; None: export in the run directory"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
-    cells: int | None = None
+    cells: Count | None = None
     """of a learned scheme, for step.stablehlo: number of cells; None: as trained"""
     boundary: str | None = None
     """of a learned scheme, for step.stablehlo: what is beyond both ends (`undertow list boundaries`); None: that of the first

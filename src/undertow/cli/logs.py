@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup, printable, require
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -20,12 +20,19 @@ LEVELS = {
 VARIABLE = "UNDERTOW_LOG"
 
 
+class _Line(logging.Formatter):
+    """What is logged may come out of anybody's files: a terminal shows it and does not obey it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _StandardError(logging.StreamHandler):
     """Writes to what standard error is at that moment: a progress bar takes its place while it is shown."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
-        self.setFormatter(logging.Formatter("undertow: %(message)s"))
+        self.setFormatter(_Line("undertow: %(message)s"))
 
     @property
     def stream(self) -> TextIO:

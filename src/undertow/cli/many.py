@@ -10,6 +10,7 @@ from typing import Any, Literal
 import tyro
 
 from undertow._checks import require
+from undertow._fields import Count, Seed
 from undertow.cli.parse import parse, require_new, say, show, show_json
 from undertow.evaluation.groups import Mode, Statistic
 from undertow.runs import compare_runs, diff_runs, list_runs
@@ -36,7 +37,7 @@ class RunsArguments:
     """by a column, a field or a metric"""
     reverse: bool = False
     """largest or newest first"""
-    limit: int | None = None
+    limit: Count | None = None
     """so many of them"""
     columns: str | None = None
     """what to show, separated by commas: columns, fields or metrics"""
@@ -114,9 +115,9 @@ class CompareArguments:
     """the middle of a group"""
     x: Axis = "updates"
     """what curves are drawn over"""
-    resamples: int = 2000
+    resamples: Count = 2000
     """of the bootstrap"""
-    seed: int = 0
+    seed: Seed = 0
     """of the bootstrap"""
     out: Path | None = None
     """a new directory for compare.png, compare.csv and compare.json"""

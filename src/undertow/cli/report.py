@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from undertow import experiment
-from undertow._checks import require
+from undertow._checks import Within, require
 from undertow.cli.parse import parse, say, show, show_json
 from undertow.progress import Display
 
@@ -27,7 +28,7 @@ class ReportArguments:
     """suites to evaluate on (`undertow list suites`); none: the run's own"""
     serve: bool = False
     """serve the page on this machine, and follow the run while it trains; Ctrl-C stops it"""
-    port: int = 0
+    port: Annotated[int, Within(at_least=0, at_most=65535)] = 0
     """of the server; 0: any that is free"""
     json: bool = False
     """print JSON: the file, its size in bytes"""

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, quoted, require
+from undertow._fields import Count, Positive
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import preset
 from undertow.progress import Display
+from undertow.training._files import new_folder
 
 C = TypeVar("C", bound=Config)
 Integrator = Literal["euler", "ssp_rk3", "rk4"]
@@ -30,6 +32,8 @@ class TrainArguments(Generic[C]):
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -56,6 +60,7 @@ def train(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "train", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -72,7 +77,8 @@ def _chosen(arguments: list[str]) -> tuple[str, Config, str, list[str]]:
             )
             value, *rest = rest
         require(
-            flag == "--config" or Path(value).is_dir(), f"--repeat needs a run directory, and there is none at {value}"
+            flag == "--config" or at_home(value).is_dir(),
+            f"--repeat needs a run directory, and there is none at {value}",
         )
         named = load_config(value)
         return named.preset, named.config, f"what {value} says", rest
@@ -90,7 +96,9 @@ def _report(run: experiment.Run, as_json: bool) -> int:
         show(f"run directory: {run.path}")
     if run.status != "finished":
         reason = run.error or f"after {run.summary['updates']} updates"
-        say(f"{run.status}: {reason}; go on: undertow resume {run.path}; see: undertow evaluate {run.path}")
+        say(
+            f"{run.status}: {reason}; go on: undertow resume {quoted(run.path)}; see: undertow evaluate {quoted(run.path)}"
+        )
     return run.exit_code
 
 
@@ -100,12 +108,14 @@ class ResumeArguments:
 
     run: tyro.conf.Positional[Path]
     """a run directory"""
-    updates: int | None = None
+    updates: Count | None = None
     """how many in all, also more than were first asked for; None: as in its configuration"""
     quiet: bool = False
     """show no progress bar"""
     tensorboard: bool | None = None
     """write event files for TensorBoard, too; None: if tensorboardX is installed"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print JSON: where the run is, and its summary"""
 
@@ -122,6 +132,7 @@ def resume(arguments: list[str]) -> int:
             quiet=parsed.quiet,
             tensorboard=parsed.tensorboard,
             command=["undertow", "resume", *arguments],
+            long=parsed.long,
         ),
         parsed.json,
     )
@@ -137,16 +148,18 @@ class EvaluateArguments:
     """suites to evaluate on (`undertow list suites`); none: the first of the run's own"""
     checkpoint: str = "best"
     """best, last, or a file in checkpoints/"""
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells"""
-    steps: int | None = None
+    steps: Count | None = None
     """number of time steps"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated"""
     integrator: Integrator | None = None
     """in time"""
-    cases: int | None = None
+    cases: Count | None = None
     """conditions of a random suite, or initial states"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     out: Path | None = None
     """a new directory for one CSV and one JSON file per suite"""
     json: bool = False
@@ -161,6 +174,8 @@ def evaluate(arguments: list[str]) -> int:
     require_new(parsed.out)
     fields = {"cells": "cells", "steps": "steps", "end_time": "end_time", "integrator": "integrator", "cases": "n"}
     overrides = {theirs: getattr(parsed, ours) for ours, theirs in fields.items() if getattr(parsed, ours) is not None}
+    if parsed.long:
+        overrides["long"] = True
     with Display(quiet=parsed.quiet) as display:
         display.stage("evaluating", len(parsed.suite) if len(parsed.suite) > 1 else None)
         evaluations = experiment.evaluate_run(
@@ -170,16 +185,16 @@ def evaluate(arguments: list[str]) -> int:
             on_suite=lambda done, _: display.advance(done),
             **overrides,
         )
-    if parsed.out is not None:
-        parsed.out.mkdir(parents=True)
     if parsed.json:
         show_json({name: evaluation.to_dict() for name, evaluation in evaluations.items()})
-    for name, evaluation in evaluations.items():
-        if not parsed.json:
+    else:
+        for evaluation in evaluations.values():
             show(evaluation.table())
-        if parsed.out is not None:
-            evaluation.to_csv(parsed.out / f"{name}.csv")
-            evaluation.to_json(parsed.out / f"{name}.json")
+    if parsed.out is not None:
+        with new_folder(parsed.out) as folder:
+            for name, evaluation in evaluations.items():
+                evaluation.to_csv(folder / f"{name}.csv")
+                evaluation.to_json(folder / f"{name}.json")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +12,30 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, lookup, require
-from undertow.cli.parse import parse, show, show_json
+from undertow._checks import UndertowError, at_home, drawing, lookup, real_number, require, shown
+from undertow._fields import Count, Positive
+from undertow._limits import Need, number, require_disk, require_memory, require_time
+from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
+from undertow.envs.placing import Initial, grid_of
+from undertow.evaluation.simulation import Simulation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
 from undertow.schemes.semidiscrete import Reconstruction
-from undertow.simulate import named_case, simulate
+from undertow.simulate import Case, named_case, simulate
 from undertow.training.rundir import RunDirectory
 
 _ENDINGS = (".csv", ".png", ".gif")
 _FRAMES = 40  # states for a moving picture
+# At least: characters of a number in a CSV file, bytes and seconds of a picture of a moving one.
+_DIGITS, _PICTURE_BYTES, _PICTURE_SECONDS = 6, 500_000, 0.01
 
 
 @dataclass(frozen=True)
@@ -42,20 +50,20 @@ class SimulateArguments:
     params: tuple[str, ...] = ()
     """parameters of the condition, such as A=1.5 k=4"""
     law: LawConfig = dataclasses.field(default_factory=LawConfig)
-    cells: int | None = None
+    cells: Count | None = None
     """number of cells, in 2D along the first axis; None: 128, or as the case is usually shown"""
-    end_time: float | None = None
+    end_time: Positive | None = None
     """time simulated; None: 0.1, or the case's own"""
-    cfl: float | None = None
-    """Courant number of time steps that follow the wave speed; 0.5 where neither dt nor steps is given, 0.4 with
-    positivity"""
-    dt: float | None = None
-    """length of a fixed time step"""
-    steps: int | None = None
+    cfl: Positive | None = None
+    """Courant number of time steps that follow wave speed and viscosity; 0.5 where neither dt nor steps is given, 0.4 with
+    positivity, 0.1 with the integrator euler"""
+    dt: Positive | None = None
+    """length of a fixed time step; the last one is clipped to the end"""
+    steps: Count | None = None
     """number of fixed time steps"""
     integrator: Integrator = "ssp_rk3"
     """in time"""
-    order: int | None = None
+    order: Count | None = None
     """formal order of the scheme; None: the policy's, or 5"""
     speed: Literal["global", "local", "smooth"] = "global"
     """wave speed of the splitting"""
@@ -63,11 +71,16 @@ class SimulateArguments:
     """of a system: every component by itself, or characteristic fields; None: what the policy was trained on, for a gas with
     a classical policy characteristic"""
     positivity: bool = False
-    """of a gas: limit fluxes where density or pressure would become negative"""
+    """of a gas or of water: limit fluxes where density, pressure or depth would become negative"""
+    unit: float | None = None
+    """size of the fluxes in which the policy sees them; None: for a classical policy that of the initial state, for a learned
+    one 1, as it was trained"""
     boundary: str | None = None
     """instead of the condition's own (`undertow list boundaries`)"""
-    saves: int | None = None
+    saves: Count | None = None
     """states to keep, at equal distances in time; None: the last one, or for a .gif as many as it has pictures"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     out: tuple[Path, ...] = ()
     """new files: .csv for the states, .png for a picture, .gif for a moving one"""
     json: bool = False
@@ -88,6 +101,7 @@ def run(arguments: list[str]) -> int:
     policy = experiment.load_policy(parsed.policy, 5 if parsed.order is None else parsed.order)
     moving = any(path.suffix == ".gif" for path in parsed.out)
     saves = parsed.saves if parsed.saves is not None else _FRAMES if moving else 1
+    _require_room(parsed, problem["condition"], saves)
     with Display(quiet=parsed.quiet) as display:
         display.stage(f"simulating {parsed.case}", saves if saves > 1 else None)
         result = simulate(
@@ -103,26 +117,60 @@ def run(arguments: list[str]) -> int:
             order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
             speed=parsed.speed,
             positivity=parsed.positivity,
+            unit=parsed.unit,
             saves=saves,
             on_save=lambda done, _: display.advance(done),
+            long=parsed.long,
         )
     metrics = result.metrics()
     if not parsed.json:
         width = max([16, *(len(name) + 2 for name in metrics)])
         for name, value in metrics.items():
             show(f"{name.replace('_', ' '):{width}}{value:.6g}")
-    for path in parsed.out:
-        if path.suffix == ".csv":
-            result.to_csv(path)
-        else:
-            from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
-
-            draw_simulation(result, path, title=f"{parsed.case}, {parsed.policy}")
+        for note in result.notes:
+            show(f"note: {note}")
+    written, code = [], 0
+    for path in sorted(parsed.out, key=lambda path: path.suffix != ".csv"):  # numbers first, pictures last
+        try:
+            _write(result, path, f"{parsed.case}, {parsed.policy}")
+        except UndertowError as error:  # the others may still be written
+            code = fail(error, 2)
+            continue
+        written.append(path)
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        show_json({"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "files": parsed.out})
-    return 0
+        told = {"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "notes": result.notes}
+        show_json({**told, "files": written})
+    return code
+
+
+def _write(result: Simulation, path: Path, title: str) -> None:
+    if path.suffix == ".csv":
+        result.to_csv(path)
+        return
+    with drawing(path):
+        from undertow.report.simulation import draw_simulation  # not at the top: it takes long to load
+
+        draw_simulation(result, path, title=title)
+
+
+def _require_room(parsed: SimulateArguments, condition: str | Initial, saves: int) -> None:
+    """Raise `UndertowError` for files that cannot be held in memory or written."""
+    case = named_case(condition) if isinstance(condition, str) else Case(condition)
+    law = case.initial.law if isinstance(case.initial, AbstractField) else None
+    grid = grid_of(case.initial, case.num_cells if parsed.cells is None else parsed.cells)
+    numbers = (1 + grid.num_axes + (1 if law is None else law.num_components)) * float(math.prod(grid.num_cells))
+    change = "--saves or --cells"
+    for path in parsed.out:
+        if path.suffix == ".csv":
+            text = [Need(f"{number(saves + 1)} states in {path.name}", _DIGITS * (saves + 1) * numbers, change)]
+            require_memory(text, host=True)
+            require_disk(text, path.absolute().parent)
+        elif path.suffix == ".gif":
+            pictures = f"{number(saves)} pictures in {path.name}"
+            require_memory([Need(pictures, _PICTURE_BYTES * saves, "--saves")], host=True)
+            require_time([Need(pictures, _PICTURE_SECONDS * saves, "--saves")], long=parsed.long)
 
 
 def _condition(parsed: SimulateArguments) -> dict[str, Any]:
@@ -160,7 +208,7 @@ def _trained_on(policy: str) -> Reconstruction | None:
 
     **Raises:** `UndertowError` for a run of a controller, which chooses no weights.
     """
-    path = Path(policy)
+    path = at_home(policy)
     if policy in CLASSICAL or not path.exists():
         return None
     if is_published(path):
@@ -178,7 +226,8 @@ def _parameters(given: Sequence[str]) -> dict[str, float]:
     for each in given:
         name, _, value = each.partition("=")
         try:
-            parameters[name] = float(value)
+            number = float(value)
         except ValueError:
-            raise UndertowError(f"--params takes name=number, such as A=1.5, got {each!r}") from None
+            raise UndertowError(f"--params takes name=number, such as A=1.5, got {shown(each)}") from None
+        parameters[name] = real_number(f"--params {name}", number)
     return parameters

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from undertow._checks import lookup, require
+from undertow._fields import Count
 from undertow.cli.parse import parse, say, show
 from undertow.studies import reproduce
 from undertow.studies.grid import TASKS
@@ -31,11 +32,11 @@ Flow = Literal[
 class ReproduceArguments:
     """Options of `reproduce`."""
 
-    seeds: int = 5
+    seeds: Count = 5
     """trainings per setting, side by side"""
     quick: bool = False
     """the easiest and the hardest setting, clipping by norm, few epochs"""
-    epochs: int | None = None
+    epochs: Count | None = None
     """passes over the training states; None: as published"""
     flows: tuple[Flow, ...] = ("regular", "modified", "combined", "one-step")
     """which gradients: the paper's four, other combinations, evolution strategies, backpropagation in short windows"""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from undertow._checks import require
+from undertow._fields import Count
 from undertow.cli.parse import parse, presets_listed, say, show, show_json
 from undertow.config import Config
 from undertow.presets import preset
@@ -26,11 +27,11 @@ class SweepArguments(Generic[C]):
     over: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """FIELD=VALUES ...: gradient=full,stop or policy.hidden=[16,16],[32,32] for a list of values,
     optimizer.learning_rate=1e-4..1e-2:log for a range"""
-    seeds: int = 3
+    seeds: Count = 3
     """trainings of every combination, side by side: seed, seed + 1, ..."""
-    workers: int = 1
+    workers: Count = 1
     """processes on this machine; others can join with the same command, or with --join"""
-    trials: int | None = None
+    trials: Count | None = None
     """combinations that a search tries; None: 20. A grid has its own number"""
     sampler: Literal["grid", "random", "tpe"] | None = None
     """how combinations are chosen; None: grid for lists, tpe with ranges"""
@@ -56,7 +57,7 @@ class DirectoryArguments:
     """work on the sweep of this directory until it is complete"""
     summary: Path | None = None
     """show how far the sweep of this directory is"""
-    workers: int = 1
+    workers: Count = 1
     """processes on this machine"""
     storage: str | None = None
     """the database's address again, if it has a password"""

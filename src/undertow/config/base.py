@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
+from undertow._fields import Count, NotNegative, Seed, Share
 from undertow.training.optimizer import OptimizerConfig
 
 Precision = Literal["float32", "float64"]
@@ -27,22 +28,22 @@ GradientName = Literal[
 class TrainingConfig:
     """How long, in which portions, in which precision."""
 
-    updates: int = 1000
+    updates: Count = 1000
     """updates of the policy"""
-    batch: int = 16
+    batch: Count = 16
     """problems per update"""
     sampling: Literal["sample", "cycle"] = "sample"
     """sample: drawn from the pool for every update; cycle: the pool in its order, again and again"""
     precision: Precision = "float64"
     """of policy and problems in training; evaluation is always float64"""
-    dispatch: int = 50
+    dispatch: Count = 50
     """updates per call of the device; Ctrl-C waits for the end of one"""
     rematerialise: Literal["step", "cheap", "nothing", "adjoint"] = "step"
     """what the backward pass computes again instead of storing: all inside a step, all but matrix products, nothing;
     adjoint: like step, with the parameters' gradient taken for many steps at once (controllers only)"""
-    segment: int | None = None
+    segment: Count | None = None
     """checkpoint whole segments of so many steps as well, which saves memory over long horizons"""
-    max_skipped: int = 10
+    max_skipped: Count = 10
     """so many updates in a row that are not finite end the run; each of them is skipped"""
 
 
@@ -50,11 +51,11 @@ class TrainingConfig:
 class CheckpointConfig:
     """When a training writes all of its state, for `undertow resume`. It does so at every evaluation, too."""
 
-    updates: int | None = None
+    updates: Count | None = None
     """after so many updates (rounded up to whole dispatches); None: by time alone"""
-    seconds: float = 60.0
+    seconds: NotNegative = 60.0
     """when so many seconds have passed since the last time"""
-    keep: int = 2
+    keep: Count = 2
     """so many of the newest are kept"""
 
 
@@ -62,11 +63,11 @@ class CheckpointConfig:
 class EvaluationBase:
     """What is measured during the training and after it. Each family has its own, with more fields."""
 
-    every: int = 100
+    every: Count = 100
     """evaluate after so many updates (rounded up to whole dispatches)"""
     keep_by: str = "loss"
     """the metric of the best checkpoints, less is better"""
-    keep: int = 3
+    keep: Count = 3
     """best checkpoints to keep"""
     suites: tuple[str, ...] = ()
     """suites to evaluate the best checkpoint on at the end"""
@@ -81,14 +82,14 @@ class Config:
     family: ClassVar[str]
     method: ClassVar[str] = "bptt"
 
-    seed: int = 0
+    seed: Seed = 0
     """of the policy's first weights, the training data and the batches"""
     gradient: GradientName = "full"
     """which gradient the optimiser is handed: through physics and policy (full), through one of them, one step only (stop),
     one of several combinations of physics' with full's, or an estimate without derivatives (`undertow list gradients`)"""
-    gates: tuple[float, float] | None = None
+    gates: tuple[Share, Share] | None = None
     """damp the two paths, physics and policy, instead: 1 lets a gradient through, 0 stops it"""
-    window: int | None = None
+    window: Count | None = None
     """truncated backpropagation: no gradient crosses every so many steps; with --gradient full or --gates"""
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
+from undertow._checks import Within
+from undertow._fields import Count, NotNegative, Positive, Seed
 from undertow.config.base import Config, EvaluationBase
 
 
@@ -14,17 +16,17 @@ from undertow.config.base import Config, EvaluationBase
 class CartPoleConfig:
     """Poles hinged on one cart that one force pushes."""
 
-    poles: int = 1
+    poles: Count = 1
     """number of poles"""
     gravity: float = 9.8
     """m/s^2"""
-    pole_mass: float = 0.1
+    pole_mass: Positive = 0.1
     """kg"""
-    total_mass: float = 1.1
+    total_mass: Positive = 1.1
     """kg; does not grow with the number of poles"""
-    half_length: float = 0.5
+    half_length: Positive = 0.5
     """of a pole, in m"""
-    dt: float = 0.01
+    dt: Positive = 0.01
     """time step, in s"""
 
 
@@ -32,15 +34,15 @@ class CartPoleConfig:
 class GuidanceConfig:
     """Drivers that herd evaders by frightening them."""
 
-    drivers: int = 2
+    drivers: Count = 2
     """number of drivers"""
-    evaders: int = 4
+    evaders: Count = 4
     """number of evaders"""
     corrected: bool = False
     """steer relative to the evaders' mean, and flock at a distance, instead of the published sum and opposite sign"""
     target: tuple[float, float] = (0.0, 0.0)
     """where the evaders are to go, in m"""
-    dt: float = 4 / 60
+    dt: Positive = 4 / 60
     """time step, in s"""
 
 
@@ -48,15 +50,15 @@ class GuidanceConfig:
 class QuantumConfig:
     """A particle in a box, moved by the slope of its potential."""
 
-    points: int = 32
+    points: Annotated[int, Within(at_least=2)] = 32
     """inner grid points"""
-    level: int = 3
+    level: Count = 3
     """eigenstate to reach; 1 is the ground state"""
-    weights: tuple[float, float] = (1.0, 1.0)
+    weights: tuple[NotNegative, NotNegative] = (1.0, 1.0)
     """of the two lowest states in the initial ones; published: 1-1, 3-1, 7-1, 15-1"""
-    length: float = 2.0
+    length: Positive = 2.0
     """of the box"""
-    dt: float = 0.0625
+    dt: Positive = 0.0625
     """time step"""
 
 
@@ -66,15 +68,15 @@ class ContactConfig:
 
     dimensions: Literal[1, 2] = 2
     """1: on a line; 2: on a plane, where the puck slips aside"""
-    stiffness: float = 500.0
+    stiffness: Positive = 500.0
     """of the contact, in N/m"""
-    damping_ratio: float = 0.25
+    damping_ratio: NotNegative = 0.25
     """of the contact: 0 gives back all energy, 1 next to none"""
-    friction: float = 2.0
+    friction: NotNegative = 2.0
     """deceleration of the puck, in m/s^2"""
-    substeps: int = 4
+    substeps: Count = 4
     """steps of the contact's integration per time step"""
-    dt: float = 0.02
+    dt: Positive = 0.02
     """time step, in s"""
 
 
@@ -82,11 +84,11 @@ class ContactConfig:
 class ControlDataConfig:
     """Initial states: one fixed set to train on, another to test on."""
 
-    train: int = 256
+    train: Count = 256
     """states to train on"""
-    test: int = 256
+    test: Count = 256
     """states to test on; never trained on"""
-    seed: int = 42
+    seed: Seed = 42
     """of both sets; 42, with 256 states each, gives the published ones (not for contact, which has none)"""
 
 
@@ -96,9 +98,9 @@ class ControllerConfig:
 
     name: Literal["mlp", "cnn"] = "mlp"
     """mlp: fully connected, of the flattened observation; cnn: two convolutions and a linear layer, for waves"""
-    hidden: tuple[int, ...] = (100, 100)
+    hidden: tuple[Count, ...] = (100, 100)
     """mlp: widths of the hidden layers"""
-    channels: int = 60
+    channels: Count = 60
     """cnn: channels of the convolutions"""
     activation: Literal["relu", "leaky_relu", "silu", "softplus", "sigmoid", "tanh"] = "tanh"
     """activation of the hidden layers"""
@@ -116,7 +118,7 @@ class ControlObjectiveConfig:
     """final: the cost of the last state; running: the costs of all states that were reached"""
     reduction: Literal["mean", "sum"] = "mean"
     """running: over time"""
-    action_cost: float = 0.0
+    action_cost: NotNegative = 0.0
     """factor of the mean square action"""
 
 
@@ -124,7 +126,7 @@ class ControlObjectiveConfig:
 class ControlEvaluationConfig(EvaluationBase):
     """What is measured during the training and after it."""
 
-    every: int = 320
+    every: Count = 320
     """evaluate after so many updates (rounded up to whole dispatches); 32 updates of 8 are one pass over 256 states"""
     keep_by: Literal["test_loss", "train_loss"] = "test_loss"
     """the metric of the best checkpoints, less is better"""
@@ -136,7 +138,7 @@ class ControlEvaluationConfig(EvaluationBase):
 class ControlConfig(Config):
     """A controller learned through the simulator of a system. Each system has its own subclass."""
 
-    horizon: int = 100
+    horizon: Count = 100
     """time steps"""
     data: ControlDataConfig = ControlDataConfig()
     policy: ControllerConfig = ControllerConfig()
@@ -162,7 +164,7 @@ class GuidanceTask(ControlConfig):
 
     family: ClassVar[str] = "guidance"
 
-    horizon: int = 60
+    horizon: Count = 60
     """time steps"""
     system: GuidanceConfig = GuidanceConfig()
 
@@ -173,7 +175,7 @@ class QuantumTask(ControlConfig):
 
     family: ClassVar[str] = "quantum"
 
-    horizon: int = 128
+    horizon: Count = 128
     """time steps"""
     system: QuantumConfig = QuantumConfig()
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from undertow._checks import UndertowError, closest, require
+from undertow._fields import type_hints
 from undertow.config.base import Config
-from undertow.config.plain import type_hints, validate_config
+from undertow.config.plain import validate_config
 
 C = TypeVar("C", bound=Config)
 

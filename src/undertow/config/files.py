@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.config.base import Config
 from undertow.config.plain import config_from_dict
-from undertow.training._files import read_json, read_toml
+from undertow.training._reader import read_json, read_toml
 from undertow.training.rundir import RunDirectory
 
 
@@ -31,7 +31,7 @@ def load_config(path: Path | str) -> NamedConfig:
     **Raises:** `UndertowError` for a file that cannot be read, or holds an unknown field (with the nearest match), a wrong
     type or an unknown choice.
     """
-    path = Path(path)
+    path = at_home(path)
     if path.is_dir():
         run = RunDirectory.open(path)
         return NamedConfig(run.preset, config_from_dict(run.config))

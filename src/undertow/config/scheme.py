@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, Within
+from undertow._fields import Count, NotNegative, Positive
 from undertow.config.base import Config, EvaluationBase
 from undertow.config.baseline import BaselineConfig, Method
 from undertow.numerics.timestep import Discretisation, complete
@@ -19,13 +20,13 @@ class LawConfig:
 
     name: Literal["burgers", "advection", "euler"] = "burgers"
     """burgers: f = u^2 / 2; advection: f = velocity u; euler: density, momentum and energy of an ideal gas"""
-    gamma: float = 1.4
+    gamma: Annotated[float, Within(above=1)] = 1.4
     """euler: ratio of specific heats of the random problems; named ones have their own"""
     velocity: float = 1.0
     """advection: the speed"""
-    viscosity: float = 0.0
+    viscosity: NotNegative = 0.0
     """nu; above 0 there is no exact solution, so take --data.truth fine"""
-    source: float = 0.0
+    source: NotNegative = 0.0
     """mean amplitude of a random source s, another one for every problem; above 0 take --data.truth fine"""
 
 
@@ -33,15 +34,15 @@ class LawConfig:
 class GridConfig:
     """The numerical scheme: cells, time steps, order. What is None follows from the rest."""
 
-    num_cells: int | None = 64
+    num_cells: Count | None = 64
     """number of cells, along each axis"""
     dimensions: Literal[1, 2] = 1
     """of space; 2: of scalar Burgers on a square"""
-    steps: int | None = 40
+    steps: Count | None = 40
     """number of time steps"""
-    end_time: float | None = 0.1
+    end_time: Positive | None = 0.1
     """time simulated in one training rollout"""
-    dt: float | None = None
+    dt: Positive | None = None
     """length of a time step; set steps or end_time to None if you give it"""
     order: Literal[3, 5, 7, 9, 11, 13] = 5
     """formal order 2r - 1 of the scheme: the agents see 2r - 1 values and weigh r substencils"""
@@ -73,13 +74,13 @@ class DataConfig:
     """named initial conditions to train on, in this order (`undertow list conditions`); none: the random family"""
     boundary: str | None = None
     """boundary of the named conditions, instead of each one's own"""
-    pool: int = 2048
+    pool: Count = 2048
     """random conditions to draw batches from"""
     truth: Literal["exact", "fine"] = "exact"
     """exact: the exact solution; fine: WENO-JS on a finer grid"""
-    refinement: int = 9
+    refinement: Count = 9
     """truth fine: cells of it per cell, an odd number"""
-    every: int | None = None
+    every: Count | None = None
     """trajectory objective: compare after every so many steps; None: at the end only"""
 
 
@@ -90,24 +91,24 @@ class PolicyConfig:
     name: Literal["directional", "paired"] = "directional"
     """directional: one stencil in, one set of weights out, mirror-symmetric; paired: both stencils of a face in, both
     sets out, as published"""
-    hidden: tuple[int, ...] = (16, 16)
+    hidden: tuple[Count, ...] = (16, 16)
     """widths of the hidden layers"""
     activation: Literal["relu", "leaky_relu", "silu", "softplus", "sigmoid", "tanh"] = "relu"
     """activation of the hidden layers"""
     prior: bool = True
     """directional: start as WENO-Z, and learn what to do where the data are not smooth"""
-    epsilon: float = 1e-2
+    epsilon: Positive = 1e-2
     """directional: variations of the flux well below this count as none"""
-    threshold: float = 0.1
+    threshold: Positive = 0.1
     """directional: how smooth the data must be for the scheme to stay WENO-Z; less means smoother"""
-    freedom: float = 1.0
+    freedom: Positive = 1.0
     """directional: how far the network may lift a weight that WENO-Z sets to zero"""
-    first_scale: float = 1.0
+    first_scale: NotNegative = 1.0
     """paired: the last layer's first weights in units of the usual ones; less starts closer to equal weights, which every
     seed survives"""
-    noise: float = 0.0
+    noise: NotNegative = 0.0
     """standard deviation of noise on the logits in training"""
-    bound: float | None = None
+    bound: Positive | None = None
     """keep the network's outputs within this of 0, by a hyperbolic tangent; None: without bounds, or 5 for the methods
     that need one (sac, td3, ddpg)"""
     start: Path | None = None
@@ -121,9 +122,9 @@ class ObjectiveConfig:
     name: Literal["trajectory", "log-trajectory", "reward"] = "trajectory"
     """trajectory: distance to the truth relative to WENO-JS's own; log-trajectory: its logarithm, so that the batch
     mean is that of a geometric mean; reward: the published sum over faces and time"""
-    floor: float = 1e-6
-    """log-trajectory: errors below this count as none"""
-    penalty: float = 2.0
+    floor: Positive | None = None
+    """log-trajectory: errors below this count as none, in the unit of the data; None: 1e-6 of the truth's largest value"""
+    penalty: NotNegative = 2.0
     """log-trajectory: what is worse than WENO-JS costs 1 + penalty times as much"""
     error: Literal["one-step", "full", "change", "consistency-lo", "consistency-hi"] = "one-step"
     """reward: distance to one step of WENO from the same state, to WENO's or the truth's whole trajectory, its change
@@ -136,18 +137,18 @@ class ObjectiveConfig:
     """reward: from errors in cells to errors at faces"""
     squash: Literal["arctan", "log", "none"] = "arctan"
     """reward: R = arctan(-scale e), -log(e) or -e"""
-    scale: float = 1000.0
+    scale: Positive = 1000.0
     """reward: the scale of arctan"""
     components: Literal["summed", "separate"] = "summed"
     """reward of a system: errors of its components added up before they are squashed (the published training), or each
     squashed and then averaged (the published evaluation)"""
     comparator: Literal["weno-js", "weno-js-original", "weno-z", "linear"] = "weno-js"
     """reward and cloning: the scheme to compare with"""
-    conservation: float = 0.0
+    conservation: NotNegative = 0.0
     """factor of the penalty for a changing total"""
-    total_variation: float = 0.0
+    total_variation: NotNegative = 0.0
     """factor of the penalty for growing total variation; published: 0.001"""
-    cloning: float = 0.0
+    cloning: NotNegative = 0.0
     """factor of the distance to the comparator's weights"""
 
 
@@ -157,9 +158,9 @@ class EvaluationConfig(EvaluationBase):
 
     conditions: tuple[str, ...] = ()
     """named initial conditions to evaluate on during the training; none: random ones"""
-    cases: int = 64
+    cases: Count = 64
     """random conditions to evaluate on during the training; they are not those of the suites"""
-    horizon: int = 1
+    horizon: Count = 1
     """evaluate over so many times the training's end time"""
     keep_by: Literal["ratio", "worst", "l1", "objective"] = "ratio"
     """the metric of the best checkpoints, less is better: geometric mean or largest of the L1 errors over WENO-JS's,

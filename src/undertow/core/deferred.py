@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from undertow._checks import require
-from undertow.core.environment import AbstractControlled, AbstractEnvironment
+from undertow.core.environment import AbstractControlled, AbstractEnvironment, check_kept
 from undertow.core.flow import GradientFlow, closed_loop, stage_key
 from undertow.core.policy import AbstractPolicy
 
@@ -71,7 +71,12 @@ def deferred(
             new, action = advance(env, policy, x, *inputs)
             return new, (new, action)
 
-        return jax.lax.scan(body, state, (nudges, gates, keys), length=length)[1]
+        inputs = (nudges, gates, keys)
+        try:
+            return jax.lax.scan(body, state, inputs, length=length)[1]
+        except TypeError:  # of a state that a step changes
+            check_kept(body, state, jax.tree.map(lambda x: x[0], inputs))
+            raise
 
     @run.def_fwd
     def forward(perturbed, moving, rest):

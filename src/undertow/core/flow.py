@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup, require, whole_number
 from undertow._types import Key
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.policy import AbstractPolicy
@@ -104,7 +104,7 @@ def window(length: int, every: int, flow: GradientFlow = FULL) -> GradientFlow:
 
     **Reference:** Williams and Peng (1990), Neural Computation 2, 490, for h' = h.
     """
-    require(length >= 1 and every >= 1, f"length and every must be at least 1 step, got {length} and {every}")
+    length, every = whole_number("length", length), whole_number("every", every)
     step = jnp.arange(length)
     # At step 0 there is nothing to truncate: the initial state keeps its gradient.
     inside = jnp.where((step % every == 0) & (step > 0), 0.0, 1.0)

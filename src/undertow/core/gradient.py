@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import require
+from undertow._checks import UndertowError, lookup, require, shown
 from undertow._types import Key
 from undertow.core.combine import (
     AbstractPair,
@@ -35,6 +35,7 @@ __all__ = [
     "SignAgreement",
     "SoftAgreement",
     "TensorAgreement",
+    "as_gradient",
     "cosine",
     "two_flows",
 ]
@@ -107,3 +108,17 @@ GRADIENTS: dict[str, AbstractGradient] = {
     "evolution-strategy": EvolutionStrategy(),
 }
 """Gradient estimators by name."""
+
+
+def as_gradient(given: AbstractGradient | GradientFlow | str) -> AbstractGradient:
+    """An estimator of what may stand for one: itself, its name out of `GRADIENTS`, or a flow to backpropagate with.
+
+    **Raises:** `UndertowError` for anything else, with the nearest name.
+    """
+    if isinstance(given, str):
+        return lookup("gradient", given, GRADIENTS)
+    if isinstance(given, GradientFlow):
+        return Backprop(given)
+    if not isinstance(given, AbstractGradient):
+        raise UndertowError(f"gradient must be an estimator, its name or a flow, got {shown(given)}")
+    return given

@@ -29,6 +29,14 @@ class Problem(eqx.Module):
     reference: Any = None
 
 
+def one_number(value: Any, giver: Any, of: str) -> Array:
+    """`value` if it is one number, as costs and objectives have to give. Raises `UndertowError`."""
+    shape = jnp.shape(value)
+    name = getattr(giver, "__name__", type(giver).__name__)
+    require(shape == (), f"{name} has to give one number per {of}, got an array of shape {shape}; take a sum or a mean")
+    return value
+
+
 class AbstractObjective(eqx.Module):
     """A scalar to be made small, from the trajectory of one problem."""
 
@@ -61,7 +69,7 @@ class FinalCost(AbstractObjective):
 
     def __call__(self, trajectory, problem):
         """The cost of the last state."""
-        return self.cost(trajectory.final)
+        return one_number(self.cost(trajectory.final), self.cost, "state")
 
 
 class RunningCost(AbstractObjective):
@@ -75,7 +83,7 @@ class RunningCost(AbstractObjective):
 
     def __call__(self, trajectory, problem):
         """The accumulated cost of the states that were reached."""
-        costs = jax.vmap(self.cost)(trajectory.after)
+        costs = jax.vmap(lambda state: one_number(self.cost(state), self.cost, "state"))(trajectory.after)
         return jnp.mean(costs) if self.reduction == "mean" else jnp.sum(costs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -10,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import require, whole_number
 from undertow._types import Key, Metrics
 from undertow.core.deferred import deferred
 from undertow.core.flow import FULL, GradientFlow
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import AbstractObjective, Problem, one_number
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Rematerialise, Trajectory, rollout, with_first
 
@@ -29,13 +30,10 @@ class Task(eqx.Module):
     """
 
     objective: AbstractObjective
-    horizon: int = eqx.field(static=True)
+    horizon: int = eqx.field(static=True, converter=partial(whole_number, "horizon"))
     sample: Callable[[Key], Problem] | None = None
     segment: int | None = eqx.field(static=True, default=None)
     rematerialise: Rematerialise = eqx.field(static=True, default="step")
-
-    def __check_init__(self):
-        require(self.horizon >= 1, f"horizon must be at least 1 step, got {self.horizon}")
 
     def run(
         self,
@@ -67,7 +65,7 @@ class Task(eqx.Module):
             return self._deferred_losses(policy, flow, problems, key)
 
         def one(problem, sample_key):
-            return self.objective(self.run(policy, problem, flow, key=sample_key), problem)
+            return self._valued(self.run(policy, problem, flow, key=sample_key), problem)
 
         keys = None if key is None else jax.random.split(key, batch_size(problems))
         return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None if keys is None else 0))(problems, keys)
@@ -84,9 +82,12 @@ class Task(eqx.Module):
         reached, actions = deferred(env, policy, state, flow, keys, None, self.horizon, batched=True)
 
         def one(problem: Problem, reached: Any, actions: Any) -> Float[Array, ""]:
-            return self.objective(Trajectory(with_first(problem.state, reached), actions), problem)
+            return self._valued(Trajectory(with_first(problem.state, reached), actions), problem)
 
         return eqx.filter_vmap(one, in_axes=(eqx.if_array(0), 1, 1))(problems, reached, actions)
+
+    def _valued(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
+        return one_number(self.objective(trajectory, problem), self.objective, "sample")
 
     def loss(
         self, policy: AbstractPolicy, flow: GradientFlow, problems: Problem, *, key: Key | None = None

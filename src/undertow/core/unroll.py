@@ -9,10 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import require
+from undertow._checks import require, whole_number
 from undertow._types import Key
 from undertow.core.deferred import deferred
-from undertow.core.environment import AbstractEnvironment
+from undertow.core.environment import AbstractEnvironment, check_kept
 from undertow.core.flow import FULL, GradientFlow, closed_loop
 from undertow.core.policy import AbstractPolicy
 
@@ -85,14 +85,22 @@ def unroll(
 
     **Reference:** Chen et al. (2016), arXiv 1604.06174, for checkpointed segments.
     """
-    require(length >= 1, f"length must be at least 1, got {length}")
-    require(segment is None or segment >= 1, f"segment must be at least 1, got {segment}")
+    length = whole_number("length", length)
+    segment = None if segment is None else whole_number("segment", segment)
 
     def body(carry, x):
         new, action = step(carry) if inputs is None else step(carry, x)
         return new, (new, action)
 
-    body = _rematerialised(body, rematerialise)
+    plain, body = body, _rematerialised(body, rematerialise)
+    try:
+        return _unrolled(body, state, length, inputs, segment)
+    except TypeError:  # what a scan says of a state that a step changes is for those who know scans
+        check_kept(plain, state, jax.tree.map(lambda x: x[0], inputs))
+        raise
+
+
+def _unrolled(body: Callable, state: Any, length: int, inputs: Any, segment: int | None) -> Trajectory:
     if segment is None or segment >= length:
         _, (states, actions) = jax.lax.scan(body, state, inputs, length=length)
     else:

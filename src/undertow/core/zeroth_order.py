@@ -2,13 +2,14 @@ r"""Gradients from values alone: nothing travels back."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, require_positive, whole_number
 from undertow._types import Key
 from undertow.core.estimator import AbstractGradient, Estimate, Loss
 from undertow.core.flow import FULL
@@ -41,14 +42,13 @@ class EvolutionStrategy(AbstractGradient):
 
     draws: ClassVar[bool] = True
 
-    samples: int = eqx.field(static=True, default=32)
-    sigma: float = eqx.field(static=True, default=0.02)
+    samples: int = eqx.field(static=True, converter=partial(whole_number, "samples"), default=32)
+    sigma: float = eqx.field(static=True, converter=partial(require_positive, "sigma"), default=0.02)
     chunk: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        require(self.samples >= 1, f"samples must be at least 1 pair, got {self.samples}")
-        require_positive("sigma", self.sigma)
-        require(self.chunk is None or self.chunk >= 1, f"chunk must be at least 1 pair, got {self.chunk}")
+        if self.chunk is not None:
+            whole_number("chunk", self.chunk)
 
     def __call__(self, loss: Loss, policy: AbstractPolicy, *, key: Key | None = None) -> Estimate:
         """Value at the policy itself, estimated gradient, metrics."""

@@ -10,11 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import check_seed, require, whole_number
 from undertow._types import Key
-from undertow.core.environment import AbstractControlled
-
-Leaf = float | Float[Array, ""]
+from undertow.core.environment import AbstractControlled, Leaf, leaf
 
 
 class CartPole(AbstractControlled[Array, Array, Array]):
@@ -36,11 +34,11 @@ class CartPole(AbstractControlled[Array, Array, Array]):
     **Reference:** Barto, Sutton and Anderson (1983) for one pole; Schnell and Thuerey (2024), arXiv 2405.02041, for many.
     """
 
-    gravity: Leaf = 9.8
-    pole_mass: Leaf = 0.1
-    total_mass: Leaf = 1.1
-    half_length: Leaf = 0.5
-    dt: Leaf = 0.01
+    gravity: Leaf = leaf("gravity", 9.8)
+    pole_mass: Leaf = leaf("pole_mass", 0.1, above=0)
+    total_mass: Leaf = leaf("total_mass", 1.1, above=0)
+    half_length: Leaf = leaf("half_length", 0.5, above=0)
+    dt: Leaf = leaf("dt", 0.01, above=0)
 
     def observe(self, state: Float[Array, "bodies 2"]) -> Float[Array, " 2*bodies"]:
         """The state as one vector."""
@@ -95,7 +93,7 @@ def hanging(unit: Any) -> Any:
 
 def random_cartpole(key: Key, poles: int = 1) -> Float[Array, "bodies 2"]:
     """A random state near hanging at rest. Raises `UndertowError` for fewer than 1 pole."""
-    _check_poles(poles)
+    poles = whole_number("poles", poles)
     return hanging(jax.random.uniform(key, (1 + poles, 2)))
 
 
@@ -104,10 +102,5 @@ def published_cartpoles(count: int, poles: int = 1, seed: int = 42) -> Float[Arr
 
     Drawn from NumPy's legacy generator, whose stream for a seed is fixed for good.
     """
-    _check_poles(poles)
-    require(count >= 1, f"count must be at least 1, got {count}")
-    return jnp.asarray(hanging(np.random.RandomState(seed).rand(count, poles + 1, 2)))
-
-
-def _check_poles(poles: int) -> None:
-    require(isinstance(poles, int) and poles >= 1, f"a cart-pole needs at least 1 pole, got {poles!r}")
+    count, poles = whole_number("count", count), whole_number("poles", poles)
+    return jnp.asarray(hanging(np.random.RandomState(check_seed(seed)).rand(count, poles + 1, 2)))

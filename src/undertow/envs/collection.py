@@ -26,7 +26,7 @@ from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
 from undertow.laws.burgers import Burgers
 from undertow.policies.classical import classical
-from undertow.schemes.solve import check_courant
+from undertow.schemes.solve import check_step
 
 _log = logging.getLogger(__name__)
 
@@ -232,7 +232,8 @@ def _problems(discretised: Discretised, members: Members) -> Problem:
     problems = take(jax.tree.map(lambda *xs: jnp.concatenate(xs) if eqx.is_array(xs[0]) else xs[0], *parts), order)
     speeds = eqx.filter_jit(eqx.filter_vmap(lambda problem: problem.environment.scheme.speed_over_dx(problem.state.u)))
     fastest = take(problems, int(np.argmax(np.asarray(speeds(problems)))))
-    check_courant(fastest.environment.scheme, fastest.state.u, discretised.end_time / discretised.steps)
+    dt = discretised.end_time / discretised.steps
+    check_step(fastest.environment.scheme, fastest.state.u, dt, discretised.integrator, steps=discretised.steps)
     truth = jnp.asarray(_truth(dataclasses.replace(discretised, every=None), members))
     own = final_values(classical("weno-js", discretised.order), problems, discretised.steps)
     judged = list(problems.environment.scheme.law.judged)

@@ -3,13 +3,14 @@ r"""Rewards without an exact solution: is the coarse step what a step on a finer
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import whole_number
 from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -18,6 +19,7 @@ from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.rewards import AbstractDifference, AbstractError, ComponentErrors, conservation, step_lengths
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.interpolation import WenoInterpolation
+from undertow.schemes.weights import EPSILON
 
 
 class FineStep(eqx.Module):
@@ -30,21 +32,15 @@ class FineStep(eqx.Module):
     **Arguments:** `comparator`: usually WENO, of the scheme's order; `points` K: the fine grid has K+1 times as many
     cells along each axis (default 1, as published); `interpolation`; `substeps`: equal parts of the step on the fine
     grid. The default, 1, is published; the fine grid's Courant number is K+1 times the coarse one, so a step near the
-    limit of stability needs K+1 of them.
+    limit of stability needs K+1 of them. With viscosity there are at least $(K+1)^2$.
 
     **Raises:** `UndertowError` for `points` or `substeps` below 1.
     """
 
     comparator: AbstractPolicy
-    points: int = eqx.field(static=True, default=1)
-    interpolation: WenoInterpolation = WenoInterpolation()
-    substeps: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self):
-        for name, value in (("points", self.points), ("substeps", self.substeps)):
-            require(
-                isinstance(value, int) and value >= 1, f"{name} must be a whole number of at least 1, got {value!r}"
-            )
+    points: int = eqx.field(static=True, converter=partial(whole_number, "points"), default=1)
+    interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
+    substeps: int = eqx.field(static=True, converter=partial(whole_number, "substeps"), default=1)
 
     @property
     def factor(self) -> int:
@@ -55,12 +51,15 @@ class FineStep(eqx.Module):
         """The fine state after a step from every state that was acted on."""
         scheme = environment.scheme
         fine_scheme = dataclasses.replace(scheme, grid=scheme.grid.refine(self.factor))
+        # What diffusion bears shrinks with the square of the cells, whatever the viscosity is.
+        inviscid = isinstance(scheme.decay_rate, (int, float)) and scheme.decay_rate == 0
+        substeps = self.substeps if inviscid else max(self.substeps, self.factor**2)
 
         def one(state: FieldState, dt: Array) -> Array:
-            fixed = FixedStep(dt / self.substeps)
+            fixed = FixedStep(dt / substeps)
             step = closed_loop(dataclasses.replace(environment, scheme=fine_scheme, time_step=fixed), self.comparator)
             fine = FieldState(self.interpolation.refine(scheme, state.u, self.factor), state.time)
-            for _ in range(self.substeps):
+            for _ in range(substeps):
                 fine, _ = step(fine)
             return fine.u
 

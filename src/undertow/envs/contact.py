@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import require, whole_number
 from undertow._types import Key
-from undertow.core.environment import AbstractControlled
-
-Leaf = float | Float[Array, ""]
+from undertow.core.environment import AbstractControlled, Leaf, leaf
 
 
 class Pusher(AbstractControlled[Array, Array, Array]):
@@ -46,20 +46,15 @@ class Pusher(AbstractControlled[Array, Array, Array]):
     **Reference:** Suh, Simchowitz, Zhang and Tedrake (2022), arXiv 2202.00817, on gradients of stiff contact.
     """
 
-    substeps: int = eqx.field(static=True, default=4)
-    stiffness: Leaf = 500.0
-    damping_ratio: Leaf = 0.25
-    reach: Leaf = 0.3
-    pusher_mass: Leaf = 1.0
-    puck_mass: Leaf = 0.5
-    friction: Leaf = 2.0
-    creep: Leaf = 0.05
-    dt: Leaf = 0.02
-
-    def __check_init__(self):
-        require(
-            isinstance(self.substeps, int) and self.substeps >= 1, f"substeps must be at least 1, got {self.substeps!r}"
-        )
+    substeps: int = eqx.field(static=True, converter=partial(whole_number, "substeps"), default=4)
+    stiffness: Leaf = leaf("stiffness", 500.0, above=0)
+    damping_ratio: Leaf = leaf("damping_ratio", 0.25, at_least=0)
+    reach: Leaf = leaf("reach", 0.3, above=0)
+    pusher_mass: Leaf = leaf("pusher_mass", 1.0, above=0)
+    puck_mass: Leaf = leaf("puck_mass", 0.5, above=0)
+    friction: Leaf = leaf("friction", 2.0, at_least=0)
+    creep: Leaf = leaf("creep", 0.05, above=0)
+    dt: Leaf = leaf("dt", 0.02, above=0)
 
     def observe(self, state: Float[Array, "2 2 dimensions"]) -> Float[Array, " 4*dimensions"]:
         """The state as one vector."""
@@ -134,8 +129,8 @@ class RestAtTarget(eqx.Module):
     **Arguments:** `target` $y^*$, every coordinate of it alike, default 0 m; `settling` $T$ = 0.2 s.
     """
 
-    target: Leaf = 0.0
-    settling: Leaf = 0.2
+    target: Leaf = leaf("target", 0.0)
+    settling: Leaf = leaf("settling", 0.2)
 
     def __call__(self, state: Float[Array, "2 2 dimensions"]) -> Float[Array, ""]:
         """The cost of one state."""

@@ -10,9 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import lookup, require, require_positive, whole_number
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import draw
+from undertow.envs.needs import require_suite
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches
 from undertow.laws.burgers import Burgers
@@ -78,6 +79,7 @@ class FieldRecipe:
         refinement: int | None = None,
         reconstruction: Reconstruction | None = None,
         positivity: bool = False,
+        long: bool = False,
     ) -> Suite:
         """The suite, see [`suite`][undertow.envs.suites.suite]. A `law` only says what it is: cases bring their own."""
         own: AbstractConservationLaw = Burgers() if self.family == "plane" else Euler()
@@ -89,11 +91,11 @@ class FieldRecipe:
         count = self.n if n is None else n
         cells = self.cells if cells is None else cells
         end_time = self.horizon * self.unit if end_time is None else end_time
-        for label, value in (("cells", cells), ("end_time", end_time), ("n", count)):
-            require_positive(label, value)
+        cells, count = whole_number("cells", cells), whole_number("n", count)
+        end_time = require_positive("end_time", end_time)
         if steps is None:
             steps = math.ceil(self.steps_per_cell * cells * (end_time / self.unit) * (1 - 1e-12))
-        require_positive("steps", steps)
+        steps = whole_number("steps", steps)
         if isinstance(integrator, str):
             integrator = lookup("integrator", integrator, INTEGRATORS)
         how = Discretised(
@@ -109,6 +111,8 @@ class FieldRecipe:
             reconstruction=reconstruction or usual,
             limiter=PositivityLimiter() if positivity else None,
         )
+        many = 1 if self.family == "named-gas" else count
+        require_suite(how, many, 2 if self.family == "plane" else 1, long=long)
         if self.family == "named-gas":
             names = list(GAS_CASES)
             return make_suite(self.name, self.summary, how, batches([normalised_case(each) for each in names]), names)

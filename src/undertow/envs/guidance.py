@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,11 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import check_seed, constant, require, whole_number
 from undertow._types import Key
-from undertow.core.environment import AbstractControlled
-
-Leaf = float | Float[Array, ""]
+from undertow.core.environment import AbstractControlled, Leaf, leaf
 
 
 class Guidance(AbstractControlled[Array, Array, Array]):
@@ -43,21 +42,16 @@ class Guidance(AbstractControlled[Array, Array, Array]):
     this form of it.
     """
 
-    drivers: int = eqx.field(static=True, default=2)
+    drivers: int = eqx.field(static=True, converter=partial(whole_number, "drivers"), default=2)
     corrected: bool = eqx.field(static=True, default=False)
-    evade: Leaf = 15.0
-    evader_friction: Leaf = 4.0
-    flock: Leaf = 0.2
-    flock_distance: Leaf = 0.5
-    driver_friction: Leaf = 1.0
-    spread: Leaf = 0.2
-    softening: Leaf = 0.1
-    dt: Leaf = 4 / 60
-
-    def __check_init__(self):
-        require(
-            isinstance(self.drivers, int) and self.drivers >= 1, f"drivers must be at least 1, got {self.drivers!r}"
-        )
+    evade: Leaf = leaf("evade", 15.0)
+    evader_friction: Leaf = leaf("evader_friction", 4.0)
+    flock: Leaf = leaf("flock", 0.2)
+    flock_distance: Leaf = leaf("flock_distance", 0.5)
+    driver_friction: Leaf = leaf("driver_friction", 1.0)
+    spread: Leaf = leaf("spread", 0.2)
+    softening: Leaf = leaf("softening", 0.1, above=0)
+    dt: Leaf = leaf("dt", 4 / 60, above=0)
 
     def observe(self, state: Float[Array, "agents 2 2"]) -> Float[Array, " 4*agents"]:
         """The state as one vector."""
@@ -105,6 +99,11 @@ class Guidance(AbstractControlled[Array, Array, Array]):
         return jnp.sum(vectors / distances[..., None] ** 2, axis=0)
 
 
+def _target(given: Any) -> tuple[Leaf, Leaf]:
+    require(len(given) == 2, f"the target is two finite coordinates, got {given!r}")
+    return constant("target", given[0], batched=True), constant("target", given[1], batched=True)
+
+
 class DistanceToTarget(eqx.Module):
     r"""The cost $\frac{1}{2E}\sum_e|x_e - y|^2$ of a herd of $E$ evaders: mean square of all coordinates' distances to the
     target $y$, in m^2.
@@ -112,12 +111,8 @@ class DistanceToTarget(eqx.Module):
     **Arguments:** `drivers`: how many of the agents are no evaders; `target` $y$: two coordinates, default the origin.
     """
 
-    drivers: int = eqx.field(static=True, default=2)
-    target: tuple[Leaf, Leaf] = (0.0, 0.0)
-
-    def __check_init__(self):
-        finite = all(isinstance(y, jax.Array) or jnp.isfinite(y) for y in self.target)
-        require(len(self.target) == 2 and finite, f"the target is two finite coordinates, got {self.target!r}")
+    drivers: int = eqx.field(static=True, converter=partial(whole_number, "drivers"), default=2)
+    target: tuple[Leaf, Leaf] = eqx.field(converter=_target, default=(0.0, 0.0))
 
     def __call__(self, state: Float[Array, "agents 2 2"]) -> Float[Array, ""]:
         """The cost of one state."""
@@ -130,7 +125,7 @@ def random_guidance(key: Key, drivers: int = 2, evaders: int = 4) -> Float[Array
 
     **Raises:** `UndertowError` for fewer than 1 driver or evader.
     """
-    _check_counts(drivers=drivers, evaders=evaders)
+    drivers, evaders = whole_number("drivers", drivers), whole_number("evaders", evaders)
     around, middle, apart = jax.random.split(key, 3)
     centre = _annulus(jax.random.uniform(middle, (2,)), 1.0, 2.0)
     evader = centre + jax.random.uniform(apart, (evaders, 2), minval=-0.5, maxval=0.5)
@@ -150,8 +145,10 @@ def published_guidance(
 
     **Raises:** `UndertowError` for fewer than 1 state, driver or evader.
     """
-    _check_counts(count=count, drivers=drivers, evaders=evaders)
-    rand = np.random.RandomState(seed).rand
+    count, drivers, evaders = (
+        whole_number(name, value) for name, value in (("count", count), ("drivers", drivers), ("evaders", evaders))
+    )
+    rand = np.random.RandomState(check_seed(seed)).rand
 
     def placed(inner: float, outer: float) -> np.ndarray:
         angle, radius = rand(count), rand(count)
@@ -162,11 +159,6 @@ def published_guidance(
     evader = [centre + np.stack([rand(count) - 0.5, rand(count) - 0.5], axis=-1) for _ in range(evaders)]
     position = np.stack([*driver, *evader], axis=1)
     return jnp.asarray(np.stack([position, np.zeros_like(position)], axis=2))
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        require(isinstance(count, int) and count >= 1, f"{name} must be at least 1, got {count!r}")
 
 
 def _annulus(unit: Any, inner: float, outer: float, xp: Any = jnp) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,9 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import take
 from undertow.envs.conservation import Conservation, FieldState
+from undertow.numerics.timestep import FixedStep
+from undertow.schemes.positivity import HALVINGS, is_physical
+from undertow.schemes.solve import step_length
 
 CHUNK = 32
 """Problems that are advanced at a time."""
@@ -64,15 +69,42 @@ def march(
 ) -> tuple[FieldState, Int[Array, ""]]:
     """As many steps as it takes to reach `end_time`, at most `max_steps`; fewer if something stops being finite.
 
-    For a `CFLStep`, which clips its last step to its end time.
+    For a rule that clips its last step to its end time. With a positivity limiter a step of a `CFLStep` is taken again with
+    half its length, at most `HALVINGS` times, until every stage and the result are physical; the march ends at a state that is
+    not.
 
     **Returns:** the last state, whose `time` tells how far it came, and the number of steps.
     """
-    step = closed_loop(environment, policy)
+    scheme, step = environment.scheme, closed_loop(environment, policy)
     near = end_time * (1 - 8 * jnp.finfo(state.u.dtype).eps)
+    guarded = scheme.limiter is not None
 
     def goes_on(carry):
         state, count = carry
-        return (state.time < near) & (count < max_steps) & jnp.all(jnp.isfinite(state.u))
+        fine = jnp.all(jnp.isfinite(state.u))
+        fine = fine & is_physical(scheme.law, state.u) if guarded else fine
+        return (state.time < near) & (count < max_steps) & fine
 
-    return jax.lax.while_loop(goes_on, lambda carry: (step(carry[0])[0], carry[1] + 1), (state, jnp.zeros((), int)))
+    def careful(state: FieldState) -> FieldState:
+        first = step_length(scheme, environment.time_step, state.u, state.time, environment.integrator)
+
+        def attempt(dt: Array) -> tuple[FieldState, Array]:
+            good = []
+
+            def feedback(stage: FieldState):
+                good.append(is_physical(scheme.law, stage.u))
+                return policy(environment.observe(stage))
+
+            fixed = dataclasses.replace(environment, time_step=FixedStep(dt))
+            new, _ = fixed.step(state, feedback)
+            return new, jnp.stack([*good, is_physical(scheme.law, new.u)]).all()
+
+        def shorter(carry):
+            dt, _, _, tries = carry
+            return (0.5 * dt, *attempt(0.5 * dt), tries + 1)
+
+        begin = (2 * first, state, jnp.zeros((), bool), jnp.zeros((), int))
+        return jax.lax.while_loop(lambda c: ~c[2] & (c[3] <= HALVINGS), shorter, begin)[1]
+
+    advanced = careful if guarded and environment.time_step.needs_speed else (lambda state: step(state)[0])
+    return jax.lax.while_loop(goes_on, lambda carry: (advanced(carry[0]), carry[1] + 1), (state, jnp.zeros((), int)))

@@ -48,16 +48,20 @@ class LogTrajectoryError(AbstractObjective):
     over many conditions: halving the error of an easy condition counts as much as halving that of a hard one, and one
     bad ratio cannot drown the rest. Ratios above one cost $1 + \lambda$ times as much.
 
-    **Arguments:** `every`: compare after every so many steps; `floor` $\epsilon$ (default 1e-6): errors below it count as
-    none; `penalty` $\lambda$ (default 2).
+    **Arguments:** `every`: compare after every so many steps; `floor` $\epsilon$: errors below it count as none; a number in the
+    unit of the data, or None (default): 1e-6 of the largest value of the truth; `penalty` $\lambda$ (default 2).
     """
 
     every: int = eqx.field(static=True)
-    floor: float = 1e-6
+    floor: float | None = None
     penalty: float = 2.0
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The penalised logarithm of the ratio."""
         error = _mean_error(trajectory, problem, self.every)
-        ratio = jnp.log((error + self.floor) / (problem.reference.scale + self.floor))
+        floor = self.floor
+        if floor is None:
+            judged = problem.reference.values[:, jnp.asarray(problem.environment.scheme.law.judged)]
+            floor = 1e-6 * jnp.max(jnp.abs(judged))
+        ratio = jnp.log((error + floor) / (problem.reference.scale + floor))
         return ratio + self.penalty * jax.nn.relu(ratio)

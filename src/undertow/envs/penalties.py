@@ -2,6 +2,7 @@ r"""Objectives that look at the state or the weights alone: conservation, total 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import Within, require, whole_number
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
@@ -19,6 +20,7 @@ from undertow.envs.rewards import AbstractSquash, ArctanSquash, FaceErrors, cons
 from undertow.numerics.norms import total_variation
 from undertow.schemes.interpolation import WenoInterpolation
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.weights import EPSILON
 
 
 class ConservationPenalty(AbstractObjective):
@@ -43,15 +45,11 @@ class ConservationPenalty(AbstractObjective):
     **Reference:** the code of arXiv 2203.08937, reward mode `conserve[_nK]`; its gaps across both ends count fully.
     """
 
-    points: int = eqx.field(static=True, default=1)
-    interpolation: WenoInterpolation = WenoInterpolation()
+    points: int = eqx.field(
+        static=True, converter=partial(whole_number, "points", within=Within(at_least=0)), default=1
+    )
+    interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
     squash: AbstractSquash = ArctanSquash(1.0)
-
-    def __check_init__(self):
-        require(
-            isinstance(self.points, int) and self.points >= 0,
-            f"points must be a whole number of at least 0, got {self.points!r}",
-        )
 
     def total(self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> Float[Array, " chan"]:
         """$S$ of one state, for every component."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +13,10 @@ import numpy as np
 from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import Within, check_seed, real_number, require, whole_number
 from undertow._types import Key
-from undertow.core.environment import AbstractControlled
+from undertow.core.environment import AbstractControlled, Leaf, leaf
 
-Leaf = float | Float[Array, ""]
 Wave = Float[Array, "points 2"]
 
 
@@ -39,8 +39,8 @@ class QuantumBox(AbstractControlled[Array, Array, Array]):
     **Reference:** Schnell and Thuerey (2024), arXiv 2405.02041, section 4.
     """
 
-    length: Leaf = 2.0
-    dt: Leaf = 0.0625
+    length: Leaf = leaf("length", 2.0, above=0)
+    dt: Leaf = leaf("dt", 0.0625, above=0)
 
     def observe(self, state: Wave) -> Wave:
         """The wave function itself."""
@@ -79,10 +79,8 @@ def eigenstate(level: int, points: int = 32) -> Float[np.ndarray, " points"]:
 
     **Raises:** `UndertowError` for a level that `points` points do not have.
     """
-    require(
-        isinstance(level, int) and 1 <= level <= points,
-        f"a box of {points} points has the levels 1 (ground state) to {points}, got {level!r}",
-    )
+    points, level = whole_number("points", points), whole_number("level", level)
+    require(level <= points, f"a box of {points} points has the levels 1 (ground state) to {points}, got {level}")
     return _sines(points, level)
 
 
@@ -93,10 +91,7 @@ class Infidelity(eqx.Module):
     **Raises:** `UndertowError` for a level below 1, or above what the state's points have.
     """
 
-    level: int = eqx.field(static=True, default=3)
-
-    def __check_init__(self):
-        require(isinstance(self.level, int) and self.level >= 1, f"level must be at least 1, got {self.level!r}")
+    level: int = eqx.field(static=True, converter=partial(whole_number, "level"), default=3)
 
     def __call__(self, state: Wave) -> Float[Array, ""]:
         """The cost of one state."""
@@ -112,7 +107,7 @@ def random_wave(key: Key, points: int = 32, weights: tuple[float, float] = (1.0,
 
     **Raises:** `UndertowError` for fewer than 2 points, or weights that are negative or both zero.
     """
-    _check_superposition(points, weights)
+    points, weights = _checked(points, weights)
     sizes, phases = jax.random.split(key)
     factor = jnp.asarray(weights) * jax.random.normal(sizes, (2,))
     phase = jax.random.uniform(phases, (2,), maxval=2 * jnp.pi)
@@ -131,20 +126,21 @@ def published_waves(
 
     **Raises:** `UndertowError` as `random_wave`, and for fewer than 1 state.
     """
-    _check_superposition(points, weights)
-    require(isinstance(count, int) and count >= 1, f"count must be at least 1, got {count!r}")
-    generator = np.random.RandomState(seed)
+    points, weights = _checked(points, weights)
+    count = whole_number("count", count)
+    generator = np.random.RandomState(check_seed(seed))
     sizes = np.stack([generator.randn(count) for _ in range(2)], axis=-1)
     phases = np.stack([2 * np.pi * generator.rand(count) for _ in range(2)], axis=-1)
     return jnp.asarray(_superposed(np.asarray(weights) * sizes, phases, points, np))
 
 
-def _check_superposition(points: int, weights: tuple[float, float]) -> None:
-    require(points >= 2, f"a box needs at least 2 points for two states, got {points}")
-    require(
-        len(weights) == 2 and min(weights) >= 0 and max(weights) > 0,
-        f"weights are two numbers of 0 or more, one of them positive, got {weights!r}",
-    )
+def _checked(points: int, weights: tuple[float, float]) -> tuple[int, tuple[float, float]]:
+    points = whole_number("points", points, Within(at_least=2))
+    require(len(weights) == 2, f"weights are two numbers of 0 or more, one of them positive, got {weights!r}")
+    first, second = (real_number("weights", weight, Within(at_least=0)) for weight in weights)
+    sizes = first, second
+    require(max(sizes) > 0, f"weights are two numbers of 0 or more, one of them positive, got {weights!r}")
+    return points, sizes
 
 
 def _superposed(factor: Any, phase: Any, points: int, xp: Any = jnp) -> Any:

@@ -69,7 +69,9 @@ def conservation(problem: Problem) -> Conservation:
 def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Array, " time"]:
     """The time step that was taken from every state that was acted on."""
     scheme, rule = environment.scheme, environment.time_step
-    return jax.vmap(lambda state: step_length(scheme, rule, state.u, state.time))(trajectory.before)
+    return jax.vmap(lambda state: step_length(scheme, rule, state.u, state.time, environment.integrator))(
+        trajectory.before
+    )
 
 
 class AbstractError(eqx.Module):

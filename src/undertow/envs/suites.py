@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import lookup, nearest, require, require_positive
+from undertow._checks import lookup, nearest, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import (
     held_out_conditions,
@@ -22,6 +23,7 @@ from undertow.envs.families import (
     training_numbers,
 )
 from undertow.envs.field_suites import FIELD_RECIPES
+from undertow.envs.needs import require_suite
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
 from undertow.laws.advection import LinearAdvection
@@ -86,19 +88,22 @@ class Recipe:
         speed: AbstractSpeed | None = None,
         truth: Truth | None = None,
         refinement: int = 9,
+        long: bool = False,
     ) -> Suite:
         """The suite, see [`suite`][undertow.envs.suites.suite]."""
         law = Burgers() if law is None else law
         end_time = self.end_time if end_time is None else end_time
-        require_positive("end_time", end_time)
+        end_time = require_positive("end_time", end_time)
         if steps is None and cells is None and end_time == self.end_time:
             steps = self.steps
         cells = self.cells if cells is None else cells
-        for label, value in (("cells", cells), ("steps", 1 if steps is None else steps)):
-            require(isinstance(value, int) and value > 0, f"{label} must be a positive integer, got {value!r}")
+        cells = whole_number("cells", cells)
+        steps = None if steps is None else whole_number("steps", steps)
+        n = whole_number("n", self.n if n is None else n)
         if steps is None:
             finer = 1.0 if self.steps is None else self.steps / _usual_steps(self.cells, self.end_time)
             steps = math.ceil(finer * _usual_steps(cells, end_time) * (1 - 1e-12))
+            steps = whole_number("the number of steps", steps)
         integrator = self.integrator if integrator is None else integrator
         if isinstance(integrator, str):
             integrator = lookup("integrator", integrator, INTEGRATORS)
@@ -115,7 +120,8 @@ class Recipe:
             truth=truth,
             refinement=refinement,
         )
-        return _KINDS[self.kind](self, how, self.n if n is None else n)
+        require_suite(how, {"random": n, "families": len(_FAMILIES) * n}.get(self.kind, 1), 1, long=long)
+        return _KINDS[self.kind](self, how, n)
 
 
 def _usual_steps(cells: int, end_time: float) -> int:
@@ -189,6 +195,7 @@ SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 
+@out_of_memory_told("fewer cases or cells")
 def suite(name: str, **overrides) -> Suite:
     r"""The suite called `name`, one of `SUITES`.
 
@@ -201,9 +208,10 @@ def suite(name: str, **overrides) -> Suite:
     - `truth`: `exact`, the default where the law has an exact solution, or `fine`, or `best`, which is `exact` case by
         case where it is known; `refinement` of the finer grid.
     - `reconstruction`: of a gas, `characteristic` (default) or `component`.
+    - `long`: make it even if that and marching through it certainly take hours; default False.
 
-    **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, or numbers
-    that cannot work.
+    **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, numbers
+    that cannot work, or what does not fit into memory.
     """
     recipe = lookup("suite", name, SUITES)
     known = set(inspect.signature(recipe).parameters)

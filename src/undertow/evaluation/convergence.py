@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import lookup, require, require_positive, whole_number
+from undertow._limits import out_of_memory_told, require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
 from undertow.envs.march import march
+from undertow.envs.needs import march_memory
 from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
 from undertow.evaluation.evaluate import check_orders
@@ -31,7 +33,9 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.norms import l1, l2, linf
 from undertow.numerics.timestep import CFLStep
+from undertow.policies.classical import for_problem
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import step_length
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -140,6 +144,7 @@ def geometric_mean(studies: Sequence[Convergence], policy: str, norm: Norm = "l2
     return _geometric_mean(np.asarray([study.errors(policy, norm) for study in studies]))
 
 
+@out_of_memory_told("fewer cells")
 def convergence(
     policies: Mapping[str, AbstractPolicy],
     case: str | AbstractCondition = "gaussian",
@@ -168,14 +173,14 @@ def convergence(
     """
     require(len(policies) > 0, "convergence needs at least one policy, got none")
     check_orders(policies, order)
-    cells = tuple(cells)
+    cells = tuple(whole_number("cells", count) for count in cells)
     rising = all(a < b for a, b in itertools.pairwise(cells))
     require(len(cells) >= 2 and rising, f"cells must be at least two rising numbers, got {cells}")
-    require_positive("end_time", end_time)
-    require_positive("cfl", cfl)
+    end_time, cfl = require_positive("end_time", end_time), require_positive("cfl", cfl)
     require(cfl <= 2, f"cfl must not lie far above 1, got {cfl}")
     method = lookup("integrator", integrator, INTEGRATORS) if isinstance(integrator, str) else integrator
     law = Burgers() if law is None else law
+    require_memory(march_memory(max(cells), law.num_components, 1, "cells"))
     condition = burgers_condition(case) if isinstance(case, str) else case
     # The common form: exact solutions of all named cases then share one compiled program.
     (batch, _), *_ = batches([common_form(condition)])
@@ -186,12 +191,15 @@ def convergence(
         environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
         x = jnp.asarray(grid.centers())
         state = environment.initial(condition(x)[None])
-        first = float(environment.time_step(scheme.speed_over_dx(state.u), state.time))
+        first = float(step_length(scheme, environment.time_step, state.u, state.time, method))
         values, steps = {}, {}
+        unit = scheme.unit(state.u)
         for name, policy in policies.items():
             # A solution that blows up asks for ever shorter steps.
             limit = 1000 + 20 * math.ceil(end_time / first)
-            last, taken = march(policy, environment, state, jnp.asarray(end_time), jnp.asarray(limit))
+            last, taken = march(
+                for_problem(policy, unit), environment, state, jnp.asarray(end_time), jnp.asarray(limit)
+            )
             arrived = float(last.time) >= end_time * (1 - 1e-6)
             values[name] = np.where(arrived, np.asarray(last.u[0]), np.nan)
             steps[name] = int(taken)

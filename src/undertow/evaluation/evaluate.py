@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import require
+from undertow._limits import out_of_memory_told
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import take
 from undertow.envs.collection import Suite
@@ -25,6 +26,7 @@ __all__ = ["Evaluation", "Scores", "evaluate"]
 _log = logging.getLogger(__name__)
 
 
+@out_of_memory_told("fewer cases or cells")
 def evaluate(policies: Mapping[str, AbstractPolicy], suite: Suite, *, baseline: str = "weno-js") -> Evaluation:
     r"""Run every policy on every case of a suite and compare the results with the truth and with a baseline.
 

@@ -2,6 +2,7 @@ r"""Policies trained in one dimension, in the plane: error and time beside the c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -25,11 +26,12 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.planes import plane_case
 from undertow.numerics.timestep import CFLStep
-from undertow.policies.classical import classical
+from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.solve import step_length
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -125,7 +127,7 @@ def plane_environment(
 ) -> Conservation:
     """A field's law on its domain in `cells` cells along the first axis, marched by SSP-RK3 with steps of the Courant number
     `cfl` until `end_time`."""
-    require_positive("end_time", end_time)
+    end_time = require_positive("end_time", end_time)
     grid = grid_of(field, cells)
     scheme = SemiDiscrete(
         field.law,
@@ -142,15 +144,18 @@ def plane_environment(
 def run_plane(
     policy: AbstractPolicy, environment: Conservation, u0: Float[Array, "chan *cells"]
 ) -> tuple[FieldState, int, float]:
-    """March values to the end time of a `plane_environment`.
+    """March values to the end time of a `plane_environment`, with floors, and the epsilon of a classical policy, relative to them.
 
     **Returns:** the last state (which has not reached the end if something stopped being finite, or the steps became a hundred
     times shorter than the first), the steps taken and the seconds they took, compilation apart.
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
+    scheme = environment.scheme.relative_to(u0)
+    environment = dataclasses.replace(environment, scheme=scheme)
+    policy = for_problem(policy, scheme.unit(u0))
     start = environment.initial(u0)
-    first = float(rule(environment.scheme.speed_over_dx(u0), jnp.zeros_like(start.time)))
+    first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)
     end = jnp.asarray(rule.end_time, u0.dtype)
     jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(0)))  # compiles
@@ -186,8 +191,11 @@ def plane_reference(
 def load_references(path: Path | str) -> dict[tuple[str, int], np.ndarray]:
     """References stored as arrays `<case>/<cells>` of an `.npz` file. Raises `UndertowError` if there is none."""
     require(Path(path).is_file(), f"no references at {path}; benchmarks/plane_references.py makes them")
-    with np.load(path) as stored:
-        return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {(name.rpartition("/")[0], int(name.rpartition("/")[2])): stored[name] for name in stored.files}
+    except Exception as error:  # what NumPy and zipfile raise at other files has no common name
+        raise UndertowError(f"{path} holds no references ({error or type(error).__name__})") from error
 
 
 def transfer_planes(

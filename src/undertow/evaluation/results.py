@@ -110,7 +110,9 @@ class Evaluation:
         worst_case = bad[0] if bad else self.cases[worst] if self.scored.any() else None
         periodic = self.suite.periodic
         ratio = float(geometric_mean(compared)) if compared.size else math.nan
-        varied = self.true_variation > 1e-12
+        truth = self.suite.truth[:, list(self.suite.judged)]
+        largest = np.abs(truth).reshape(len(truth), -1).max(axis=1)
+        varied = self.true_variation > 1e-12 * largest  # by more than rounding
         how = self.suite.discretised
         work = len(self.cases) * self.suite.truth[0].size * how.steps * how.integrator.num_stages
         return {

@@ -48,7 +48,8 @@ class Simulation:
     """What came out: `times: "saved"`, `values: "saved chan *cells"`; `exact`, the same, where there is one.
 
     The first saved state is the initial one. `initial`: the condition it started from; `law`, `grid`: what was solved, and
-    where; `steps`: time steps taken; `seconds`: without compiling.
+    where; `steps`: time steps taken; `seconds`: without compiling; `notes`: sentences for people, such as why there are no
+    errors, or that the last state is not physical.
     """
 
     initial: Initial
@@ -59,6 +60,7 @@ class Simulation:
     exact: Float[np.ndarray, "saved chan *cells"] | None
     steps: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def x(self) -> Float[np.ndarray, " cells"]:

@@ -11,7 +11,8 @@ import numpy as np
 from jax.scipy.special import betainc
 from jaxtyping import Float
 
-from undertow._checks import require
+from undertow._checks import check_seed, require, whole_number
+from undertow._limits import Need, number, require_memory
 
 Kind = Literal["range", "confidence", "sigma", "percentile"]
 
@@ -181,9 +182,11 @@ def bootstrap_interval(
     **Source:** Efron (1979), The Annals of Statistics 7(1); stratified as in Agarwal et al. (2021), arXiv 2108.13264.
     """
     require(0 < level < 1, f"level must lie between 0 and 1, got {level}")
-    require(resamples >= 1, f"resamples must be at least 1, got {resamples}")
+    resamples, seed = whole_number("resamples", resamples), check_seed(seed)
     samples = [_samples(each) for each in strata]
     require(len(samples) > 0, "a bootstrap needs at least one sample, got none")
+    drawing = 16.0 * resamples * sum(map(len, samples))  # the places that are drawn, and what stands there
+    require_memory([Need(f"{number(resamples)} resamples", drawing, "resamples")], host=True)
     rng = np.random.default_rng(seed)
     drawn = [each[rng.integers(len(each), size=(len(each), resamples))] for each in samples]
     with np.errstate(invalid="ignore"):  # infinity minus infinity, where runs were lost on both sides

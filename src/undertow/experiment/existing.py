@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from undertow._checks import UndertowError, lookup, nearest
+from undertow._checks import UndertowError, at_home, lookup, nearest
+from undertow._limits import out_of_memory_told
 from undertow.build import Experiment, build, cast, read_policy, refuse_published
 from undertow.config import config_from_dict
 from undertow.core.policy import AbstractPolicy
@@ -22,7 +23,7 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
 
     **Raises:** `UndertowError` naming what is missing, damaged or of another shape.
     """
-    path = Path(path)
+    path = at_home(path)
     refuse_published(path)
     if path.is_file():
         path, which = path.parent.parent, path.name
@@ -41,11 +42,12 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
         return classical(str(where), order)
     if is_published(where):
         return read_published(where)
-    if Path(where).exists():
+    if at_home(where).exists():
         return load_run(where)[2]
     raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")
 
 
+@out_of_memory_told("fewer cases or cells")
 def evaluate_run(
     path: Path | str,
     suites: Sequence[str] | None = None,
@@ -59,7 +61,8 @@ def evaluate_run(
     **Arguments:** `path`: the run directory or a checkpoint; `suites`: names out of `undertow list suites` (default: the
     first of the run's own, or of the family's); `which` checkpoint; `on_suite`: called after every suite with how many are
     done and the evaluation; `overrides`: for a scheme as in
-    [`suite`][undertow.envs.suites.suite], such as `cells=256`; for a controller `n` states and `steps`.
+    [`suite`][undertow.envs.suites.suite], such as `cells=256`; for a controller `n` states and `steps`; for both `long=True`,
+    which begins also what certainly takes hours.
 
     **Returns:** by suite, for a learned scheme an [`Evaluation`][undertow.evaluation.results.Evaluation] of the policies
     `learned`, `weno-js` and `weno-z`, for a controller a
@@ -77,6 +80,7 @@ def evaluate_run(
     return evaluations
 
 
+@out_of_memory_told("a suite of fewer cases or cells")
 def plot_run(path: Path | str, *, which: str = "best") -> list[Path]:
     """Evaluate a run's policy again and draw its figures, into its own `figures` directory. Returns their files."""
     directory, experiment, policy = load_run(path, which)

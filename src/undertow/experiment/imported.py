@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from undertow._checks import require
+from undertow._checks import UndertowError, at_home, require
 from undertow.build import build, cast
 from undertow.config import PolicyConfig, SchemeConfig, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -47,7 +48,8 @@ def import_agent(
     **Raises:** `UndertowError` for a file that is not such a checkpoint, a configuration that cannot work, or a directory
     that exists.
     """
-    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
+    out = None if out is None else at_home(out)
+    require(out is None or not os.path.lexists(out), f"{out} exists already and is left as it is; choose another --out")
     policy = read_published(path, activation=activation)
     hidden = tuple(len(bias) for bias in policy.network.biases[:-1])
     order: Any = policy.order  # a known one and a known activation: the policy was made with them
@@ -58,13 +60,19 @@ def import_agent(
     build(config)
     directory = RunDirectory.create(out, preset="imported", config=config_to_dict(config), command=command, root=root)
     with directory:
-        state = _Imported(cast(policy, config.training.precision))
-        about = {"imported": Path(path).name, "update": 0}
-        LastCheckpoints(directory.checkpoints).save(0, state, {"run": directory.id, **about})
-        # The best of one, whatever it is measured by.
-        BestCheckpoints(directory.checkpoints, metric="imported", keep=1).offer(
-            0.0, 0, state, {"run": directory.id, **about}
-        )
-        parameters = policy.network.num_parameters
-        directory.write_summary({"status": "finished", "reason": None, "updates": 0, "parameters": parameters, **about})
+        try:
+            state = _Imported(cast(policy, config.training.precision))
+            about = {"imported": Path(path).name, "update": 0}
+            LastCheckpoints(directory.checkpoints).save(0, state, {"run": directory.id, **about})
+            # The best of one, whatever it is measured by.
+            BestCheckpoints(directory.checkpoints, metric="imported", keep=1).offer(
+                0.0, 0, state, {"run": directory.id, **about}
+            )
+            parameters = policy.network.num_parameters
+            directory.write_summary(
+                {"status": "finished", "reason": None, "updates": 0, "parameters": parameters, **about}
+            )
+        except UndertowError:  # a full disk, say
+            directory.remove()
+            raise
     return directory

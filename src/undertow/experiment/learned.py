@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow._checks import NonFiniteError, lookup
-from undertow.build import Experiment, build
-from undertow.config import Config
+from undertow._limits import out_of_memory_told
+from undertow.build import Experiment, build, training_needs
+from undertow.config import Config, validate_config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.loop import carry_out
+from undertow.experiment.loop import carry_out, prepare
+from undertow.experiment.run import SMALLER
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
-from undertow.training.fit import Callback
+from undertow.training.fit import Callback, as_callbacks
 
 if TYPE_CHECKING:
     from undertow.report.style import Figures
@@ -95,7 +97,15 @@ class Learned:
         return f"<p>{html.escape(repr(self))}</p>{curves._repr_html_()}"
 
 
-def learn(config: Config | str, *, callbacks: Sequence[Callback] = (), quiet: bool = True, **overrides: Any) -> Learned:
+@out_of_memory_told(SMALLER)
+def learn(
+    config: Config | str,
+    *,
+    callbacks: Callback | Sequence[Callback] = (),
+    quiet: bool = True,
+    long: bool = False,
+    **overrides: Any,
+) -> Learned:
     """Train as [`train`][undertow.experiment.run.train] does, to the same policy bit for bit, and write nothing.
 
     Ctrl-C (SIGINT) and SIGTERM end it after the running dispatch, with what was learned by then.
@@ -103,8 +113,10 @@ def learn(config: Config | str, *, callbacks: Sequence[Callback] = (), quiet: bo
     **Arguments:**
 
     - `config`: a preset's name, or a configuration, for example `preset("burgers").config`.
-    - `callbacks`: called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends the training.
+    - `callbacks`: one or several, called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends
+        the training.
     - `quiet`: False shows the command line's progress bar, on a terminal or in a notebook that has `ipywidgets`.
+    - `long`: begin also what certainly takes hours; default False.
     - `overrides`: other values of fields, as in a configuration file: `seed=1, training={"updates": 100}`; or by dotted names,
         `**{"training.updates": 100}`.
 
@@ -113,12 +125,14 @@ def learn(config: Config | str, *, callbacks: Sequence[Callback] = (), quiet: bo
     **Raises:** `UndertowError` for an unknown preset or field (with the nearest match), or a configuration that cannot work.
     """
     name = config if isinstance(config, str) else "custom"
-    given = preset(config).config if isinstance(config, str) else config
-    experiment = build(changed(given, overrides))
+    given = preset(config).config if isinstance(config, str) else validate_config(config)
+    given = changed(given, overrides)
+    training_needs(given).require(long=long)
+    experiment = build(given)
     experiment.check()
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:
-        training = carry_out(experiment, store, stop, display, callbacks)
+        training = carry_out(prepare(experiment, display), store, stop, display, as_callbacks(callbacks))
     status, reason = training.ending(stop)
     return Learned(
         training.policy, store.metrics(), training.summary(), name, status, reason, training.error, experiment

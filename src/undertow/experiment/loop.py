@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -69,18 +69,32 @@ class Training:
         return ("finished", None) if self.whole else ("interrupted", f"stopped by a callback after {done} updates")
 
 
+class Prepared(NamedTuple):
+    """What a training begins with: the experiment, its trainer with the problems, the state before the first update."""
+
+    experiment: Experiment
+    trainer: Trainer | Learner
+    state: TrainState
+
+
+def prepare(experiment: Experiment, display: Display) -> Prepared:
+    """Make the problems and the first state. Most of what can be wrong with a configuration shows here; nothing is written."""
+    display.stage("preparing problems")
+    trainer = _trainer(experiment)
+    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(experiment.config.seed), 1))
+    return Prepared(experiment, trainer, state)
+
+
 def carry_out(
-    experiment: Experiment, store: Store, stop: StopRequest, display: Display, callbacks: Sequence[Callback] = ()
+    prepared: Prepared, store: Store, stop: StopRequest, display: Display, callbacks: Sequence[Callback] = ()
 ) -> Training:
     """Train from what the store holds, or from the start, to the end, to a wish to stop or to failure.
 
     The seed decides everything: the same configuration has the same policy, bit for bit, in whichever store.
     """
+    experiment, trainer, state = prepared
     config = experiment.config
     updates = config.training.updates
-    display.stage("preparing problems")
-    trainer = _trainer(experiment)
-    state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(config.seed), 1))
     found = store.newest(state)
     record = Recorder(experiment, store, stop, display, experiment.make_measure())
     with contextlib.closing(store):
@@ -90,7 +104,7 @@ def carry_out(
         else:
             state, metadata, name = found
             _log.info("going on after %d updates, from %s", int(state.step), name)
-            record.go_on(metadata)
+            record.go_on(state, metadata, name)
         done = int(state.step)
         result = FitResult(state, "finished" if done >= updates else "stopped")
         if done < updates and not stop:

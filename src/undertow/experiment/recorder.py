@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from undertow._checks import require
 from undertow.build import Experiment, Measure, cast
 from undertow.evaluation.statistics import finite_mean
 from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest
 from undertow.training.fit import Progress
 from undertow.training.trainer import TrainState
+
+_DTYPES = ("bool", "int32", "int64", "uint32", "uint64", "float16", "bfloat16", "float32", "float64")
 
 
 class Recorder:
@@ -42,20 +45,23 @@ class Recorder:
         self.store.begin()
         self.measure(state, 0)
 
-    def go_on(self, metadata: Mapping[str, Any]) -> None:
-        """Be what the recorder was when it kept a state with this metadata."""
+    def go_on(self, state: TrainState, metadata: Mapping[str, Any], name: str) -> None:
+        """Be what the recorder was when it kept a state with this metadata, under this name."""
         self.store.go_on(metadata)
-        self._measured = {name: float(value) for name, value in metadata["metrics"].items()}
+        self._measured = _numbers(metadata["metrics"])
         saved = metadata.get("recorder")
         if saved is None:  # an early version wrote checkpoints at measurements only
             self._measured_at = self._saved_at = metadata["update"]
             return
         self._measured_at, self._saved_at = saved["measured_at"], metadata["update"]
-        self._begun = saved["begun"] and {name: float(value) for name, value in saved["begun"].items()}
+        self._begun = saved["begun"] and _numbers(saved["begun"])
         pending = {name: _from_plain(values) for name, values in saved["pending"].items()}
         self._pending = [pending] if pending else []
         self.seconds = float(saved["seconds"])
         self._start = time.perf_counter() - self.seconds
+        if not name.startswith("last"):  # one of the best: a kill came before it was saved as the last one
+            self._saved_at = -1
+            self.save(state)
 
     def measure(self, state: TrainState, done: int) -> None:
         """Evaluate the policy, note its metrics, offer it to the best ones and save the state as the last one."""
@@ -113,9 +119,15 @@ class Recorder:
         return {"update": int(state.step), "metrics": self._measured, "recorder": recorder}
 
 
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """What is not finite is a word in JSON; whole numbers stay whole, as they are written in tables."""
+    return {name: float(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
 def _to_plain(values: np.ndarray) -> dict[str, Any]:
     return {"dtype": values.dtype.name, "values": values.tolist()}
 
 
 def _from_plain(values: Mapping[str, Any]) -> np.ndarray:
+    require(values["dtype"] in _DTYPES, f"a checkpoint is damaged: {values['dtype']!r} is no type of metrics")
     return np.array([float(value) for value in values["values"]]).astype(values["dtype"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, at_home, lookup, require
+from undertow._limits import out_of_memory_told
 from undertow.build import Experiment
 from undertow.core.flow import FLOWS
 from undertow.core.policy import AbstractPolicy
@@ -36,6 +38,7 @@ FILE = "report.html"
 Stage = Callable[[str], object]
 
 
+@out_of_memory_told("a suite of fewer cases or cells")
 def report_run(
     path: Path | str,
     out: Path | str | None = None,
@@ -60,10 +63,16 @@ def report_run(
     if out is None:
         target = directory.path / FILE
     else:
-        target = Path(out)
+        target = at_home(out)
         require(target.suffix in (".html", ".htm"), f"a report ends in .html, got {target.name!r}")
-        require(not target.exists(), f"{target} exists already and is left as it is; choose another file")
+        require(not os.path.lexists(target), f"{target} exists already and is left as it is; choose another file")
         require(target.parent.is_dir(), f"there is no directory {target.parent} to write {target.name} into")
+    for name, read in (("summary.json", directory.read_summary), ("metrics.csv", directory.read_metrics)):
+        if os.path.lexists(directory.path / name):
+            try:
+                read()
+            except UndertowError as error:
+                _log.warning("the report goes without it: %s", error)
     atomic_write_text(target, Report(path, which=which, suites=suites, on_stage=on_stage).html())
     return target
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,22 +11,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from undertow._checks import NonFiniteError, UndertowError, require
-from undertow.build import AbstractJudge, Experiment, build
+from undertow._checks import NonFiniteError, UndertowError, at_home, drawing, quoted, require, whole_number
+from undertow._limits import out_of_memory_told
+from undertow.build import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
-from undertow.experiment.loop import carry_out
+from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
 from undertow.training.events import open_events
-from undertow.training.fit import Callback
-from undertow.training.keeping import newest_metadata
+from undertow.training.fit import Callback, as_callbacks
+from undertow.training.keeping import last_first, newest_metadata
 from undertow.training.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Config)
+_log = logging.getLogger(__name__)
+
+
+SMALLER = "a smaller training.batch, grid.num_cells or horizon, or training.rematerialise step"
+"""What to do where memory was not enough."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,18 @@ class Run:
         return {"path": self.path, "status": self.status, "reason": self.reason, **self.summary}
 
 
+@out_of_memory_told(SMALLER)
 def train(
     config: Config,
     *,
     preset: str = "custom",
     out: Path | str | None = None,
     root: Path | str = "runs",
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Train a policy, keep its best checkpoints, evaluate the best one and write everything into a run directory.
 
@@ -85,29 +95,42 @@ def train(
     - `quiet`: no progress bar (there is none anyway where standard error is not a terminal).
     - `tensorboard`: write event files, too; None: if the extra `tensorboard` is installed.
     - `command`: the command line, to be noted in the run directory.
+    - `long`: begin also what certainly takes hours; default False.
 
     **Returns:** `Run`. A run that went non-finite does not raise: its `status` is failed, its `error` says where, and
     its last good state is in the checkpoint.
 
-    **Raises:** `UndertowError` for a configuration that cannot work, a directory that exists or cannot be written.
+    **Raises:** `UndertowError` for a configuration that cannot work or that the machine's memory, disk or (without `long`) your
+    patience cannot bear, a directory that exists or cannot be written.
     """
-    require(out is None or not Path(out).exists(), f"{out} exists already and is left as it is; choose another --out")
-    experiment = build(config)
+    out = None if out is None else at_home(out)
+    taken = out is not None and os.path.lexists(out)
+    require(not taken, f"{out} exists already and is left as it is; choose another --out")
+    training_needs(config).require(folder=root if out is None else out, long=long)
+    experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()
     write_events = open_events(tensorboard)
-    directory = RunDirectory.create(out, preset=preset, config=config_to_dict(config), command=command, root=root)
-    with directory, StopRequest() as stop, Display(quiet=quiet) as display:
-        return _train(experiment, directory, stop, display, callbacks, write_events)
+    with StopRequest() as stop, Display(quiet=quiet) as display:
+        prepared = prepare(experiment, display)  # what cannot work leaves no directory
+        about = config_to_dict(experiment.config)
+        with RunDirectory.create(out, preset=preset, config=about, command=command, root=root) as directory:
+            try:
+                return _train(prepared, directory, stop, display, callbacks, write_events)
+            except Exception:
+                _withdraw(directory)
+                raise
 
 
+@out_of_memory_told(SMALLER)
 def resume(
     path: Path | str,
     *,
     updates: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = False,
     tensorboard: bool | None = None,
     command: Sequence[str] | None = None,
+    long: bool = False,
 ) -> Run:
     """Go on with a run that was stopped, killed or failed, or that is finished and is to have more updates.
 
@@ -123,13 +146,17 @@ def resume(
     **Raises:** `UndertowError` for a directory that is none, that another process is at work in, that cannot be mended, or
     of a run that is finished.
     """
+    callbacks = as_callbacks(callbacks)
+    updates = None if updates is None else whole_number("updates", updates)
+    path = at_home(path)
     write_events = open_events(tensorboard)
     directory = RunDirectory.reopen(path)
-    with ExitStack() as stack:
+    with StopRequest() as stop, Display(quiet=quiet) as display, ExitStack() as stack:
         stack.callback(directory.close)
         config = config_from_dict(directory.config)
         require(
-            directory.preset != "imported", f"{path} is an imported agent: train with --policy.start {path} instead"
+            directory.preset != "imported",
+            f"{path} is an imported agent: train with --policy.start {quoted(path)} instead",
         )
         done = next((each["update"] for each in _of_run(directory)), None)
         if updates is not None:
@@ -140,16 +167,25 @@ def resume(
         if done is not None and done >= config.training.updates and directory.info["status"] == "finished":
             require(
                 not _is_whole(directory),
-                f"{path} is finished after {done} updates; to go on, ask for more of them: undertow resume {path} --updates N",
+                f"{path} is finished after {done} updates; to go on, ask for more of them: "
+                f"undertow resume {quoted(path)} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
+        training_needs(config).require(done=done or 0, folder=directory.path, long=long)
         experiment = build(config.untrained() if done is not None else config)
         if done is None:
             experiment.check()
-        stack.pop_all()
-    with directory, StopRequest() as stop, Display(quiet=quiet) as display:
-        directory.resumed(done or 0, config_to_dict(config), command)
-        return _train(replace(experiment, config=config), directory, stop, display, callbacks, write_events)
+        # Up to here nothing was written: what cannot work leaves the run as it is.
+        prepared = prepare(replace(experiment, config=config), display)
+        with directory:
+            directory.resumed(done or 0, config_to_dict(config), command)
+            return _train(prepared, directory, stop, display, callbacks, write_events)
+
+
+def _withdraw(directory: RunDirectory) -> None:
+    """Remove a new run that ended in an error before its first update: there is nothing to go on with."""
+    if not any(update > 0 for _, update in last_first(directory.checkpoints)):
+        directory.remove()
 
 
 def _of_run(directory: RunDirectory) -> list[dict[str, Any]]:
@@ -166,15 +202,16 @@ def _is_whole(directory: RunDirectory) -> bool:
 
 
 def _train(
-    experiment: Experiment,
+    prepared: Prepared,
     directory: RunDirectory,
     stop: StopRequest,
     display: Display,
     callbacks: Sequence[Callback],
     write_events: bool,
 ) -> Run:
+    experiment = prepared.experiment
     store = DirectoryStore(experiment, directory, events=write_events)
-    training = carry_out(experiment, store, stop, display, callbacks)
+    training = carry_out(prepared, store, stop, display, callbacks)
     summary = {"preset": directory.preset, **training.summary()}
     evaluations: dict[str, Any] = {}
     if training.whole:
@@ -184,7 +221,11 @@ def _train(
     directory.write_summary({"status": status, "reason": reason, **summary})
     if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")
-        experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        try:
+            with drawing("the run's figures"):
+                experiment.judge.draw(directory.figures, training.policy, evaluations, store.metrics())
+        except UndertowError as error:  # nobody asked for them, and the results are written
+            _log.warning("%s; undertow plot %s draws them again", error, quoted(directory.path))
     directory.finish(status, reason)
     table = experiment.judge.table(evaluations) if evaluations else None
     return Run(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Sequence
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from undertow._checks import UndertowError, require
+from undertow.experiment.local_http import Answer, LocalServer
 from undertow.experiment.reporting import Report, Stage
 from undertow.training._files import to_json
 from undertow.training.rundir import RunDirectory
 
 _log = logging.getLogger(__name__)
 _SECONDS = 2
-_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 class ReportServer:
@@ -25,6 +25,8 @@ class ReportServer:
 
     The page asks for news every two seconds: how the run goes, and its curves. What takes long, the evaluation of a checkpoint,
     is made before the first page is served, again when the run has ended, and when someone asks for it.
+
+    It answers this machine alone, and what changes something its own page alone; other users of this machine can read the page.
 
     **Arguments:** `path`, `which`, `suites`, `on_stage`: as of [`report_run`][undertow.experiment.reporting.report_run];
     `port`: 0 takes one that is free.
@@ -46,14 +48,14 @@ class ReportServer:
         self._report = Report(path, which=which, suites=suites, on_stage=on_stage)
         self._version, self._state = 0, RunDirectory.open(path).status
         self._making = threading.Lock()
-        self._page = ""
-        self._make()
+        self._page, self._token = "", secrets.token_urlsafe(24)
+        self._server = LocalServer(port, self.answer, self._token)  # first: to make the page takes long
+        self.port = self._server.port
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
-        except OSError as error:
-            raise UndertowError(f"cannot serve at port {port}: {error.strerror}; choose another, or 0") from error
-        self._server.daemon_threads = True
-        self.port: int = self._server.server_address[1]
+            self._make()
+        except BaseException:
+            self._server.server_close()
+            raise
 
     @property
     def url(self) -> str:
@@ -74,6 +76,20 @@ class ReportServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.server_close()
+
+    def answer(self, method: str, path: str) -> Answer:
+        """What a request gets that may ask."""
+        if method == "GET" and path in ("/", "/index.html"):
+            return Answer(self.page(), "text/html; charset=utf-8")
+        if method == "GET" and path == "/news.json":
+            try:
+                return Answer(to_json(self.news(), indent=None), "application/json")
+            except UndertowError as error:  # the run directory has gone
+                return Answer(str(error), status=HTTPStatus.SERVICE_UNAVAILABLE)
+        if method == "POST" and path == "/renew":
+            self.renew()
+            return Answer("{}", "application/json", HTTPStatus.ACCEPTED)
+        return Answer("there is no such page", status=HTTPStatus.NOT_FOUND)
 
     def page(self) -> str:
         """The page that was made last."""
@@ -105,62 +121,19 @@ class ReportServer:
             self._make()
         except UndertowError as error:  # a checkpoint that was replaced while it was read, say: the last page stays
             _log.warning("the report could not be made anew: %s", error)
+        except Exception as error:
+            _log.warning("the report could not be made anew: %s: %s", type(error).__name__, error)
+            _log.debug("where", exc_info=True)
         finally:
             self._making.release()
 
     def _make(self) -> None:
         version = self._version + 1
-        live = {"news": "news.json", "renew": "renew", "seconds": _SECONDS, "version": version}
+        live = {
+            "news": "news.json",
+            "renew": "renew",
+            "token": self._token,
+            "seconds": _SECONDS,
+            "version": version,
+        }
         self._page, self._version = self._report.html(live), version
-
-
-def _handler(server: ReportServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            if not self._asked_for_here():
-                return
-            if self.path in ("/", "/index.html"):
-                self._answer(server.page(), "text/html; charset=utf-8")
-            elif self.path == "/news.json":
-                try:
-                    self._answer(to_json(server.news(), indent=None), "application/json")
-                except UndertowError as error:  # the run directory has gone
-                    self._answer(str(error), "text/plain; charset=utf-8", HTTPStatus.SERVICE_UNAVAILABLE)
-            else:
-                self._answer("there is no such page", "text/plain; charset=utf-8", HTTPStatus.NOT_FOUND)
-
-        def do_POST(self) -> None:
-            if not self._asked_for_here():
-                return
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.path == "/renew":
-                server.renew()
-                self._answer("{}", "application/json", HTTPStatus.ACCEPTED)
-            else:
-                self._answer("there is no such page", "text/plain; charset=utf-8", HTTPStatus.NOT_FOUND)
-
-        def _asked_for_here(self) -> bool:
-            """Whether the request names this machine, and comes from its own page: one elsewhere may have given another name
-            to its address, or send what it likes here."""
-            origin = (self.headers.get("Origin") or "").removeprefix("http://")
-            names = [self.headers.get("Host") or "", *([origin] if origin else [])]
-            if all(name.rsplit(":", 1)[0] in _HOSTS for name in names):
-                return True
-            self._answer("this address serves this machine only", "text/plain; charset=utf-8", HTTPStatus.FORBIDDEN)
-            return False
-
-        def _answer(self, text: str, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-            body = text.encode("utf-8")
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            _log.debug(format, *args)
-
-    return Handler

@@ -93,6 +93,7 @@ class DirectoryStore:
         if "recorder" in metadata:  # an early version noted no moment of the table
             self.directory.rewind_metrics(metadata["recorder"]["metrics_csv"])
             self._best.prune()
+            self._last.prune(metadata["update"])
 
     def write(self, row: Metadata) -> None:
         self.directory.append_metrics(row)
@@ -100,9 +101,11 @@ class DirectoryStore:
             self._events.write(row)
 
     def offer(self, value: float, update: int, state: TrainState, metadata: Metadata) -> None:
+        self.directory.require_here()
         self._best.offer(value, update, state, self._whole(metadata))
 
     def save(self, update: int, state: TrainState, metadata: Metadata) -> None:
+        self.directory.require_here()
         self._last.save(update, state, self._whole(metadata))
         self._saved = time.monotonic()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, at_home
 from undertow.build import cast
 from undertow.config import config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
@@ -24,7 +24,7 @@ from undertow.export.programs import policy_program, require_flatbuffers, step_p
 from undertow.export.readme import readme
 from undertow.export.surroundings import Surroundings, surroundings
 from undertow.training import _safetensors
-from undertow.training._files import atomic_write_bytes, make_draft, place, taken, to_json
+from undertow.training._files import atomic_write_bytes, new_folder, taken, to_json
 from undertow.training._machine import package_version
 from undertow.training.checkpoint import read_metadata
 
@@ -89,10 +89,11 @@ def export(
     """
     if programs:
         require_flatbuffers()
+    run = at_home(run)
     directory, experiment, policy = load_run(run, which)
-    file = Path(run) if Path(run).is_file() else directory.checkpoint(which)
-    wanted = directory.path / "export" if out is None else Path(out)
-    if wanted.exists() or wanted.is_symlink():
+    file = run if run.is_file() else directory.checkpoint(which)
+    wanted = directory.path / "export" if out is None else at_home(out)
+    if os.path.lexists(wanted):  # before the long work
         raise taken(wanted)
     config = config_from_dict(directory.config)
     precision = config.training.precision
@@ -136,18 +137,12 @@ def export(
     }
     document = json.loads(to_json(document))  # the checksum is of what a reader gets
     document["checksum"] = portable.checksum(document)
-    draft = make_draft(wanted)
-    try:
+    with new_folder(wanted) as draft:
         for name, data in files.items():
             atomic_write_bytes(draft / name, data)
         atomic_write_bytes(draft / portable.DESCRIPTION, (to_json(document) + "\n").encode("ascii"))
         portable.verify(draft)
         agreement = _agreement(draft, policy, around, precision, compiled)
-        if not place(draft, wanted):
-            raise taken(wanted)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)  # made above, for this artefact alone
-        raise
     return Exported(wanted, document, agreement)
 
 

@@ -6,7 +6,7 @@
     weights = policy(stencils)       # a learned scheme: (2, ..., 2r-1) to (2, ..., r)
     action = policy(observation)     # a controller: (..., *observation) to (..., *action)
 
-It imports numpy and the standard library, no other module of the package that wrote it.
+It imports numpy and the standard library, no other module of the package that wrote it. Python 3.8 and numpy 1.17 or newer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Tuple  # noqa: UP035  # for Python 3.8
 
 import numpy as np
 
@@ -26,8 +27,9 @@ __all__ = ["FORMAT", "VERSION", "Policy", "PortableError", "checksum", "load", "
 FORMAT, VERSION = "undertow-policy", 1
 DESCRIPTION, WEIGHTS = "policy.json", "policy.safetensors"
 
-Network = list[tuple[np.ndarray, np.ndarray]]
-"""Kernels (in, out) and biases, layer by layer."""
+OLDEST_JAX = "0.9"  # that finds the number of devices in a program as it is written today
+_LARGEST = 2**24  # bytes of a description, numbers of an observation: far more than any policy has
+Network = List[Tuple[np.ndarray, np.ndarray]]  # noqa: UP006  # kernels (in, out) and biases, layer by layer
 
 
 class PortableError(ValueError):
@@ -40,34 +42,35 @@ class PortableError(ValueError):
 def load(folder: Path | str) -> Policy:
     """The policy in a folder that `undertow export` wrote.
 
-    **Raises:** `PortableError` for a folder without one, another version, a checksum that does not fit, or weights of other
-    shapes than the description says.
+    **Raises:** `PortableError` for a folder without one, another version, a checksum that does not fit, weights of other
+    shapes than the description says, or a description that no policy can be made of.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     document = describe(folder)
-    return Policy(document, _tensors(read(folder, WEIGHTS), folder / WEIGHTS))
+    tensors = _tensors(read(folder, WEIGHTS), folder / WEIGHTS)
+    try:
+        return Policy(document, tensors)._tried()
+    except PortableError:
+        raise
+    except Exception as error:  # whatever a description with odd contents leads to
+        raise PortableError(f"{folder / DESCRIPTION} describes no policy for this file: {error!r}") from error
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
     """What `policy.json` says, after format, version and checksum have been looked at."""
-    path = Path(folder) / DESCRIPTION
+    path = Path(folder).expanduser() / DESCRIPTION
+    data = _bytes(path, _LARGEST)
     try:
-        document = json.loads(_bytes(path).decode("utf-8"))
-    except ValueError as error:
+        document = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise PortableError(f"{path} is damaged: it is not valid JSON ({error})") from error
-    _require(
-        isinstance(document, dict) and document.get("format") == FORMAT,
-        f"{path} does not describe an exported policy: its format is not {FORMAT!r}",
-    )
-    _require(
-        document.get("version") == VERSION,
-        f"{path} has format version {document.get('version')!r}, this file reads {VERSION}; "
-        "use the portable.py that lies beside it",
-    )
-    _require(
-        document.get("checksum") == checksum(document),
-        f"{path} is damaged or was edited: its checksum does not fit its contents; export it again",
-    )
+    ours = isinstance(document, dict) and document.get("format") == FORMAT
+    _require(ours, f"{path} does not describe an exported policy: its format is not {FORMAT!r}")
+    version = document.get("version")
+    told = f"{path} has format version {version!r}, this file reads {VERSION}; use the portable.py beside it"
+    _require(version == VERSION, told)
+    whole = document.get("checksum") == checksum(document)
+    _require(whole, f"{path} is damaged or was edited: its checksum does not fit its contents; export it again")
     return document
 
 
@@ -78,38 +81,47 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 
 def read(folder: Path | str, name: str) -> bytes:
-    """The bytes of one of the artefact's files, whose checksum fits. For `policy.stablehlo`: `jax.export` does not check."""
-    path = Path(folder) / name
-    listed = describe(folder)["files"]
+    """The bytes of one of the artefact's files, whose checksum fits; of a program, that the JAX which is imported can read.
+    For `policy.stablehlo`: `jax.export` checks neither."""
+    path = Path(folder).expanduser() / name
+    listed: Any = describe(folder).get("files")
+    _require(isinstance(listed, dict), f"{path.parent / DESCRIPTION} lists no files; export it again")
     _require(name in listed, f"{path} is not a file of the artefact, which has {', '.join(sorted(listed))}")
-    data = _bytes(path)
-    _require(
-        len(data) == listed[name]["bytes"],
-        f"{path} has {len(data)} bytes, {listed[name]['bytes']} were expected: it was cut or replaced; export it again",
-    )
-    _require(
-        hashlib.sha256(data).hexdigest() == listed[name]["sha256"],
-        f"{path} is damaged: its checksum does not fit its contents; export it again",
-    )
+    about = listed[name] if isinstance(listed[name], dict) else {}
+    data = _bytes(path, about.get("bytes"))
+    size = about["bytes"]
+    _require(len(data) == size, f"{path} has {len(data)} bytes, {size} were expected: it was cut; export it again")
+    whole = hashlib.sha256(data).hexdigest() == about.get("sha256")
+    _require(whole, f"{path} is damaged: its checksum does not fit its contents; export it again")
+    jax = getattr(sys.modules.get("jax"), "__version__", OLDEST_JAX) if name.endswith(".stablehlo") else OLDEST_JAX
+    new = [int(n) for n in jax.split(".")[:2]] >= [int(n) for n in OLDEST_JAX.split(".")[:2]]
+    _require(new, f"{path} is for JAX {OLDEST_JAX} or newer, and this is {jax}; numpy reads the rest")
     return data
 
 
 def verify(folder: Path | str) -> list[str]:
     """Check every file of an artefact; returns their names. Raises as `load` does."""
+    load(folder)
     names = sorted(describe(folder)["files"])
     for name in names:
         read(folder, name)
-    load(folder)
     return names
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most: Any) -> bytes:
+    """What a file holds, if it is not larger than it may be."""
     try:
-        return path.read_bytes()
+        # A pipe would be waited for, a device has no end.
+        _require(path.is_file() or not path.exists(), f"{path} is not a file; give the folder of an exported policy")
+        size = path.stat().st_size
+        fits = isinstance(most, int) and size <= most
+        _require(fits, f"{path} has {size} bytes, at most {most} were expected: it was replaced; export it again")
+        with open(path, "rb") as file:
+            return file.read(size)
     except FileNotFoundError:
         raise PortableError(f"{path} is missing; give the folder that `undertow export` wrote") from None
-    except OSError as error:
-        raise PortableError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, MemoryError) as error:
+        raise PortableError(f"cannot read {path}: {error!r}") from error
 
 
 def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -121,12 +133,10 @@ def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
         payload = memoryview(data)[8 + length :]
         tensors = {}
         for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            begin, end = entry["data_offsets"]
-            values = np.frombuffer(payload[begin:end], kinds[entry["dtype"]])
-            tensors[name] = values.reshape(entry["shape"])
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                tensors[name] = np.frombuffer(payload[begin:end], kinds[entry["dtype"]]).reshape(entry["shape"])
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PortableError(f"{path} is not a safetensors file of float32 or float64 arrays: {error!r}") from error
     return tensors
 
@@ -149,16 +159,12 @@ class Policy:
     def __init__(self, document: dict[str, Any], tensors: dict[str, np.ndarray]):
         self.document, self.about = document, document["policy"]
         self.kind: str = self.about["kind"]
-        _require(
-            self.kind in _KINDS,
-            f"a policy of kind {self.kind!r} is unknown to this file, which has {', '.join(sorted(_KINDS))}",
-        )
+        kinds = ", ".join(sorted(_KINDS))
+        _require(self.kind in _KINDS, f"a policy of kind {self.kind!r} is unknown to this file, which has {kinds}")
         for name, shape in self.about["tensors"].items():
             _require(name in tensors, f"{WEIGHTS} has no array {name!r}; export it again")
-            _require(
-                tensors[name].shape == tuple(shape),
-                f"array {name!r} in {WEIGHTS} has shape {tensors[name].shape}, {tuple(shape)} was expected",
-            )
+            found, wanted = tensors[name].shape, tuple(shape)
+            _require(found == wanted, f"array {name!r} in {WEIGHTS} has shape {found}, {wanted} was expected")
             _require(bool(np.isfinite(tensors[name]).all()), f"array {name!r} in {WEIGHTS} is not finite")
         self._layers = [(layer["kernel"], layer["bias"]) for layer in self.about["network"]["layers"]]
         self._networks = {
@@ -178,11 +184,22 @@ class Policy:
         _require(x.dtype.kind in "fiu", f"an observation holds real numbers, got an array of {x.dtype}")
         x = x if x.dtype == np.float32 else x.astype(np.float64)
         shape = tuple(self.about["observation"]["shape"])
-        _require(
-            x.shape[x.ndim - len(shape) :] == shape,
-            f"this policy takes observations of shape (..., {', '.join(map(str, shape))}), got {x.shape}",
-        )
+        wanted = ", ".join(map(str, shape))
+        fits = x.ndim >= len(shape) and x.shape[x.ndim - len(shape) :] == shape
+        _require(fits, f"this policy takes observations of shape (..., {wanted}), got {x.shape}")
         return _KINDS[self.kind](self.about, self._networks[x.dtype.type], x)
+
+    def _tried(self) -> Policy:
+        """The policy, evaluated once, so that a description with a hole in it is found out when it is read."""
+        seen, action = (tuple(self.about[part]["shape"]) for part in ("observation", "action"))
+        sound = all(isinstance(n, int) and n > 0 for n in seen) and math.prod(seen) <= _LARGEST
+        _require(sound, f"an observation of shape {seen} is none; export it again")
+        with np.errstate(all="ignore"):
+            made = self(np.zeros((2, 1, *seen))).shape[2:]
+            _require(made == action, f"the policy's actions have shape {made}, {action} was expected; export it again")
+            if "order" in self.about:
+                self.fluxes(np.zeros((2, 1, *seen)))
+        return self
 
     @property
     def order(self) -> int:
@@ -252,6 +269,12 @@ def _total(terms: list[np.ndarray]) -> np.ndarray:
     return total
 
 
+def _pairs(first: Sequence[Any], second: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    """`zip` of two sequences of one length: older Pythons cannot check it themselves."""
+    _require(len(first) == len(second), f"{len(first)} constants were described, {len(second)} are needed")
+    return zip(first, second)  # noqa: B905
+
+
 def _entries(x: np.ndarray) -> list[np.ndarray]:
     return [x[..., m] for m in range(x.shape[-1])]
 
@@ -312,9 +335,7 @@ def smoothness(about: Mapping[str, Any], stencil: np.ndarray) -> list[np.ndarray
 def _weno_z(about: Mapping[str, Any], betas: list[np.ndarray], tau: np.ndarray) -> np.ndarray:
     dtype = betas[0].dtype.type
     ratios = [np.abs(tau) / (beta + dtype(about["epsilon"])) for beta in betas]
-    alphas = [
-        dtype(d) * (1 + ratio ** about["power"]) for d, ratio in zip(about["linear_weights"], ratios, strict=True)
-    ]
+    alphas = [dtype(d) * (1 + ratio ** about["power"]) for d, ratio in _pairs(about["linear_weights"], ratios)]
     return np.stack(alphas, axis=-1) / _total(alphas)[..., None]
 
 
@@ -323,7 +344,7 @@ def _gated(about: Mapping[str, Any], stencil: np.ndarray, logits: np.ndarray) ->
     dtype = stencil.dtype.type
     prior = about["prior"]
     betas = smoothness(prior, stencil)
-    tau = _total([dtype(c) * beta for c, beta in zip(prior["global_smoothness"], betas, strict=True)])
+    tau = _total([dtype(c) * beta for c, beta in _pairs(prior["global_smoothness"], betas)])
     ratio = tau / (_total(betas) + dtype(about["epsilon"] ** 2))
     gate = (ratio**2 / (ratio**2 + dtype(about["threshold"] ** 2)))[..., None]
     powers = (_weno_z(prior, betas, tau) + dtype(about["freedom"]) * gate) * np.exp(gate * logits)
@@ -346,10 +367,8 @@ def _directional(about: Mapping[str, Any], network: Network, stencil: np.ndarray
 
 
 def _paired(about: Mapping[str, Any], network: Network, stencils: np.ndarray) -> np.ndarray:
-    _require(
-        stencils.ndim >= 2 and stencils.shape[0] == 2,
-        f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}",
-    )
+    told = f"this policy sees both stencils of a face, (2, ..., {about['order']}), got {stencils.shape}"
+    _require(stencils.ndim >= 2 and stencils.shape[0] == 2, told)
     z = NORMALISATIONS[about["normalisation"]["kind"]](about["normalisation"], stencils)
     logits = _logits(about, network, np.concatenate([z[0], z[1]], axis=-1))
     return np.stack([_softmax(part) for part in np.split(logits, 2, axis=-1)])

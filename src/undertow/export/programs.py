@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import stablehlo
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, unusable
 from undertow.core.policy import AbstractPolicy
+from undertow.export.portable import OLDEST_JAX
 from undertow.export.surroundings import Surroundings
 from undertow.training._machine import package_version
 
@@ -37,6 +38,10 @@ def require_flatbuffers() -> None:
         importlib.util.find_spec("flatbuffers") is not None,
         "StableHLO is written with the package flatbuffers: pip install 'undertow[export]', or leave it out with --no-programs",
     )
+    try:
+        importlib.import_module("flatbuffers")
+    except Exception as error:
+        raise unusable("StableHLO (--no-programs leaves it out) needs flatbuffers", "export", error) from error
 
 
 def policy_program(policy: AbstractPolicy, around: Surroundings, precision: str) -> Program:
@@ -76,6 +81,7 @@ def _export(
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
         "written_by": {"jax": package_version("jax"), "jaxlib": package_version("jaxlib")},
+        "read_by": {"jax": f">={OLDEST_JAX}"},
         "call": f"jax.export.deserialize(bytearray(data)).call({', '.join(name for name, _ in inputs)})",
     }
     bare = dataclasses.replace(exported, mlir_module_serialized=_without_places(exported.mlir_module_serialized))

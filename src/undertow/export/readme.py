@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from undertow.export.portable import OLDEST_JAX
+
 _SCHEME = """The policy of a learned numerical scheme: at every cell face it maps two stencils of split fluxes to the weights of
 the substencils. `policy.json` says all there is to know of it, and of the scheme around it under `scheme`.
 
@@ -37,7 +39,8 @@ _PROGRAMS = """
 
 {listed}
 
-`n` is any number. The programs run on {platforms}. `portable.read` checks the file first, which `jax.export` does not.
+`n` is any number. The programs run on {platforms}. They were written by JAX {written} and are read by JAX {oldest} or newer; JAX
+promises that for half a year. `portable.read` checks the file and the version first, which `jax.export` does not.
 """
 
 
@@ -51,8 +54,8 @@ def readme(document: Mapping[str, Any]) -> str:
         shapes = {kind: ", ".join(map(str, about[kind]["shape"])) for kind in ("observation", "action")}
         lines.append(_SYSTEM.format(**shapes))
     lines.append(
-        "This needs numpy and nothing else. It computes in float64, or in float32 what it is given in float32; the policy was "
-        f'trained in {about["precision"]}. `portable.verify(".")` checks every file.'
+        "This needs numpy (1.17 or newer, with Python 3.8 or newer) and nothing else. It computes in float64, or in float32 what "
+        f'it is given in float32; the policy was trained in {about["precision"]}. `portable.verify(".")` checks every file.'
     )
     if document["programs"]:
         lines.append(_programs(document["programs"]))
@@ -80,5 +83,7 @@ def _programs(programs: Mapping[str, Any]) -> str:
         result=about["outputs"][0]["name"],
         arguments=", ".join(each["name"] for each in about["inputs"]),
         listed="\n".join(listed),
+        written=about["written_by"]["jax"],
+        oldest=OLDEST_JAX,
         platforms=", ".join(sorted({platform for each in programs.values() for platform in each["platforms"]})),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import whole_number
 from undertow.games.game import Space
 from undertow.numerics.grid import UniformGrid
 from undertow.schemes.coefficients import substencil_width
@@ -130,10 +131,7 @@ class Lattice(AbstractActions):
     **Reference:** the discrete actions in the code of arXiv 2203.08937.
     """
 
-    parts: int = eqx.field(static=True, default=2)
-
-    def __check_init__(self):
-        require(isinstance(self.parts, int) and self.parts >= 1, f"parts must be at least 1, got {self.parts!r}")
+    parts: int = eqx.field(static=True, converter=partial(whole_number, "parts"), default=2)
 
     def points(self, order: int) -> Float[np.ndarray, "choices r"]:
         """The points to choose from."""

@@ -112,6 +112,9 @@ class ControlGame(AbstractGame[ControlEpisode, ControlParams]):
         }
         return new, params.environment.observe(system), reward, new.done, info
 
+    def episode_steps(self, params: ControlParams) -> int | None:
+        return int(params.horizon)
+
     def values(self, state: ControlEpisode) -> Array:
         return state.system
 

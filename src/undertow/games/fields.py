@@ -219,7 +219,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         action = self.action_space.checked(action)
         env, before = self.environment(state, params), state.field
         scheme, integrator = env.scheme, env.integrator
-        dt = step_length(scheme, env.time_step, before.u, before.time)
+        dt = step_length(scheme, env.time_step, before.u, before.time, env.integrator)
 
         def rate(v: Array, t: Array) -> Array:
             return self.actions.rate(scheme, v, t, action, dt)
@@ -303,6 +303,14 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         time = state.field.time + dt
         exact = exact_solution(env.scheme.law, state.condition, coordinates(self.grid), time)
         return FieldState(exact.reshape(state.field.u.shape).astype(state.field.u.dtype), time)
+
+    def episode_steps(self, params: FieldParams) -> int | None:
+        steps = int(params.horizon)
+        if math.isfinite(float(params.end_time)):
+            if not isinstance(params.time_step, FixedStep):
+                return None
+            steps = min(steps, math.ceil(float(params.end_time) / float(params.time_step.dt) - 1e-3))
+        return steps * (self.how.integrator.num_stages if self._staged else 1)
 
     def values(self, state: Episode) -> Float[Array, "chan *cells"]:
         return state.field.u

@@ -160,6 +160,10 @@ class AbstractGame(eqx.Module, Generic[State, Params]):
         """A policy of this library, classical or learned, as a player: from observations to actions."""
         raise NotImplementedError
 
+    def episode_steps(self, params: Params) -> int | None:
+        """After how many steps of the game an episode ends at the latest; None where that is not known beforehand."""
+        raise NotImplementedError
+
     def values(self, state: State) -> Array:
         """The numbers of the simulated system, of an episode's state."""
         raise NotImplementedError

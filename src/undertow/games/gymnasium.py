@@ -11,25 +11,46 @@ envs = gymnasium.make_vec("undertow/Burgers-v0", num_envs=1024)
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, known, require
+from undertow._checks import check_seed, known, require, unusable
 from undertow.games.player import Player
 from undertow.games.registry import GAMES
 
 try:
     import gymnasium
-except ModuleNotFoundError as error:
-    raise UndertowError("these environments need Gymnasium: pip install 'undertow[gymnasium]'") from error
+    from gymnasium.envs.registration import EnvSpec
+except Exception as error:
+    raise unusable("these environments need Gymnasium", "gymnasium", error) from error
 
 from undertow.games.spaces import to_gymnasium
 
 RENDER_MODES = ["human", "rgb_array"]
 
 
-class GameEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+class Specified:
+    """An environment whose `spec` tells the length of its episodes, which depends on the options that it was made with.
+
+    Its games end by themselves, so that no `TimeLimit` has to be wrapped around it.
+    """
+
+    _episode_steps: int | None
+    _given: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's specification, with `max_episode_steps`."""
+        return None if self._given is None else dataclasses.replace(self._given, max_episode_steps=self._episode_steps)
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._given = spec
+
+
+class GameEnv(Specified, gymnasium.Env[np.ndarray, np.ndarray]):
     """A game with one agent that sees and does everything: the faces' observations and actions in one array each.
 
     The reward is the mean over the faces; `info["rewards"]` has every face's. An episode that reaches its end is truncated, one
@@ -51,13 +72,21 @@ class GameEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.game, self.params = self._player.game, self._player.params
         self.observation_space = to_gymnasium(self.game.observation_space)
         self.action_space = to_gymnasium(self.game.action_space)
+        self._episode_steps = self._player.episode_steps
         self._window: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("game", "params", "_window")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self.game, self.params, self._window = self._player.game, self._player.params, None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """A new episode. With a `seed` the episodes from here on are those of the seed."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else check_seed(seed))
         known(options or {}, (), "reset")
         observation = self._player.reset(self.np_random if seed is not None else None, lambda: self.np_random)
         self._show()

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, check_seed, require, unusable
 from undertow.games.game import AbstractGame
 from undertow.games.player import Player, numbers
 
 try:
     import pettingzoo
     from gymnasium.utils import seeding
-except ModuleNotFoundError as error:
-    raise UndertowError("these environments need PettingZoo: pip install 'undertow[pettingzoo]'") from error
+except Exception as error:
+    raise unusable("these environments need PettingZoo", "pettingzoo", error) from error
 
 from undertow.games.spaces import to_gymnasium
 
@@ -62,6 +62,13 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
         self._generator: np.random.Generator | None = None
         self._window: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("game", "params", "_window")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self.game, self.params, self._window = self._player.game, self._player.params, None
+
     def observation_space(self, agent: str) -> Any:
         """The space of an agent's observations."""
         return self.observation_spaces[agent]
@@ -75,7 +82,7 @@ class ParallelGameEnv(pettingzoo.ParallelEnv[str, np.ndarray, np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         """A new episode. With a `seed` the episodes from here on are those of the seed. There are no options."""
         if seed is not None or self._generator is None:
-            self._generator = seeding.np_random(seed)[0]
+            self._generator = seeding.np_random(None if seed is None else check_seed(seed))[0]
         generator = self._generator
         observation = self._player.reset(generator if seed is not None else None, lambda: generator)
         self.agents = list(self.possible_agents)

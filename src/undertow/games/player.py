@@ -13,6 +13,7 @@ import numpy as np
 from undertow._checks import UndertowError, require
 from undertow._types import Key
 from undertow.games.game import AbstractGame, Space
+from undertow.games.processes import require_no_fork
 from undertow.games.registry import make
 
 
@@ -78,7 +79,9 @@ class Player:
     """
 
     def __init__(self, id: str, options: dict[str, Any], *, remembers: bool = False):
+        require_no_fork()
         self.game, self.params = make(id, **options)
+        self._made = (id, dict(options))
         self._params, self._params_form = jax.tree.flatten(self.params)
         self._agents, self._shape = len(self.game.agents), self.game.observation_space.shape
         self._space = self.game.action_space
@@ -123,6 +126,39 @@ class Player:
             self.history.append((self.state, action))
         self._last = {"time": time, "steps": int(steps), "rewards": rewards.copy()}
         return observation.copy(), reward, terminated > 0, truncated > 0, self.info()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in another process needs: programs and games are made anew there, from the same id and options."""
+        leaves = [(jax.tree.leaves(state), action) for state, action in self.history]
+        return {
+            "made": self._made,
+            "remembers": self._remembers,
+            "root": None if self._root is None else np.asarray(jax.random.key_data(self._root)),
+            "state": None if self._state is None else [np.asarray(leaf) for leaf in self._state],
+            "history": [([np.asarray(leaf) for leaf in state], action) for state, action in leaves],
+            "done": self._done,
+            "last": self._last,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        Player.__init__(self, *kept["made"], remembers=kept["remembers"])
+        self._done, self._last = kept["done"], kept["last"]
+        if kept["root"] is not None:
+            self._root = jax.random.wrap_key_data(jnp.asarray(kept["root"]))
+        if kept["state"] is not None:
+            state, _ = jax.eval_shape(beginning(self.game), jax.random.key(0), self.params)
+            self._form = jax.tree.structure(state)
+            self._state = [jnp.asarray(leaf) for leaf in kept["state"]]
+            self._step = stepping(self.game, self._form, self._params_form)
+            self.history = [
+                (jax.tree.unflatten(self._form, [jnp.asarray(leaf) for leaf in leaves]), action)
+                for leaves, action in kept["history"]
+            ]
+
+    @property
+    def episode_steps(self) -> int | None:
+        """After how many steps an episode ends at the latest, None where that is not known beforehand."""
+        return self.game.episode_steps(self.params)
 
     @property
     def state(self) -> Any:

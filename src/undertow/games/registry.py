@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import known, lookup, require, require_positive
+from undertow._checks import Within, known, lookup, real_number, require, require_positive, whole_number
+from undertow._limits import require_memory
 from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
-from undertow.config import ControlConfig, ObjectiveConfig
+from undertow.config import ControlConfig, ObjectiveConfig, validate_config
 from undertow.core.objective import AbstractObjective
 from undertow.envs.field_suites import PIECES
+from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.placing import Initial, grid_of, law_of, point_values
 from undertow.envs.pools import Discretised
@@ -41,8 +44,9 @@ from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import classical
 from undertow.presets import preset
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.solve import check_courant_number, check_finite
+from undertow.schemes.solve import check_finite
 from undertow.schemes.splitting import SPEEDS
+from undertow.schemes.stability import check_cfl, check_courant_number, check_diffusion_number, check_viscosity
 
 LIMIT = 1e7
 """The size of a value that ends an episode, as published."""
@@ -87,7 +91,7 @@ class FieldRecipe:
         cfl: float | None = None,
         steps: int | None = None,
         end_time: float | None = None,
-        actions: str | AbstractActions = "simplex",
+        actions: str | AbstractActions = "logits",
         acts: str = "step",
         observations: str = "normalised",
         reward: str | AbstractObjective = "one-step",
@@ -102,21 +106,21 @@ class FieldRecipe:
         **reward_options: Any,
     ) -> tuple[FieldGame, FieldParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
-        known(
-            reward_options,
-            [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS],
-            "the game",
-        )
+        rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
+        known(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
         start, template = _initial(self, self.case if case is None else case)
         law = law_of(template, law)
         cells = self.cells if cells is None else cells
-        for name, value in (("cells", cells), ("limit", limit)):
-            require_positive(name, value)
-        require(source >= 0, f"source must not be negative, got {source}")
+        cells, limit = whole_number("cells", cells), require_positive("limit", limit)
+        source = real_number("source", source, Within(at_least=0))
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
         objective = _objective(reward, order, reward_options)
         check_truth(law, template, objective)
+        require(
+            not (positivity and integrator == "rk4"),
+            "positivity holds with the integrators euler and ssp_rk3, not with rk4",
+        )
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
         require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
         kind = lookup("actions", actions, ACTIONS)() if isinstance(actions, str) else actions
@@ -132,6 +136,7 @@ class FieldRecipe:
             limiter=PositivityLimiter() if positivity else None,
         )
         grid = grid_of(template, cells)
+        require_memory(march_memory(math.prod(grid.num_cells), law.num_components, 0, "cells"))
         game = FieldGame(
             how,
             grid,
@@ -143,21 +148,28 @@ class FieldRecipe:
         )
         u0, speed_over_dx = _at_start(how, template)
         check_finite(u0)
+        for name, number in (("steps", steps), ("end_time", end_time)):
+            if number is not None:
+                require_positive(name, number)
         until = math.inf if end_time is None else end_time
         rule: FixedStep | CFLStep
         if cfl is None:
             dt = self.dt * self.cells * grid.spacing[0] if dt is None else dt
-            require_positive("dt", dt)
-            check_courant_number(float(speed_over_dx) * dt, dt)
+            dt = require_positive("dt", dt)
+            courant = float(speed_over_dx) * dt
+            taken = steps if end_time is None else math.ceil(end_time / dt)
+            taken = self.steps if taken is None else taken
+            check_courant_number(courant, dt, integrator=how.integrator, order=order, steps=taken)
+            check_diffusion_number(
+                check_viscosity(law.viscosity), dt, grid.spacing, how.integrator, courant=courant, order=order
+            )
             rule = FixedStep(jnp.asarray(dt, float))
         else:
-            require(0 < cfl <= 2, f"cfl must lie above 0 and not far above 1, got {cfl}")
+            cfl = require_positive("cfl", cfl)
+            check_cfl(cfl, how.integrator, order)
             rule = CFLStep(jnp.asarray(cfl, float), jnp.asarray(until, float), grid.dx)
         if steps is None and end_time is None:
             steps = self.steps
-        for name, number in (("steps", steps), ("end_time", end_time)):
-            if number is not None:
-                require_positive(name, number)
         params = FieldParams(
             start,
             rule,
@@ -171,7 +183,7 @@ class FieldRecipe:
         return game, params
 
     def _law(self, viscosity: float, velocity: float | None) -> AbstractConservationLaw:
-        require(viscosity >= 0, f"viscosity must not be negative, got {viscosity}")
+        viscosity = real_number("viscosity", viscosity, Within(at_least=0))
         require(velocity is None or self.law is LinearAdvection, f"{self.law.__name__} has no option 'velocity'")
         if self.law is LinearAdvection:
             return LinearAdvection(1.0 if velocity is None else velocity, viscosity)
@@ -188,6 +200,12 @@ def _at_start(how: Discretised, condition: Initial) -> tuple[Array, Array]:
     u0 = point_values(condition, scheme.grid)
     scheme.check_state(u0)
     return u0, scheme.speed_over_dx(u0)
+
+
+def _options(recipe: Callable) -> list[str]:
+    """The options that a recipe names itself."""
+    parameters = inspect.signature(type(recipe).__call__).parameters.values()
+    return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
 
 
 _drawn = eqx.filter_jit(lambda start, key: start(key))
@@ -283,7 +301,8 @@ class ControlRecipe:
         config = preset(self.preset).config
         assert isinstance(config, ControlConfig)
         parts: Any = config
-        known(system_options, [f.name for f in dataclasses.fields(parts.system)], f"the game of {self.preset}")
+        fields = [f.name for f in dataclasses.fields(parts.system)]
+        known(system_options, [*_options(self), *fields], f"the game of {self.preset}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
             changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
@@ -299,8 +318,8 @@ class ControlRecipe:
             horizon=config.horizon if horizon is None else horizon,
         )
         bound = self.bound if bound is None else bound
-        for name, value in (("horizon", config.horizon), ("bound", bound), ("limit", limit)):
-            require_positive(name, value)
+        config = validate_config(config)
+        bound, limit = require_positive("bound", bound), require_positive("limit", limit)
         system = _system(config)
         objective = make_control_objective(config, system.cost) if reward is None or isinstance(reward, str) else reward
         rows = system.action_shape[0]
@@ -352,7 +371,8 @@ def make(id: str, **options: Any) -> tuple[AbstractGame, Any]:
         for the random family, or a condition itself; `cells`, `order`, `integrator`, `reconstruction`, `speed`,
         `positivity`, `viscosity`, `velocity` (of advection), `source` (amplitude of a random one).
     - `dt` (default: the usual one, which follows the size of the cells) or `cfl`; the end of an episode: `steps` or `end_time`.
-    - `actions`: a name out of `ACTIONS` or an object; `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
+    - `actions`: a name out of `ACTIONS` or an object (default `logits`, which any agent may choose; `simplex` takes the weights
+        themselves); `acts`: `step` or `stage`; `observations`: `normalised` or `raw`.
     - `reward`: a name out of `REWARDS` or an objective; with a name also `against`, `comparator`, `combination`, `squash`,
         `scale`, `clipped`, `components`, `conservation`, `total_variation`, `cloning` as in
         [`ObjectiveConfig`][undertow.config.scheme.ObjectiveConfig].

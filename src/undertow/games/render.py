@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from undertow.games.fields import FieldGame
 from undertow.games.game import AbstractGame
 from undertow.report import style
 from undertow.report.control import moment_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
 _DPI = 100
@@ -20,9 +21,10 @@ _DPI = 100
 
 def frame(game: AbstractGame, params: Any, history: list[tuple[Any, Any]]) -> np.ndarray:
     """The moment that a history of states and actions ends with, as `(height, width, 3)` bytes."""
-    return pixels(_field(game, history) if isinstance(game, FieldGame) else _system(params, history))
+    return style.pixels(_field(game, history) if isinstance(game, FieldGame) else _system(params, history), _DPI)
 
 
+@style.drawn
 def _field(game: FieldGame, history: list[tuple[Any, Any]]) -> Figure:
     first, last = history[0][0], history[-1][0]
     u, law = np.asarray(last.field.u), game.how.law
@@ -45,18 +47,11 @@ def _field(game: FieldGame, history: list[tuple[Any, Any]]) -> Figure:
     return fig
 
 
+@style.drawn
 def _system(params: Any, history: list[tuple[Any, Any]]) -> Figure:
     states = np.stack([np.asarray(state.system) for state, _ in history])
     actions = np.stack([np.asarray(action) for _, action in history[1:]]) if len(history) > 1 else None
     return moment_figure(params.environment, states, actions)
-
-
-def pixels(fig: Figure) -> np.ndarray:
-    """A figure as `(height, width, 3)` bytes."""
-    fig.set_dpi(_DPI)
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def show(picture: np.ndarray, window: Any = None) -> Any:

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, unusable
 from undertow.games.game import TOLERANCE, Space
 from undertow.games.player import dtype_of
 
 try:
     import gymnasium.spaces
     from gymnasium.vector.utils import batch_space
-except ModuleNotFoundError as error:
-    raise UndertowError("these spaces need Gymnasium: pip install 'undertow[gymnasium]'") from error
+except Exception as error:
+    raise unusable("these spaces need Gymnasium", "gymnasium", error) from error
 
 
 class SimplexBox(gymnasium.spaces.Box):

@@ -10,9 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, known, lookup, require
+from undertow._checks import (
+    LARGEST_SEED,
+    UndertowError,
+    check_seed,
+    known,
+    lookup,
+    plain_number,
+    require,
+    unusable,
+    whole_number,
+)
+from undertow._limits import Need, number, real, require_memory, sum_bytes
 from undertow.games.game import AbstractGame, chosen
 from undertow.games.player import numbers, seed_of
+from undertow.games.processes import require_no_fork
 from undertow.games.registry import make
 
 try:
@@ -20,10 +32,10 @@ try:
     from gymnasium.utils import seeding
     from gymnasium.vector import AutoresetMode
     from gymnasium.vector.utils import batch_space
-except ModuleNotFoundError as error:
-    raise UndertowError("vector environments need Gymnasium: pip install 'undertow[gymnasium]'") from error
+except Exception as error:
+    raise unusable("vector environments need Gymnasium", "gymnasium", error) from error
 
-from undertow.games.gymnasium import RENDER_MODES, check_render_mode
+from undertow.games.gymnasium import RENDER_MODES, Specified, check_render_mode
 from undertow.games.spaces import to_gymnasium
 
 MODES = {mode.value: mode for mode in AutoresetMode}
@@ -83,7 +95,7 @@ def _resets(game: AbstractGame) -> tuple[Callable, Callable]:
     return jax.jit(reset), jax.jit(first)
 
 
-class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     r"""Copies of a game that are stepped by one program.
 
     Copy $i$ of an environment with seed $s$ plays the episodes of a single one with seed $s + i$. What `reset` and `step` return
@@ -109,28 +121,59 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         copy: bool = False,
         **options: Any,
     ):
-        require(isinstance(num_envs, int) and num_envs >= 1, f"num_envs must be at least 1, got {num_envs!r}")
-        require(chunk is None or chunk >= 1, f"chunk must be at least 1, or None, got {chunk!r}")
+        num_envs = whole_number("num_envs", num_envs)
+        chunk = None if chunk is None else whole_number("chunk", chunk)
         check_render_mode(render_mode)
         require(render_mode != "human", "many copies have no window; take render_mode='rgb_array'")
         word = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         self._mode = lookup("autoreset mode", word, MODES)
         self.metadata = {"render_modes": RENDER_MODES[1:], "render_fps": 25, "autoreset_mode": self._mode}
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.game, self.params = make(game, **options)
+        self._made, self._chunk_asked = (game, dict(options)), chunk
+        self._make()
+        one = jax.eval_shape(lambda key: self.game.reset(key, self.params)[:2], jax.random.key(0))
+        require_memory([Need(f"{number(num_envs)} copies of the game", real(num_envs) * sum_bytes(one), "num_envs")])
         self.single_observation_space = to_gymnasium(self.game.observation_space)
         self.single_action_space = to_gymnasium(self.game.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._batched = self.game.action_space.batched(num_envs)
-        self._chunk = None if chunk is None or chunk >= num_envs else chunk
-        self._renew, self._first = _resets(self.game)
-        self._params, self._params_form = jax.tree.flatten(self.params)
         self._copy = copy
         self._roots: Any = None
         self._leaves: Any = None
         self._observations: Any = None
         self._over = np.zeros(num_envs, bool)
+
+    def _make(self) -> None:
+        """The game, and the programs that belong to it."""
+        require_no_fork()
+        self.game, self.params = make(self._made[0], **self._made[1])
+        chunk = self._chunk_asked
+        self._chunk = None if chunk is None or chunk >= self.num_envs else chunk
+        self._renew, self._first = _resets(self.game)
+        self._params, self._params_form = jax.tree.flatten(self.params)
+        self._episode_steps = self.game.episode_steps(self.params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in another process needs: programs and games are made anew there, from the same id and options."""
+        made_anew = ("game", "params", "_chunk", "_renew", "_first", "_params", "_params_form", "_step", "_form")
+        kept = {name: value for name, value in self.__dict__.items() if name not in made_anew}
+        if self._leaves is not None:
+            kept["_roots"] = np.asarray(jax.random.key_data(self._roots))
+            kept["_leaves"] = [np.asarray(leaf) for leaf in self._leaves]
+            kept["_observations"] = np.asarray(self._observations)
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._make()
+        if self._leaves is not None:
+            self._roots = jax.random.wrap_key_data(jnp.asarray(kept["_roots"]))
+            _, states, _ = jax.eval_shape(self._first, self._roots, self.params)
+            leaves = [jnp.asarray(leaf) for leaf in kept["_leaves"]]
+            self._keep(
+                self._roots, jax.tree.unflatten(jax.tree.structure(states), leaves), jnp.asarray(kept["_observations"])
+            )
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -143,7 +186,8 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
             mask.shape == (self.num_envs,) and mask.dtype == bool,
             f"reset_mask is {self.num_envs} booleans, got {mask.dtype} of shape {mask.shape}",
         )
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        seed = plain_number(seed)
+        super().reset(seed=check_seed(seed) if isinstance(seed, int) else None)
         roots = self._seeded(seed)
         if self._leaves is None:
             require(bool(mask.all()), "the first reset is of all copies; leave reset_mask out")
@@ -157,11 +201,11 @@ class GameVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     def _seeded(self, seed: int | Sequence[int | None] | None) -> Any:
         if seed is None and self._roots is not None:
             return self._roots
-        if seed is None or isinstance(seed, (int, np.integer)):
+        if seed is None or isinstance(seed, int):
             start = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-            seeds: list[int | None] = [start + i for i in range(self.num_envs)]
+            seeds: list[int | None] = [(start + i) % (LARGEST_SEED + 1) for i in range(self.num_envs)]
         else:
-            seeds = list(seed)
+            seeds = [None if each is None else check_seed(each) for each in seed]
         require(len(seeds) == self.num_envs, f"there are {self.num_envs} copies, got {len(seeds)} seeds")
         words = [seed_of(seeding.np_random(each)[0]) for each in seeds]
         return jax.vmap(jax.random.key)(jnp.asarray(words, jnp.uint32))

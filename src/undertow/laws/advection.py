@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow.laws.law import AbstractConservationLaw
+from undertow._checks import constant
+from undertow.laws.law import VISCOSITY, AbstractConservationLaw
 
 
 class LinearAdvection(AbstractConservationLaw):
@@ -20,8 +21,8 @@ class LinearAdvection(AbstractConservationLaw):
 
     # Written out because the abstract `viscosity` would come first: LinearAdvection(2.0) means the velocity.
     def __init__(self, velocity: float | Float[Array, " axes"] = 1.0, viscosity: float | Float[Array, ""] = 0.0):
-        self.velocity = velocity
-        self.viscosity = viscosity
+        self.velocity = velocity if jnp.ndim(velocity) == 1 else constant("velocity", velocity)
+        self.viscosity = VISCOSITY(viscosity)
 
     def _speed(self, axis: int) -> Array:
         velocity = jnp.asarray(self.velocity)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.law import VISCOSITY, AbstractConservationLaw
 
 
 class Burgers(AbstractConservationLaw):
@@ -16,7 +17,7 @@ class Burgers(AbstractConservationLaw):
     **Reference:** Way et al., arXiv 2203.08937, section 3 (there called the inviscid Burgers' equation).
     """
 
-    viscosity: float | Float[Array, ""] = 0.0
+    viscosity: float | Float[Array, ""] = eqx.field(converter=VISCOSITY, default=0.0)
 
     @property
     def num_components(self) -> int:

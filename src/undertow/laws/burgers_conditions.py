@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from undertow._checks import UndertowError, lookup, nearest, require
+from undertow._checks import UndertowError, constant, lookup, nearest, require
 from undertow._types import Array, Key, Scalar
 from undertow.laws.conditions import (
     AbstractCondition,
@@ -28,6 +28,7 @@ from undertow.laws.conditions import (
     WindowedSineCondition,
     as_float,
 )
+from undertow.laws.domains import moved
 
 # --- the named conditions -------------------------------------------------------------------------------------------
 
@@ -231,7 +232,8 @@ def burgers_condition(
     - `boundary`: replaces the family's own. `smooth_sine_outflow`, `smooth_rare_periodic` and `accelshock_periodic` do
         not let it be replaced.
     - `continuous`: draw from intervals (default), or with False from coarse grids of values in the same intervals.
-    - `domain`: $(x_{min}, x_{max})$, default (0.0, 1.0); the formulas do not move with it.
+    - `domain`: $(x_{min}, x_{max})$, default (0.0, 1.0). Formulas and parameters move and stretch with it: their $x$ is 0 at its
+        start and 1 at its end.
     - `params`: parameters of the formula, numbers or scalar arrays; they win over drawn ones.
 
     **Returns:** the condition, a pytree. With a key this may be called under `jax.jit` and `jax.vmap`.
@@ -249,8 +251,11 @@ def burgers_condition(
         not (family.forced and boundary not in (None, family.boundary)),
         f"condition {name!r} is {family.boundary} by its name, got boundary={boundary!r}; leave the boundary out",
     )
+    params = {key: None if value is None else constant(f"{key} of {name}", value) for key, value in params.items()}
     drawn = family.draw(key, continuous) if family.draw is not None and key is not None else {}
-    return family.build(**{**family.params, **drawn, **params}, boundary=boundary or family.boundary, domain=domain)
+    ends = len(domain) == 2 and all(math.isfinite(end) for end in domain) and domain[0] < domain[1]
+    require(ends, f"domain must be (x_min, x_max) with x_min < x_max, got {domain!r}")
+    return moved(family.build(**{**family.params, **drawn, **params}, boundary=boundary or family.boundary), domain)
 
 
 # --- the random family ----------------------------------------------------------------------------------------------

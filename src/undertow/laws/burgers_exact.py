@@ -168,20 +168,22 @@ def _solve(condition: AbstractCondition, x: Array, t: ArrayLike, num_candidates:
 
 @eqx.filter_jit
 def _search(condition: AbstractCondition, x: Array, t: Array, num_candidates: int) -> tuple[Array, Array]:
-    # Before this time nothing has moved by as much as a rounding of the domain (and 1/t could overflow).
-    started = t > 1e-3 * jnp.finfo(x.dtype).eps * (condition.domain[1] - condition.domain[0])
-    later = jnp.where(started, t, 1.0)
-
     line, frozen = _whole_line(condition, x.dtype), _whole_line(_frozen(condition), x.dtype)
     breakpoints = condition.breakpoints.astype(x.dtype)
     nodes = _nodes(frozen, stop_gradient(breakpoints), num_candidates)
+    # Before this time nothing has moved by as much as a rounding of the domain (and 1/t could overflow).
+    fastest = jnp.maximum(jnp.max(jnp.abs(frozen.mean + nodes.above)), jnp.max(jnp.abs(frozen.mean + nodes.below)))
+    started = fastest * t > 1e-3 * jnp.finfo(x.dtype).eps * (condition.domain[1] - condition.domain[0])
+    later = jnp.where(started, t, 1.0)
     xi = x - line.mean * later
     smooth = _smooth_minima(line, frozen, nodes, xi, later)
     groups = smooth, _fans(line, breakpoints, xi, later), _outside(line, xi, later)
     value, depth, valid = (jnp.concatenate(parts, axis=-1) for parts in zip(*groups, strict=True))
     # Rounding can deny the true minimum its sign change; then the deepest of the rest is it.
     size = jnp.max(jnp.abs(nodes.primitive))
-    ranked = stop_gradient(jnp.where(valid, depth, depth + 1 + size))
+    ranked = stop_gradient(
+        jnp.where(valid, depth, depth + 3 * size)
+    )  # no valid minimum is deeper than another by as much
     best = jnp.min(ranked, axis=-1, keepdims=True)
     tied = ranked <= best + 8 * jnp.finfo(x.dtype).eps * (size + jnp.abs(best))
     v = (jnp.max(jnp.where(tied, value, -jnp.inf), -1) + jnp.min(jnp.where(tied, value, jnp.inf), -1)) / 2
@@ -290,7 +292,7 @@ def _deepest_cells(line: _Line, nodes: _Nodes, xi: Array, t: Array) -> tuple[Arr
     s = _crossing(slope_left, slope_right)
     ends = (1 + 2 * s) * (1 - s) ** 2 * depth_left + s**2 * (3 - 2 * s) * depth_right
     minimum = ends + s * (1 - s) * width * ((1 - s) * slope_left - s * slope_right)
-    otherwise = jnp.minimum(depth_left, depth_right) + 1 + jnp.max(jnp.abs(nodes.primitive))
+    otherwise = jnp.minimum(depth_left, depth_right) + 3 * jnp.max(jnp.abs(nodes.primitive))
     depth = jnp.where((slope_left <= 0) & (slope_right >= 0), minimum, otherwise)
     first = jnp.argmin(depth, axis=-1)
     second = jnp.argmin(jnp.where(jnp.arange(width.shape[0]) == first[:, None], jnp.inf, depth), axis=-1)

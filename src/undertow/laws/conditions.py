@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, is_traced, require
 from undertow._types import Array, ArrayLike, Float, Scalar
 
 
@@ -180,6 +180,12 @@ class TanhCondition(AbstractPlainCondition):
     amplitude: Scalar = eqx.field(converter=as_float)
     steepness: Scalar = eqx.field(converter=as_float)
     center: Scalar = eqx.field(converter=as_float)
+
+    def __check_init__(self):
+        known = not is_traced(self.steepness) and self.steepness.shape == ()
+        require(
+            not known or float(self.steepness) != 0, "the steepness k must not be 0, which makes a constant of tanh"
+        )
 
     def __call__(self, x):
         return self.mean + self.amplitude * jnp.tanh(self.steepness * (x - self.center))

@@ -1,16 +1,22 @@
 r"""The Euler equations of gas dynamics in one, two or three dimensions, for an ideal gas."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow._checks import UndertowError, Within, constant, require, whole_number
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
 from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.stencil import unstack
+
+GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3))
 
 
 class Euler(AbstractConservationLaw):
@@ -24,24 +30,20 @@ class Euler(AbstractConservationLaw):
     - `gamma` $\gamma > 1$: ratio of specific heats, default 1.4; a leaf.
     - `dimensions`: 1 (default), 2 or 3; static.
     - `density_floor`, `pressure_floor`: from below which values count as the floor wherever velocity, pressure or sound
-        speed are needed (default 1e-10 and 1e-12). The state itself is not changed, so that conservation is not touched; what
-        they buy is a defined flux, with a defined derivative, at states that are not physical.
+        speed are needed. The state itself is not changed, so that conservation is not touched; what they buy is a defined
+        flux, with a defined derivative, at states that are not physical. A number is kept, and has the unit of the data.
+        The default, None, is relative to the problem, see `relative_to`.
 
     **Reference:** Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, sections 3.1 and 3.2.
     """
 
-    gamma: float | Float[Array, ""] = 1.4
-    dimensions: int = eqx.field(static=True, default=1)
-    density_floor: float = eqx.field(static=True, default=1e-10)
-    pressure_floor: float = eqx.field(static=True, default=1e-12)
+    gamma: float | Float[Array, ""] = eqx.field(converter=GAMMA, default=1.4)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
+    density_floor: Floor = None
+    pressure_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2, 3), f"dimensions must be 1, 2 or 3, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gamma, (int, float)) or self.gamma > 1,
-            f"gamma, the ratio of specific heats, must be above 1, got {self.gamma!r}",
-        )
         require(self.viscosity == 0, f"the Euler equations have no viscosity, got {self.viscosity!r}")
 
     @property
@@ -58,6 +60,21 @@ class Euler(AbstractConservationLaw):
         """Density, which sees every wave: shocks, rarefactions and contacts."""
         return (0,)
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> "Euler":
+        r"""This gas with floors relative to the state `u`: $10^{-10} \max\rho$ and $10^{-12} \max p$, or a hundredth of the
+        smallest positive density and pressure where those are less. Without any pressure it is $10^{-12} (\gamma - 1) \max E$.
+        Floors that are numbers already stay."""
+        if self.density_floor is not None and self.pressure_floor is not None:
+            return self
+        density = relative_floor(u[0], 1e-10) if self.density_floor is None else self.density_floor
+        pressure = self.pressure_floor
+        if pressure is None:
+            values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
+            # A gas without any pressure has that of its energy's last digits.
+            energy = jax.lax.stop_gradient(1e-12 * (self.gamma - 1) * jnp.max(u[-1]))
+            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, 1e-12), floored(energy, None))
+        return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
+
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Density, velocity and pressure to conserved values."""
         density, velocity, pressure = primitive[0], primitive[1:-1], primitive[-1]
@@ -66,13 +83,13 @@ class Euler(AbstractConservationLaw):
 
     def primitive(self, u: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Conserved values to density, velocity and pressure, each not below its floor."""
-        density = jnp.maximum(u[0], self.density_floor)
+        density = floored(u[0], self.density_floor)
         velocity = u[1:-1] / density
         return jnp.concatenate([density[None], velocity, self._pressure(u[-1], u[1:-1], velocity)[None]])
 
     def _pressure(self, energy: Array, momenta: Sequence[Array] | Array, velocities: Sequence[Array] | Array) -> Array:
         kinetic = 0.5 * _sum([momenta[d] * velocities[d] for d in range(self.dimensions)])
-        return jnp.maximum((self.gamma - 1) * (energy - kinetic), self.pressure_floor)
+        return floored((self.gamma - 1) * (energy - kinetic), self.pressure_floor)
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$(\rho v_a,\; \rho v v_a + p\, e_a,\; (E + p) v_a)$ along axis $a$."""
@@ -101,7 +118,7 @@ class Euler(AbstractConservationLaw):
         """One over the density, the velocity along an axis, the pressure: component by component, so that their
         derivatives have no array of zeros around one component either."""
         density, *momenta, energy = unstack(u, 0)
-        inverse = reciprocal(jnp.maximum(density, self.density_floor))
+        inverse = reciprocal(floored(density, self.density_floor))
         velocities = [momentum * inverse for momentum in momenta]
         return inverse, velocities[axis], self._pressure(energy, momenta, velocities)
 
@@ -111,8 +128,25 @@ class Euler(AbstractConservationLaw):
 
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         r"""Density, and $\rho e = E - |\rho v|^2 / 2\rho$, without floors where the density is positive."""
-        density = jnp.maximum(u[0], self.density_floor)
+        density = floored(u[0], self.density_floor)
         return u[0], u[-1] - 0.5 * _squares(u[1:-1]) / density
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        return ("density", "pressure")
+
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
+        r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp
+        v_a/\alpha)$ of the energy $E/\rho \mp p v_a / \rho(\alpha \mp v_a)$ per mass: with $\alpha \ge |v_a| + c$ that is at
+        most $E/\rho + |v_a| c/\gamma$. It bounds velocity and sound speed."""
+        density, *velocity, pressure = self.primitive(u)
+        moving, heat = _squares(velocity), pressure / density
+        sound = self.gamma * heat
+        return heat / (self.gamma - 1) + 0.5 * moving + jnp.sqrt((moving + sound) * sound) / self.gamma
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        r"""$b \rho - E$."""
+        return bound * u[0] - u[-1]
 
     def eigenvectors(
         self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int, mean: Mean
@@ -120,7 +154,7 @@ class Euler(AbstractConservationLaw):
         """The eigenvectors along `axis` at the mean of two states; see `EulerBasis`."""
         if mean == "arithmetic":
             density, *momenta, energy = unstack(0.5 * (left + right), 0)
-            density = jnp.maximum(density, self.density_floor)
+            density = floored(density, self.density_floor)
             inverse = reciprocal(density)
             velocities = [momentum * inverse for momentum in momenta]
             velocity, square = jnp.stack(velocities), self.gamma * self._pressure(energy, momenta, velocities) * inverse
@@ -131,8 +165,8 @@ class Euler(AbstractConservationLaw):
             density = roots[0] * roots[1]
             velocity = share * a[1:-1] + (1 - share) * b[1:-1]
             enthalpy = share * ((left[-1] + a[-1]) / a[0]) + (1 - share) * ((right[-1] + b[-1]) / b[0])
-            floor = self.gamma * self.pressure_floor / density
-            square = jnp.maximum((self.gamma - 1) * (enthalpy - 0.5 * _squares(velocity)), floor)
+            floor = None if self.pressure_floor is None else self.gamma * self.pressure_floor / density
+            square = floored((self.gamma - 1) * (enthalpy - 0.5 * _squares(velocity)), floor)
         else:
             raise UndertowError(f"mean must be 'arithmetic' or 'roe', got {mean!r}")
         return EulerBasis(density, velocity, jnp.sqrt(square), jnp.asarray(self.gamma, square.dtype), axis)

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -113,6 +114,11 @@ class PiecewiseGas(AbstractField):
         self.periodic, self.reflective = (jnp.broadcast_to(as_float(kind), (1,)) for kind in (periodic, reflective))
         self.lower, self.upper = (float(domain[0]),), (float(domain[1]),)
         self.riemann = riemann
+        alone = pieces == 1 and riemann and not isinstance(self.periodic, jax.core.Tracer)
+        require(
+            not alone or bool(jnp.all(self.periodic > 0)),
+            "a Riemann problem needs two pieces, got one; give another one, periodic=1.0 or riemann=False",
+        )
         require(self.lower < self.upper, f"domain must be (x_min, x_max) with x_min < x_max, got {domain!r}")
 
     def __call__(self, *x):
@@ -133,6 +139,8 @@ class PiecewiseGas(AbstractField):
             return super().exact(*x, time=time)
         low, high = self.lower[0], self.upper[0]
         carried = low + (x[0] - self.states[0, 1] * time - low) % (high - low)
+        if len(self.states) == 1:  # periodic: nothing but the wave of its density
+            return self.law.conserved(self._primitive(carried))
         left, right = self.states[0], self.states[1]
         jump = euler_riemann_at(left, right, self.law.gamma, x[0], self.positions[0], time)
         return self.law.conserved(jnp.where(self.periodic > 0, self._primitive(carried), jump))

@@ -2,21 +2,32 @@
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
-from typing import Literal
+from functools import partial
+from typing import Literal, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, Within, constant, require, shown
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
 
+Floor = float | Float[Array, ""] | None
+"""The least value of a quantity that has to be positive; None: nothing but 0 is known of the problem's units."""
+
+
+VISCOSITY = partial(constant, "viscosity", within=Within(at_least=0))
+"""What makes a viscosity of what is given, for the laws that have one."""
+
 
 class AbstractBasis(eqx.Module):
-    r"""The eigenvectors of the flux's Jacobian at every face along one axis: $A = R\,\Lambda\,L$ with $L R = 1$."""
+    r"""The eigenvectors of the flux's Jacobian at every face along one axis: $A = R\,\Lambda\,L$ with $L R = 1$.
+
+    Scale them such that $L f$ has no unit and is of order one: weights compare squares of its differences with a number.
+    """
 
     @abc.abstractmethod
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
@@ -59,9 +70,13 @@ class AbstractConservationLaw(eqx.Module):
         r"""$s^2$ with an upper bound $s$ of `max_speed` that has a derivative everywhere, at rest too, and tends to it with
         $\delta \to 0$.
 
-        Here $s^2 = \max|\lambda|^2 + \delta^2$, which is enough where `max_speed` is the absolute value of something smooth; a
-        law with a speed like $|v| + c$ says it itself, with $\delta$ in units of $c$."""
-        return self.max_speed(u, axis) ** 2 + delta**2
+        Here $s^2 = \max|\lambda|^2 + \delta^2 \langle\max|\lambda|^2\rangle$ with the mean along `axis`, so that $\delta$ has no
+        unit. That is enough where `max_speed` is the absolute value of something smooth; a law with a speed like $|v| + c$
+        says it itself, with $\delta$ in units of $c$."""
+        square = self.max_speed(u, axis) ** 2
+        mean = jnp.mean(square, axis=axis, keepdims=True)
+        # Where everything is at rest, the root of the smallest number still has a derivative, and that of 0 has none.
+        return square + delta**2 * mean + jnp.finfo(u.dtype).tiny
 
     @abc.abstractmethod
     def parity(self, axis: int) -> tuple[float, ...]:
@@ -73,9 +88,50 @@ class AbstractConservationLaw(eqx.Module):
         """The eigenvectors at the faces between `left` and `right`. Raises `UndertowError` if the law has none to offer."""
         raise UndertowError(f"{type(self).__name__} has no eigenvectors; take reconstruction='component'")
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> Self:
+        """This law with the floors that nobody has named set relative to the state `u`; the same law where it has none.
+
+        A floor has a unit. Only a state of the problem tells what is small in it: the initial one, at the door of `simulate`,
+        `solve` and whatever makes environments."""
+        return self
+
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         """What must stay positive for the state to be physical (concave functions of it), cell by cell; nothing by default."""
         return ()
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        """What `positive` returns, for people."""
+        return ()
+
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"] | None:
+        r"""What `below` is told: a bound, per unit of `positive(u)[0]`, of what carries a state's speed, that a state has which a
+        first-order Lax-Friedrichs step makes of this one. None (default) where no bound is needed."""
+        return None
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        """Positive where a state keeps the `bound` that is the largest `reach` of the states it is made of: a quadratic along
+        lines, so that densities and depths that are next to nothing have no speed without bound."""
+        raise NotImplementedError
+
+
+def floored(values: Float[Array, "*cells"], floor: Floor) -> Float[Array, "*cells"]:
+    """`values`, each not below `floor`; without one not below the smallest normal number of their type.
+
+    With the latter an unphysical state does not go on with numbers that somebody chose for other units: its speeds become
+    infinite or not a number, and that is reported.
+    """
+    return jnp.maximum(values, jnp.finfo(values.dtype).tiny if floor is None else floor)
+
+
+def relative_floor(values: Float[Array, "*cells"], share: float) -> Float[Array, ""]:
+    """`share` of the largest of `values`, or a hundredth of the smallest positive one if that is less."""
+    largest = jnp.max(values)
+    smallest = jnp.min(jnp.where(values > 0, values, largest))
+    # A floor is a constant of the problem: what it was taken from does not feel its changes.
+    return jax.lax.stop_gradient(
+        jnp.maximum(jnp.minimum(share * largest, 0.01 * smallest), jnp.finfo(values.dtype).tiny)
+    )
 
 
 def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) -> tuple[Array, Array]:
@@ -87,3 +143,26 @@ def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) 
     left = jax.vmap(basis.project, in_axes=1, out_axes=1)(unit)
     right = jax.vmap(basis.expand, in_axes=1, out_axes=1)(unit)
     return left, right
+
+
+def check_law(law: AbstractConservationLaw, axes: int) -> None:
+    """Raise `UndertowError` unless `law` is one, and its functions give arrays of the right shapes on so many axes."""
+    if not isinstance(law, AbstractConservationLaw):
+        raise UndertowError(f"law must be a conservation law, such as Burgers(), got {shown(law)}")
+    name, components = type(law).__name__, law.num_components
+    u = jax.ShapeDtypeStruct((components, *[4] * axes), jnp.result_type(float))
+    for axis in range(axes):
+        for method, expected, what in (
+            ("flux", u.shape, "one value per component and cell"),
+            ("max_speed", u.shape[1:], "one speed per cell"),
+        ):
+            got = jax.eval_shape(lambda u, method=method, axis=axis: getattr(law, method)(u, axis), u).shape
+            require(
+                got == expected,
+                f"{name}.{method} has to give {what}: of a state of shape {u.shape} an array of shape {expected}, got {got}",
+            )
+        signs = tuple(law.parity(axis))
+        require(
+            len(signs) == components and all(sign in (-1, 1) for sign in signs),
+            f"{name}.parity has to give 1 or -1 for each of {components} components, got {shown(signs)}",
+        )

@@ -1,12 +1,18 @@
 r"""The shallow water equations over a flat bed, in one or two dimensions."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+import dataclasses
+from functools import partial
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow._checks import UndertowError, Within, constant, require, whole_number
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
+
+GRAVITY = partial(constant, "gravity", within=Within(above=0))
+DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
 
 
 class ShallowWater(AbstractConservationLaw):
@@ -19,8 +25,9 @@ class ShallowWater(AbstractConservationLaw):
     - `gravity` $g > 0$: acceleration, default 1, which measures speeds in units of that of a long wave on water of unit
         depth; with lengths in metres and times in seconds it is 9.81. A leaf.
     - `dimensions`: 1 (default) or 2; static.
-    - `depth_floor`: a depth below counts as this one wherever velocity, pressure or wave speed are needed (default 1e-10).
-        The state itself is not changed, so that conservation is not touched.
+    - `depth_floor`: a depth below counts as this one wherever velocity, pressure or wave speed are needed. The state itself is
+        not changed, so that conservation is not touched. A number is kept, and has the unit of the data; the default, None,
+        is relative to the problem, see `relative_to`.
 
     **Raises:** `UndertowError` for other dimensions, or a gravity that is not positive.
 
@@ -28,17 +35,12 @@ class ShallowWater(AbstractConservationLaw):
     Volume Methods for Hyperbolic Problems, section 13.1.
     """
 
-    gravity: float | Float[Array, ""] = 1.0
-    dimensions: int = eqx.field(static=True, default=1)
-    depth_floor: float = eqx.field(static=True, default=1e-10)
+    gravity: float | Float[Array, ""] = eqx.field(converter=GRAVITY, default=1.0)
+    dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
+    depth_floor: Floor = None
     viscosity: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        require(self.dimensions in (1, 2), f"dimensions must be 1 or 2, got {self.dimensions!r}")
-        require(
-            not isinstance(self.gravity, (int, float)) or self.gravity > 0,
-            f"gravity must be above 0, got {self.gravity!r}",
-        )
         require(self.viscosity == 0, f"the shallow water equations have no viscosity, got {self.viscosity!r}")
 
     @property
@@ -55,6 +57,13 @@ class ShallowWater(AbstractConservationLaw):
         """Depth."""
         return (0,)
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> "ShallowWater":
+        r"""This water with a floor relative to the state `u`: $10^{-10} \max h$, or a hundredth of the smallest positive depth
+        where that is less. A floor that is a number already stays."""
+        return (
+            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+        )
+
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Depth and velocity to conserved values."""
         return jnp.concatenate([primitive[:1], primitive[0] * primitive[1:]])
@@ -65,7 +74,7 @@ class ShallowWater(AbstractConservationLaw):
         return jnp.concatenate([depth[None], u[1:] / depth])
 
     def _depth(self, u: Array) -> Array:
-        return jnp.maximum(u[0], self.depth_floor)
+        return floored(u[0], self.depth_floor)
 
     def flux(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "chan *cells"]:
         r"""$(h v_a,\; h v v_a + \tfrac12 g h^2\, e_a)$ along axis $a$."""
@@ -93,6 +102,22 @@ class ShallowWater(AbstractConservationLaw):
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         """Depth."""
         return (u[0],)
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        return ("depth",)
+
+    def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
+        r"""$\sqrt{|v|^2 + c^2} + c/2$. A Lax-Friedrichs half cell is $h (1 \mp v_a/\alpha)$ of the velocity $v \mp g h e_a /
+        2(\alpha \mp v_a)$: with $\alpha \ge |v_a| + c$ that is at most $|v| + c/2$, and means of states are no faster than the
+        fastest."""
+        depth = self._depth(u)
+        square = self.gravity * depth
+        return jnp.sqrt(jnp.sum((u[1:] / depth) ** 2, axis=0) + square) + 0.5 * jnp.sqrt(square)
+
+    def below(self, u: Float[Array, "chan *cells"], bound: Float[Array, "*cells"]) -> Float[Array, "*cells"]:
+        r"""$(b h)^2 - |h v|^2$."""
+        return (bound * u[0]) ** 2 - jnp.sum(u[1:] ** 2, axis=0)
 
     def eigenvectors(
         self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int, mean: Mean

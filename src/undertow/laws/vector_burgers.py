@@ -1,12 +1,14 @@
 """Burgers' equation for a velocity with one component per dimension."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+from functools import partial
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow._checks import UndertowError, Within, whole_number
+from undertow.laws.law import VISCOSITY, AbstractBasis, AbstractConservationLaw, Mean
 
 
 class VectorBurgers(AbstractConservationLaw):
@@ -29,11 +31,10 @@ class VectorBurgers(AbstractConservationLaw):
     those of $A = \tfrac12 (u_a 1 + u\,e_a^T)$.
     """
 
-    viscosity: float | Float[Array, ""] = 0.0
-    dimensions: int = eqx.field(static=True, default=2)
-
-    def __check_init__(self):
-        require(self.dimensions in (1, 2, 3), f"dimensions must be 1, 2 or 3, got {self.dimensions!r}")
+    viscosity: float | Float[Array, ""] = eqx.field(converter=VISCOSITY, default=0.0)
+    dimensions: int = eqx.field(
+        static=True, converter=partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3)), default=2
+    )
 
     @property
     def num_components(self) -> int:

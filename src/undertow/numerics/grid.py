@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, real_number, require, whole_number
 
 
 class UniformGrid(eqx.Module):
@@ -36,26 +37,18 @@ class UniformGrid(eqx.Module):
         lower: float | tuple[float, ...] = 0.0,
         upper: float | tuple[float, ...] = 1.0,
     ):
-        counts = num_cells if isinstance(num_cells, tuple) else (num_cells,)
-        for count in counts:
-            require(
-                isinstance(count, (int, np.integer)) and not isinstance(count, bool) and count >= 1,
-                f"num_cells must be a positive integer (or a tuple of them), got {num_cells!r}",
-            )
-        self.num_cells = tuple(int(c) for c in counts)
+        counts = _listed(num_cells) or (num_cells,)
+        self.num_cells = tuple(whole_number("num_cells", count) for count in counts)
         self.lower = self._per_axis("lower", lower)
         self.upper = self._per_axis("upper", upper)
         for low, high in zip(self.lower, self.upper, strict=True):
-            require(
-                math.isfinite(low) and math.isfinite(high) and high > low,
-                f"a grid needs finite ends with lower < upper, got lower={low:g}, upper={high:g}",
-            )
+            require(high > low, f"a grid needs finite ends with lower < upper, got lower={low:g}, upper={high:g}")
 
     def _per_axis(self, name: str, value: float | tuple[float, ...]) -> tuple[float, ...]:
-        values = value if isinstance(value, tuple) else (value,) * len(self.num_cells)
+        values = _listed(value) or (value,) * len(self.num_cells)
         if len(values) != len(self.num_cells):
             raise UndertowError(f"{name} has {len(values)} entries for a grid with {len(self.num_cells)} axes")
-        return tuple(float(v) for v in values)
+        return tuple(real_number(name, v) for v in values)
 
     @property
     def num_axes(self) -> int:
@@ -84,5 +77,13 @@ class UniformGrid(eqx.Module):
 
     def refine(self, factor: int) -> UniformGrid:
         """The grid with every cell cut into `factor` (along each axis). Odd factors keep the old centres as centres."""
-        require(isinstance(factor, int) and factor >= 1, f"factor must be a positive integer, got {factor!r}")
+        factor = whole_number("factor", factor)
         return UniformGrid(tuple(n * factor for n in self.num_cells), self.lower, self.upper)
+
+
+def _listed(value: Any) -> tuple[Any, ...] | None:
+    """What is given per axis, in a tuple, a list or an array with an axis of its own; None for one number."""
+    if not (isinstance(value, (tuple, list)) or (hasattr(value, "shape") and value.shape != ())):
+        return None
+    require(len(value) > 0, "a grid has at least one axis, got none")
+    return tuple(value)

@@ -3,10 +3,15 @@ r"""Explicit Runge-Kutta methods: data over one kernel."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import ClassVar
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, PyTree
+
+from undertow._checks import lookup
+from undertow._types import ArrayLike
 
 Tendency = Callable[[PyTree, Float[Array, ""]], PyTree]
 
@@ -29,6 +34,29 @@ class AbstractIntegrator(eqx.Module):
         """How often the tendency (and with it the policy) is asked per step."""
         return len(self.b)
 
+    def factor(self, z: ArrayLike) -> np.ndarray:
+        r"""$R(z) = 1 + \sum_k z^k\, b A^{k-1} 1$: what one step multiplies the solution of $u' = \lambda u$ by, with $z =
+        \lambda \Delta t$. A step is stable where $|R| \le 1$.
+
+        **Reference:** Hairer and Wanner (1996), Solving Ordinary Differential Equations II, section IV.2.
+        """
+        stages = self.num_stages
+        a, b = np.zeros((stages, stages)), np.asarray(self.b)
+        for index, row in enumerate(self.a):
+            a[index, : len(row)] = row
+        result, power, vector = np.ones(np.shape(z), complex), np.ones(np.shape(z), complex), np.ones(stages)
+        for _ in range(stages):
+            power = power * np.asarray(z)
+            result = result + (b @ vector) * power
+            vector = a @ vector
+        return result
+
+    @property
+    def real_axis(self) -> float:
+        r"""The largest $\beta$ with $|R(z)| \le 1$ for all $-\beta \le z \le 0$: 2 for forward Euler, 2.5127 for SSP-RK3, 2.7853
+        for RK4. What diffusion bears: $4 \nu \Delta t \sum_a \Delta x_a^{-2} \le \beta$."""
+        return _real_axis(type(self))
+
     def step(self, tendency: Tendency, u: Array, time: Float[Array, ""], dt: Float[Array, ""]) -> Array:
         """One step from `u` at `time` to `time + dt`; `tendency(u, time)` is asked once per stage, in order."""
         slopes: list[Array] = []
@@ -43,6 +71,21 @@ class AbstractIntegrator(eqx.Module):
             if coefficient != 0.0:
                 u = u + (dt * coefficient) * slope
         return u
+
+
+@cache
+def _real_axis(method: type[AbstractIntegrator]) -> float:
+    def stable(beta: np.ndarray) -> np.ndarray:
+        return np.abs(method().factor(-beta)) <= 1 + 1e-12
+
+    # No explicit method of s stages reaches beyond 2 s^2.
+    far = np.linspace(0.0, 2.0 * method().num_stages ** 2 + 1, 4001)
+    first = int(np.argmin(stable(far)))
+    low, high = far[first - 1], far[first]
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if stable(np.asarray(middle)) else (low, middle)
+    return float(low)
 
 
 class ForwardEuler(AbstractIntegrator):
@@ -71,3 +114,10 @@ class RK4(AbstractIntegrator):
 
 INTEGRATORS: dict[str, AbstractIntegrator] = {"euler": ForwardEuler(), "ssp_rk3": SSPRK3(), "rk4": RK4()}
 """Integrators by name."""
+
+
+def as_integrator(given: AbstractIntegrator | str) -> AbstractIntegrator:
+    """An integrator of itself or of its name. Raises `UndertowError` for anything else, with the nearest name."""
+    if isinstance(given, AbstractIntegrator):
+        return given
+    return lookup("integrator", given, INTEGRATORS)

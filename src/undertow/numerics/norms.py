@@ -31,7 +31,7 @@ def l1(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
 
 
 def l2(error: Float[Array, "chan *cells"], volume: float) -> Float[Array, ""]:
-    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size."""
+    r"""$\big(\sum_i e_i^2\,\Delta V\big)^{1/2}$, not divided by the domain's size, with derivative 0 where it is 0."""
     return root_of_squares(error) * jnp.sqrt(volume)
 
 

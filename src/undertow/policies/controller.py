@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup, require, whole_number
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.network import ACTIVATIONS, MLP
@@ -84,7 +84,7 @@ class WaveController(AbstractPolicy[Array, Array]):
         dtype: jnp.dtype | None = None,
     ):
         require(points >= 7, f"two convolutions of width 3 and stride 2 need at least 7 points, got {points}")
-        require(channels >= 1, f"channels must be at least 1, got {channels}")
+        channels = whole_number("channels", channels)
         lookup("activation", activation, ACTIVATIONS)
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         left = _halved(_halved(points))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup, require, whole_number
 from undertow._types import Key
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -45,10 +45,8 @@ class MLP(eqx.Module):
         zero_last: bool = False,
         dtype: jnp.dtype | None = None,
     ):
-        require(
-            len(sizes) >= 2 and all(isinstance(n, int) and n > 0 for n in sizes),
-            f"layer sizes must be positive integers, input and output included, got {sizes!r}",
-        )
+        sizes = tuple(whole_number("layer sizes, input and output included,", size) for size in sizes)
+        require(len(sizes) >= 2, f"layer sizes include those of input and output, got {sizes!r}")
         lookup("activation", activation, ACTIVATIONS)
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         init = jax.nn.initializers.glorot_uniform()

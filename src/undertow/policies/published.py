@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import zipfile
-import zlib
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
+from undertow.policies import archive
 from undertow.policies.stencil import PairedPolicy
 from undertow.schemes.coefficients import ORDERS
 
-# What the readers of the three formats raise at files that are damaged, encrypted or something else.
-_NOT_OURS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    OSError,
-    EOFError,
-)
+_NAMES = 2**20  # bytes of the list of names
 
 
 def is_published(path: Path | str) -> bool:
     """Whether a file looks like a checkpoint of the published code: a zip archive, by its contents or its name."""
-    path = Path(path)
+    path = at_home(path)
     return path.is_file() and (path.suffix == ".zip" or zipfile.is_zipfile(path))
 
 
@@ -53,7 +42,7 @@ def read_published(path: Path | str, *, activation: str = "relu") -> PairedPolic
     **Raises:** `UndertowError` for a file that is not such a checkpoint, naming what is missing, of the wrong shape or not
     finite.
     """
-    arrays = _read_arrays(Path(path))
+    arrays = _read_arrays(at_home(path))
     kernels: list[jax.Array] = []
     biases: list[jax.Array] = []
     for layer in [*_hidden_layers(arrays), "action"]:
@@ -91,11 +80,16 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays by layer and kind, such as `fc0/kernel`."""
     require(path.is_file(), f"{path} does not exist or is not a file; give a checkpoint (.zip) of the published code")
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = json.loads(archive.read("parameter_list"))
-            with np.load(io.BytesIO(archive.read("parameters")), allow_pickle=False) as stored:
-                arrays = {str(name): np.asarray(stored[name], np.float64) for name in names}
-    except _NOT_OURS as error:
-        message = " ".join(str(error).split())
-        raise UndertowError(f"{path} is not a checkpoint of the published code: {message}") from error
+        size = path.stat().st_size
+        if size > archive.LARGEST:
+            raise ValueError(f"it has {size:,} bytes, at most {archive.LARGEST:,} are read")
+        with zipfile.ZipFile(path) as outer:
+            names: Any = json.loads(archive.member(outer, "parameter_list", _NAMES))
+            if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise ValueError("parameter_list is not a list of names")
+            arrays = archive.arrays(archive.member(outer, "parameters"), names)
+    except Exception as error:  # three readers at a file from anywhere: what they raise has no common name
+        reason = " ".join(str(error).split())
+        more = f": {reason[:300]}" if reason else f" ({type(error).__name__})"
+        raise UndertowError(f"{path} is not a checkpoint of the published code{more}") from error
     return {re.sub(r"^policy(_net)?/|:0$", "", name): array for name, array in arrays.items()}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import Within, real_number, require_positive
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
 from undertow.numerics.stencil import softmax_last, unstack
@@ -15,7 +15,7 @@ from undertow.policies.classical import Stencils, Weights
 from undertow.policies.network import MLP
 from undertow.policies.normalise import smooth_z_score, z_score
 from undertow.schemes.coefficients import substencil_width
-from undertow.schemes.weights import WenoZ, global_smoothness, normalised, smoothness
+from undertow.schemes.weights import EPSILON, WenoZ, global_smoothness, normalised, smoothness
 
 
 class AbstractStencilPolicy(AbstractPolicy):
@@ -91,7 +91,7 @@ class PairedPolicy(AbstractStencilPolicy):
     ):
         r = substencil_width(order)
         _check(noise, bound)
-        require(first_scale >= 0, f"first_scale must not be negative, got {first_scale!r}")
+        real_number("first_scale", first_scale, Within(at_least=0))
         network = MLP((2 * order, *hidden, 2 * r), key=key, activation=activation)
         last = network.kernels[-1] * first_scale
         self.network = eqx.tree_at(lambda n: n.kernels[-1], network, last)
@@ -155,9 +155,9 @@ class DirectionalPolicy(AbstractStencilPolicy):
         r = substencil_width(order)
         _check(noise, bound)
         for name, value in (("epsilon", epsilon), ("threshold", threshold), ("freedom", freedom)):
-            require(value > 0, f"{name} must be above 0, got {value!r}")
+            require_positive(name, value)
         self.network = MLP((order, *hidden, r), key=key, activation=activation, zero_last=prior)
-        self.prior = WenoZ(order) if prior else None
+        self.prior = WenoZ(order, EPSILON) if prior else None  # beside its own epsilon, which is a number too
         self.order, self.noise, self.bound = order, noise, bound
         self.epsilon, self.threshold, self.freedom = epsilon, threshold, freedom
 
@@ -185,8 +185,9 @@ class DirectionalPolicy(AbstractStencilPolicy):
 
 
 def _check(noise: float, bound: float | None) -> None:
-    require(noise >= 0, f"noise must not be negative, got {noise!r}")
-    require(bound is None or bound > 0, f"bound must be above 0, or None, got {bound!r}")
+    real_number("noise", noise, Within(at_least=0))
+    if bound is not None:
+        require_positive("bound", bound)
 
 
 def _softmax(logits: Float[Array, "*sites r"]) -> Float[Array, "*sites r"]:

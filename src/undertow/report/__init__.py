@@ -3,3 +3,7 @@
 A function that draws a figure returns it, for a notebook to show, and writes it where a path is given: PNG, PDF or SVG by its
 ending.
 """
+
+from undertow.report._matplotlib import load
+
+load()

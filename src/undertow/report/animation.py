@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
@@ -13,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from undertow._checks import lookup, require
+from undertow._checks import at_home, lookup, require
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.series import Series
 from undertow.report import maps, style
@@ -22,6 +23,7 @@ from undertow.report.solutions import component
 from undertow.training._files import atomic_write_bytes
 
 
+@style.drawn
 def animate(
     series: Series, case: str | int, path: Path | str, *, baseline: str | None = "weno-js", fps: int = 12
 ) -> Path:
@@ -30,7 +32,7 @@ def animate(
     **Arguments:** `series`, with as many saved times as there shall be pictures; `case`, by name or place; `path`,
     ending in `.gif`; `fps`: pictures per second.
     """
-    path = Path(path)
+    path = at_home(path)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     place = series.suite.find([case])[0]
     names = list(series.values)
@@ -59,6 +61,7 @@ def animate(
     return write_gif(moving, path, fps)
 
 
+@style.drawn
 def animate_comparison(
     comparison: Comparison,
     path: Path | str,
@@ -77,7 +80,7 @@ def animate_comparison(
 
     **Raises:** `UndertowError` for another ending, or an unknown quantity.
     """
-    path = Path(path)
+    path = at_home(path)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     known = comparison.first.quantities()
     for name in quantities or ():
@@ -89,6 +92,7 @@ def animate_comparison(
     return write_gif(moving, path, fps)
 
 
+@style.drawn
 def _moving_lines(comparison: Comparison, names: Sequence[str], baseline: str | None) -> FuncAnimation:
     runs, saved = comparison.simulations, range(len(comparison.times))
     colour = style.colours(runs, style.lead(list(runs), baseline), baseline)
@@ -127,6 +131,7 @@ def _moving_lines(comparison: Comparison, names: Sequence[str], baseline: str | 
     return FuncAnimation(fig, draw, frames=len(saved), blit=False)
 
 
+@style.drawn
 def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
     runs, saved = comparison.simulations, range(len(comparison.times))
     fields = {name: [maps.pick(run, index, quantity) for index in saved] for name, run in runs.items()}
@@ -160,11 +165,18 @@ def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
 
 def write_gif(moving: FuncAnimation, path: Path, fps: int) -> Path:
     """Write a moving picture atomically; returns its path."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "animation.gif"
-        moving.save(file, writer=PillowWriter(fps=fps), dpi=110)
-        data = io.BytesIO(file.read_bytes())
-    atomic_write_bytes(path, data.getvalue())
+    writer = _InMemory(fps=fps)
+    moving.save(path, writer=writer, dpi=110)
+    atomic_write_bytes(path, writer.data.getvalue())
     return path
+
+
+class _InMemory(PillowWriter):
+    """Keeps the picture instead of writing it: there may be no folder for what is temporary, and a file is whole or absent."""
+
+    def finish(self) -> None:
+        self.data = io.BytesIO()
+        frames: Any = self._frames  # type: ignore[attr-defined]
+        first, *others = frames
+        pause = int(1000 / self.fps)
+        first.save(self.data, format="GIF", save_all=True, append_images=others, duration=pause, loop=0)

@@ -22,6 +22,7 @@ _LETTERS = 36  # of labels side by side under the right panel
 _LABELLED = 300  # and up to which 2 and 5 of every decade have labels
 
 
+@style.drawn
 def comparison_figure(
     curves: Mapping[str, Bundle | None],
     finals: Mapping[str, np.ndarray],

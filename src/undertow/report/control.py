@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
@@ -52,10 +52,13 @@ def draw_control(
     **Raises:** `UndertowError` if the folder cannot be made or written to.
     """
     figures = control_figures(environment, evaluation, metrics, cost=cost, health=health)
-    paths = save_figures(folder, figures)
-    if type(environment) in _PICTURES:
-        paths.append(animate_control(environment, evaluation, Path(folder) / "behaviour.gif"))
-    return paths
+    moving: list[Path] = []
+    try:
+        paths = save_figures(folder, figures)
+    finally:  # one that cannot be drawn takes no other with it
+        if type(environment) in _PICTURES:
+            moving.append(animate_control(environment, evaluation, Path(folder) / "behaviour.gif"))
+    return [*paths, *moving]
 
 
 def control_figures(
@@ -83,6 +86,7 @@ def control_figures(
         yield "behaviour", behaviour_figure(environment, evaluation)
 
 
+@style.drawn
 def cost_over_time(evaluation: ControlEvaluation, path: Path | str | None = None, *, cost: Cost) -> Figure:
     """The cost of the state over time: median and middle half of the kept trajectories, by controller."""
     fig, axes = style.figure(width=5.0, height=3.2)
@@ -98,6 +102,7 @@ def cost_over_time(evaluation: ControlEvaluation, path: Path | str | None = None
     return style.finished(fig, path)
 
 
+@style.drawn
 def behaviour_figure(
     environment: AbstractEnvironment, evaluation: ControlEvaluation, path: Path | str | None = None
 ) -> Figure:
@@ -108,6 +113,7 @@ def behaviour_figure(
     return style.finished(picture(environment, _first(evaluation)), path)
 
 
+@style.drawn
 def animate_control(
     environment: AbstractEnvironment,
     evaluation: ControlEvaluation,
@@ -125,7 +131,7 @@ def animate_control(
     """
     if type(environment) not in _PICTURES:
         raise UndertowError(f"there is no picture of a {type(environment).__name__}")
-    path, trajectory = Path(path), _first(evaluation)
+    path, trajectory = at_home(path), _first(evaluation)
     require(path.suffix == ".gif", f"an animation ends in .gif, got {path.name!r}")
     count, times = trajectory.states.shape[:2]
     require(0 <= state < count, f"{count} trajectories were kept, so state must be 0 to {count - 1}, got {state}")
@@ -138,6 +144,7 @@ def animate_control(
     )
 
 
+@style.drawn
 def moment_figure(environment: AbstractEnvironment, states: np.ndarray, actions: np.ndarray | None = None) -> Figure:
     """The last of some states, `"time ..."`, within the frame that all of them need.
 
@@ -160,6 +167,7 @@ def _first(evaluation: ControlEvaluation) -> Trajectory:
 # --- cart-pole --------------------------------------------------------------------------------------------------------
 
 
+@style.drawn
 def _cartpole_picture(environment: CartPole, trajectory: Trajectory) -> Figure:
     states, force = trajectory.states[:SHOWN], trajectory.actions[:SHOWN, :, 0]
     dt = float(environment.dt)
@@ -198,6 +206,7 @@ def _poles(environment: CartPole, state: np.ndarray, alpha: float = 1.0) -> Line
     )
 
 
+@style.drawn
 def _cartpole_stage(environment: CartPole, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
     fig, axes = style.figure(width=5.5, height=3.0)
     axis = axes[0, 0]
@@ -218,6 +227,7 @@ def _cartpole_stage(environment: CartPole, states: np.ndarray, actions: np.ndarr
 # --- guidance ---------------------------------------------------------------------------------------------------------
 
 
+@style.drawn
 def _guidance_picture(environment: Guidance, trajectory: Trajectory) -> Figure:
     states = trajectory.states[:SHOWN]
     columns = min(3, len(states))
@@ -236,6 +246,7 @@ def _guidance_picture(environment: Guidance, trajectory: Trajectory) -> Figure:
     return fig
 
 
+@style.drawn
 def _guidance_stage(environment: Guidance, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
     fig, axes = style.figure(width=4.2, height=4.2)
     axis: Axes = axes[0, 0]
@@ -267,6 +278,7 @@ def _density(states: np.ndarray) -> np.ndarray:
     return np.sum(states**2, axis=-1)
 
 
+@style.drawn
 def _quantum_picture(environment: QuantumBox, trajectory: Trajectory) -> Figure:
     states, slopes = trajectory.states[: SHOWN // 2], trajectory.actions[: SHOWN // 2, :, 0]
     dt, length = float(environment.dt), float(environment.length)
@@ -283,6 +295,7 @@ def _quantum_picture(environment: QuantumBox, trajectory: Trajectory) -> Figure:
     return fig
 
 
+@style.drawn
 def _quantum_stage(environment: QuantumBox, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
     fig, axes = style.figure(width=5.0, height=3.2)
     axis = axes[0, 0]
@@ -303,6 +316,7 @@ def _quantum_stage(environment: QuantumBox, states: np.ndarray, actions: np.ndar
 # --- contact ----------------------------------------------------------------------------------------------------------
 
 
+@style.drawn
 def _pusher_picture(environment: Pusher, trajectory: Trajectory) -> Figure:
     states, force = trajectory.states[:SHOWN], trajectory.actions[:SHOWN]
     pressed = np.asarray(jax.vmap(jax.vmap(environment.contact))(states))
@@ -336,6 +350,7 @@ def _discs(environment: Pusher, state: np.ndarray, alpha: float = 1.0) -> PatchC
     return PatchCollection(discs, facecolors="none", edgecolors=[style.BASELINE, style.LEARNED], alpha=alpha)
 
 
+@style.drawn
 def _pusher_stage(environment: Pusher, states: np.ndarray, actions: np.ndarray) -> tuple[Figure, Callable]:
     fig, axes = style.figure(width=5.5, height=3.2)
     axis = axes[0, 0]

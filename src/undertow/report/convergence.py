@@ -14,6 +14,7 @@ from undertow.evaluation.convergence import Convergence, Norm
 from undertow.report import style
 
 
+@style.drawn
 def convergence_figure(
     studies: Sequence[Convergence] | Convergence,
     path: Path | str | None = None,

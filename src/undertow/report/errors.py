@@ -18,6 +18,7 @@ from undertow.report import style
 Norm = Literal["l1", "l2", "linf"]
 
 
+@style.drawn
 def error_scatter(
     evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None, norm: Norm = "l1"
 ) -> Figure:
@@ -78,6 +79,7 @@ def _name_worst(axis, cases: Sequence[str], x: np.ndarray, ratio: np.ndarray, li
     axis.annotate(cases[place], (x[place], ratio[place]), ha=side, **where)
 
 
+@style.drawn
 def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """How the ratios to the baseline are distributed: a histogram of one policy, the cumulative share of all.
 
@@ -114,6 +116,7 @@ def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *
     return style.finished(fig, path)
 
 
+@style.drawn
 def transfer_bars(
     evaluations: Mapping[str, Evaluation], path: Path | str | None = None, *, policy: str | None = None
 ) -> Figure:
@@ -157,6 +160,7 @@ def transfer_bars(
     return style.finished(fig, path)
 
 
+@style.drawn
 def cost_figure(evaluation: Evaluation, path: Path | str | None = None, *, policy: str | None = None) -> Figure:
     """Error against cost: the mean L1 error of every policy over its time per cell and Runge-Kutta stage."""
     base = evaluation.baseline

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from undertow._checks import require
+from undertow._checks import UndertowError, at_home, drawing, require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.evaluation.actions import profiles
@@ -134,15 +134,32 @@ def run_figures(
 def save_figures(folder: Path | str, figures: Iterable[Named]) -> list[Path]:
     """Write figures into a folder, which is made if it does not exist. Returns their paths.
 
-    **Raises:** `UndertowError` if the folder cannot be made or written to.
+    **Raises:** `UndertowError` if the folder cannot be made or written to; for figures that could not be drawn, after all
+    others have been.
     """
     folder = make_folder(folder)
-    return [save(figure, folder / f"{name}.png") for name, figure in figures]
+    paths: list[Path] = []
+    failed: list[str] = []
+    left = iter(figures)
+    while True:
+        name = f"what comes after {paths[-1].stem}" if paths else "anything"
+        try:
+            with drawing(name):
+                name, figure = next(left, ("", None))
+            if figure is None:
+                break
+            with drawing(name):
+                paths.append(save(figure, folder / f"{name}.png"))
+        except UndertowError as error:
+            failed.append(str(error))
+    if failed:
+        raise UndertowError(f"{'; '.join(failed)}; {len(paths)} figures are in {folder}")
+    return paths
 
 
 def make_folder(folder: Path | str) -> Path:
     """Make a folder unless it exists. Raises `UndertowError` if it cannot be made."""
-    folder = Path(folder)
+    folder = at_home(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

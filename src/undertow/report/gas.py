@@ -19,6 +19,7 @@ _MANY = 120  # cells beyond which markers hide each other
 _DECADES = 500.0  # values that span more are shown on a logarithmic axis
 
 
+@style.drawn
 def gas_profiles(
     comparisons: Comparison | Sequence[Comparison],
     path: Path | str | None = None,

@@ -20,6 +20,7 @@ from undertow.report import style
 TITLES = {"actions": "what arrives at the action", "states": "what arrives at the state", "parameters": "contribution"}
 
 
+@style.drawn
 def step_gradients_figure(found: StepGradients, path: Path | str | None = None) -> Figure:
     r"""Norms of the gradient over the steps of the unroll, one line per flow, on a logarithmic axis.
 
@@ -42,6 +43,7 @@ def step_gradients_figure(found: StepGradients, path: Path | str | None = None) 
     return style.finished(fig, path)
 
 
+@style.drawn
 def jacobians_figure(found: JacobianNorms, path: Path | str | None = None) -> Figure:
     """Spectral norms of the steps' Jacobians, and of their products from each step to the end: lines are medians over the
     batch, bands reach from the smallest to the largest."""
@@ -66,6 +68,7 @@ def jacobians_figure(found: JacobianNorms, path: Path | str | None = None) -> Fi
     return style.finished(fig, path)
 
 
+@style.drawn
 def cosines_figure(found: FlowCosines, path: Path | str | None = None) -> Figure:
     """Cosines between the gradients of all flows, and the shares of parameters whose signs agree, as heat maps."""
     fig, axes = style.figure(1, 2, width=3.6, height=3.4)
@@ -83,6 +86,7 @@ def cosines_figure(found: FlowCosines, path: Path | str | None = None) -> Figure
     return style.finished(fig, path)
 
 
+@style.drawn
 def agreement_figure(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path | str | None = None) -> Figure:
     """How two flows agreed during training: the cosine of their gradients, and the share of parameters that was zeroed.
 
@@ -111,6 +115,7 @@ def agreement_figure(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path | 
     return style.finished(fig, path)
 
 
+@style.drawn
 def rotation_figure(found: Mapping[str, Rotation], path: Path | str | None = None) -> Figure:
     """The antisymmetric share of fields' Jacobians as bars: 0 for a gradient, 1 for a pure rotation."""
     require(len(found) > 0, "a figure of rotation needs at least one field, got none")

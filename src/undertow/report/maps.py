@@ -54,6 +54,7 @@ def gradient_size(field: Float[np.ndarray, "*cells"], spacing: Sequence[float]) 
     return np.sqrt(sum(part**2 for part in (parts if isinstance(parts, (list, tuple)) else [parts])))
 
 
+@style.drawn
 def plane_maps(
     comparison: Comparison,
     path: Path | str | None = None,
@@ -81,6 +82,7 @@ def plane_maps(
     return _maps(panels, path, comparison.describe(saved), quantity, contrast)
 
 
+@style.drawn
 def time_maps(
     simulation: Simulation,
     path: Path | str | None = None,
@@ -100,6 +102,7 @@ def time_maps(
     return _maps(panels, path, f"{title}, {about}" if title else about, quantity, contrast)
 
 
+@style.drawn
 def transfer_maps(
     study: PlaneTransfer, case: str, path: Path | str | None = None, *, contrast: float = SHADE
 ) -> Figure:
@@ -123,6 +126,7 @@ def transfer_maps(
     return _maps(panels, path, f"{case}, t = {runs[0].time:.4g}", None, contrast)
 
 
+@style.drawn
 def _maps(
     panels: Sequence[tuple[str, Simulation, int]],
     path: Path | str | None,
@@ -175,6 +179,7 @@ def top_of(slopes: Sequence[np.ndarray]) -> float:
     return max(float(np.max(slope, initial=0.0, where=np.isfinite(slope))) for slope in slopes)
 
 
+@style.drawn
 def map_axes(count: int, simulation: Simulation, *, width: float = 3.6) -> tuple[Figure, np.ndarray]:
     """Axes for so many maps (the first row) and their schlieren pictures (the second one), of the shape of the domain.
 
@@ -205,6 +210,7 @@ def _cells(simulation: Simulation) -> str:
     return " x ".join(str(count) for count in simulation.grid.num_cells)
 
 
+@style.drawn
 def weight_maps(
     profile: Profile,
     path: Path | str | None = None,

@@ -33,6 +33,7 @@ def draw_simulation(simulation: Simulation, path: Path | str, *, title: str = ""
     return style.save(fig, path)
 
 
+@style.drawn
 def _lines(comparison: Comparison, title: str) -> Figure:
     simulation = comparison.first
     x, times = simulation.x, simulation.times

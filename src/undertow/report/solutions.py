@@ -18,6 +18,7 @@ from undertow.report import style
 _LABELS = {"l1": "L1 error", "l2": "L2 error", "linf": "Linf error", "total_variation": "total variation"}
 
 
+@style.drawn
 def solution_panels(
     series: Series,
     path: Path | str | None = None,
@@ -83,6 +84,7 @@ def _chosen(series: Series, policies: Sequence[str] | None) -> list[str]:
     return names
 
 
+@style.drawn
 def time_series(
     series: Series,
     path: Path | str | None = None,
@@ -129,6 +131,7 @@ def _at_least(axis, share: float) -> None:
     axis.ticklabel_format(axis="y", useOffset=False)
 
 
+@style.drawn
 def mean_series(series: Series, path: Path | str | None = None, *, baseline: str | None = "weno-js") -> Figure:
     """L2 error and total variation over time, averaged over all cases of the series."""
     names = list(series.values)
@@ -150,6 +153,7 @@ def mean_series(series: Series, path: Path | str | None = None, *, baseline: str
     return style.finished(fig, path)
 
 
+@style.drawn
 def evolution(
     series: Series,
     case: str | int,
@@ -190,6 +194,7 @@ def evolution(
     return style.finished(fig, path)
 
 
+@style.drawn
 def error_over_x(study: Convergence, path: Path | str | None = None, *, baseline: str | None = "weno-js") -> Figure:
     """Where the error is, on every grid of a convergence study: a panel per policy, finer grids darker."""
     require(len(study.grids) > 0, "a convergence study without grids has no errors")

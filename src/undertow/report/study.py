@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import require
+from undertow._checks import at_home, require
 from undertow.evaluation.statistics import quartiles
 from undertow.report import style
 from undertow.training._files import write_error
@@ -34,7 +34,7 @@ def draw_study(results: Mapping[str, Any], folder: Path | str) -> list[Path]:
 
     **Raises:** `UndertowError` for results without cells, or a folder that cannot be made.
     """
-    folder = Path(folder)
+    folder = at_home(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,6 +47,7 @@ def draw_study(results: Mapping[str, Any], folder: Path | str) -> list[Path]:
     ]
 
 
+@style.drawn
 def study_figure(
     results: Mapping[str, Any], path: Path | str, *, quantity: str = "test_loss", clips: tuple[str, ...] | None = None
 ) -> Path:

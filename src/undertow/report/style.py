@@ -5,14 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, printable, require
+from undertow.report._matplotlib import drawn as drawn  # for those who draw
+from undertow.report._matplotlib import own_look
 from undertow.training._files import atomic_write_bytes
 
 # Okabe and Ito (2008): told apart by everyone, also in the order they come in here.
@@ -24,6 +31,55 @@ GUIDE = "#9A9A9A"
 FORMATS = (".png", ".pdf", ".svg")
 
 
+class OwnFigure(Figure):
+    """A figure that looks the same under everybody's settings, and whose texts are what they say: the names of runs and cases in
+    it may hold what elsewhere begins a formula."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw it, as matplotlib asks for it."""
+        with own_look():
+            _plain(self)
+            super().draw(renderer)
+
+    def savefig(self, *arguments: Any, **keywords: Any) -> None:
+        """Write it, as of matplotlib's own figures."""
+        with own_look():
+            super().savefig(*arguments, **keywords)
+
+
+def _plain(fig: Figure) -> None:
+    """Take all texts as they are. Only numbers at an axis may be formulas: powers of ten."""
+    for text in fig.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_usetex(False)
+        text.set_parse_math(False)
+        if (shown := printable(text.get_text())) != text.get_text():
+            text.set_text(shown)
+    for axes in fig.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            _plain_ticks(axis)
+
+
+def _plain_ticks(axis: Axis) -> None:
+    made = axis.get_major_formatter()
+    # Names given to `set_ticks` are a function of matplotlib's own, a partial one.
+    formulas = isinstance(made, LogFormatter) or (
+        isinstance(made, FuncFormatter) and not isinstance(made.func, partial)
+    )
+    for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+        for label in (tick.label1, tick.label2):
+            label.set_usetex(False)
+            label.set_parse_math(formulas)
+
+
+def pixels(fig: Figure, dpi: float) -> np.ndarray:
+    """A figure as `(height, width, 3)` bytes."""
+    fig.set_dpi(dpi)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 class Figures(dict[str, Figure]):
     """Figures by name, which a notebook shows one below the other."""
 
@@ -32,11 +88,12 @@ class Figures(dict[str, Figure]):
         return "".join(f'<img src="data:image/png;base64,{data}" alt="{name}">' for name, data in pictures.items())
 
 
+@drawn
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 4.2, height: float = 3.2, **keywords: Any
 ) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, always a 2D array. `width` and `height` are those of one panel, in inches."""
-    fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    fig = OwnFigure(figsize=(width * columns, height * rows), layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False, **keywords)
     for axis in axes.flat:
         tidy(axis)
@@ -90,11 +147,13 @@ def log_scale(axis: Axes, values: np.ndarray) -> None:
         axis.set_yscale("log")
 
 
+@drawn
 def finished(fig: Figure, path: Path | str | None = None) -> Figure:
     """The figure, with titles and labels that fit it; written, too, where a path is given, as `save` does."""
     for axis in fig.axes:
         for text, size in ((axis.title, 10), (axis.xaxis.label, 9), (axis.yaxis.label, 9)):
             text.set_fontsize(min(size, text.get_fontsize()))
+    _plain(fig)
     if path is not None:
         save(fig, path)
     return fig
@@ -103,7 +162,8 @@ def finished(fig: Figure, path: Path | str | None = None) -> Figure:
 def to_bytes(fig: Figure, kind: str = "png", *, dpi: int = 150) -> bytes:
     """A picture of a figure: what stands in a file of this kind (png, pdf, svg)."""
     data = io.BytesIO()
-    fig.savefig(data, format=kind, dpi=dpi, facecolor="white")
+    with own_look():
+        fig.savefig(data, format=kind, dpi=dpi, facecolor="white")
     return data.getvalue()
 
 
@@ -112,7 +172,7 @@ def save(fig: Figure, path: Path | str, *, dpi: int = 150) -> Path:
 
     **Raises:** `UndertowError` for another ending, or a file that cannot be written.
     """
-    path = Path(path)
+    path = at_home(path)
     if path.suffix not in FORMATS:
         raise UndertowError(f"a figure ends in {', '.join(FORMATS)}, got {path.name!r}")
     atomic_write_bytes(path, to_bytes(finished(fig), path.suffix[1:], dpi=dpi))

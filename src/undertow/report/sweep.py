@@ -41,6 +41,7 @@ def sweep_figure(found: Mapping[str, Any], path: Path | str, *, ranges: Mapping[
     return _points(found["trials"], several or fields, path, label)
 
 
+@style.drawn
 def _points(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: Path | str, label: str) -> Path:
     shown = rows[:MANY]
     fig, axes = style.figure(width=5.6, height=1.1 + 0.34 * len(shown))
@@ -63,6 +64,7 @@ def _points(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: Path
     return style.save(fig, path)
 
 
+@style.drawn
 def _map(
     rows: Sequence[Mapping[str, Any]],
     fields: Sequence[str],
@@ -95,6 +97,7 @@ def _map(
     return style.save(fig, path)
 
 
+@style.drawn
 def _search(
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],

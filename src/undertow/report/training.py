@@ -16,6 +16,7 @@ from undertow.report import style
 Metrics = Mapping[str, np.ndarray]
 
 
+@style.drawn
 def training_figure(metrics: Metrics, path: Path | str | None = None, *, baseline: str = "weno-js") -> Figure:
     """The training's loss, the metrics of the evaluations, and the size of the gradient over the updates.
 
@@ -82,6 +83,7 @@ def _has(metrics: Metrics, column: str) -> bool:
     return column in metrics and bool(np.isfinite(np.asarray(metrics[column], float)).any())
 
 
+@style.drawn
 def seeds_figure(
     runs: Mapping[str, Sequence[Metrics]],
     path: Path | str | None = None,

@@ -16,6 +16,7 @@ from undertow.schemes.coefficients import weno_coefficients
 _DIRECTIONS = ("right-going flux", "left-going flux")
 
 
+@style.drawn
 def weight_profile(
     profile: Profile,
     path: Path | str | None = None,
@@ -59,6 +60,7 @@ def weight_profile(
     return style.finished(fig, path)
 
 
+@style.drawn
 def weight_scatter(
     profiles: Sequence[Profile],
     path: Path | str | None = None,
@@ -101,6 +103,7 @@ def weight_scatter(
     return style.finished(fig, path)
 
 
+@style.drawn
 def snapshot_figure(
     profiles: Sequence[Profile], path: Path | str | None = None, *, baseline: str | None = "weno-js"
 ) -> Figure:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, check_seed, lookup, require, whole_number
 from undertow.evaluation.curves import Bundle, Curve, bundle
 from undertow.evaluation.groups import (
     ENOUGH,
@@ -152,7 +152,7 @@ def compare_runs(
     """
     for kind, name, choices in (("mode", mode, Mode), ("axis", axis, Axis), ("statistic", statistic, Statistic)):
         lookup(kind, name, dict.fromkeys(get_args(choices)))
-    require_positive("resamples", resamples)
+    resamples, seed = whole_number("resamples", resamples), check_seed(seed)
     require(bool(runs) != bool(groups), "give either runs or groups of them")
     require(not (groups and by), "groups are given already; leave by out")
     notes: list[str] = []

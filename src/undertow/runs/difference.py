@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undertow._checks import UndertowError, nearest, require
+from undertow._checks import UndertowError, at_home, nearest, require
 from undertow.config import config_to_dict, load_config
 from undertow.config.fields import flatten
 from undertow.presets import PRESETS
@@ -86,7 +86,7 @@ def diff_runs(sources: Sequence[Path | str], *, everything: bool = False) -> Dif
 
 def _read(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of the configuration, and what else is told."""
-    path = Path(source)
+    path = at_home(source)
     if source in PRESETS and not (path / "config.json").exists():
         return flatten(config_to_dict(PRESETS[source].config)), {"preset": source}
     if not path.exists():

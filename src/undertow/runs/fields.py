@@ -106,11 +106,11 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
     """
     now = datetime.now().astimezone() if now is None else now
     ago = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text)
-    if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
     try:
+        if ago:
+            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # the latter two: before or after all time
         raise UndertowError(
             f"a moment is a date such as 2026-01-31 or 2026-01-31T14:25, or so long ago, such as 30m, 6h, 2d; got {text!r}"
         ) from None

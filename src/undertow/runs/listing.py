@@ -14,9 +14,12 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, at_home, lookup, require, whole_number
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
+from undertow.runs.trials import trial_values
+from undertow.training._reader import fits, read_error
+from undertow.training._recover import require_directory, sweep_of
 from undertow.training.rundir import RunDirectory, Status
 
 T = TypeVar("T")
@@ -151,15 +154,15 @@ def list_runs(
     **Raises:** `UndertowError` for a directory that is not there, an unknown status, a condition that cannot be read, or a
     name that no run has.
     """
-    root = Path(root)
+    root = at_home(root)
     require(root.is_dir(), f"there is no directory {root}")
     for status in statuses:
         lookup("status", status, dict.fromkeys(get_args(Status)))
     conditions = [parse_condition(text) for text in where]
     moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:
-        require_positive("limit", limit)
-    runs = read_all(_walk(root))
+        limit = whole_number("limit", limit)
+    runs = read_all(_walk(root), trials=True)
     for name in (*(condition.field for condition in conditions), sort):
         check_name(runs, name)
     found = [
@@ -180,7 +183,8 @@ def find_runs(places: Iterable[Path | str]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in places:
-        matches = [Path(place)] if Path(place).exists() else _matching(str(place))
+        place = at_home(place)
+        matches = [place] if place.exists() else _matching(str(place))
         require(bool(matches), f"there is no run directory {place}")
         runs = [run for match in matches if match.is_dir() for run in _walk(match)]
         require(bool(runs), f"{place} is not a run directory, and there is none in it")
@@ -189,11 +193,16 @@ def find_runs(places: Iterable[Path | str]) -> list[Path]:
     return list(found.values())
 
 
-def read_all(paths: Iterable[Path], damaged: Callable[[str], None] | None = None) -> list[RunInfo]:
-    """Every run that can be read; `damaged` is told of the others (default: a warning of the log)."""
+def read_all(
+    paths: Iterable[Path], damaged: Callable[[str], None] | None = None, *, trials: bool = False
+) -> list[RunInfo]:
+    """Every run that can be read, with the `trials` of sweeps or without; `damaged` is told of the others (default: a warning
+    of the log)."""
     runs = []
     for path in paths:
         try:
+            if not trials:
+                require_directory(path)
             runs.append(read_run(path))
         except UndertowError as error:
             (damaged or (lambda message: _log.warning("left out: %s", message)))(str(error))
@@ -201,11 +210,15 @@ def read_all(paths: Iterable[Path], damaged: Callable[[str], None] | None = None
 
 
 def read_run(path: Path | str) -> RunInfo:
-    """What a run's files tell. **Raises:** `UndertowError` if `config.json` or `run.json` is missing or damaged; a damaged
-    `summary.json` or `metrics.csv` is a warning of the log."""
+    """What the files of a run, or of a sweep's trial, tell. **Raises:** `UndertowError` if `config.json` or `run.json` is
+    missing or damaged; a damaged `summary.json` or `metrics.csv` is a warning of the log."""
+    sweep = sweep_of(Path(path))
+    if sweep is not None:
+        return RunInfo(**trial_values(Path(path), sweep))
     directory = RunDirectory.open(path)
     info, status = directory.info, str(directory.status)
     config = config_fields(directory.config)
+    total, seed = config.get("training.updates"), config.get("seed")
     summary: dict[str, Any] = _read(directory.path / "summary.json", directory.read_summary)
     metrics: dict[str, np.ndarray] = _read(directory.path / "metrics.csv", directory.read_metrics)
     at_work = status in ("running", "killed")
@@ -221,8 +234,9 @@ def read_run(path: Path | str) -> RunInfo:
         start=_moment(info.get("start")),
         seconds=_seconds(info, status, metrics),
         updates=None if updates is None else int(updates),
-        total=config.get("training.updates"),
-        seed=config.get("seed"),
+        # Of a configuration of another version nothing is known.
+        total=total if fits(total, int) else None,
+        seed=seed if fits(seed, int) else None,
         best_metric=best_metric,
         best=best,
         best_update=best_update,
@@ -244,8 +258,8 @@ def check_name(runs: Sequence[RunInfo], name: str) -> None:
 def _walk(root: Path) -> list[Path]:
     """Directories that are runs, or were meant to be; what is inside of them is theirs."""
     found = []
-    for folder, inner, files in os.walk(root):
-        if "config.json" in files or "run.json" in files:
+    for folder, inner, files in os.walk(root, onerror=lambda error: _log.warning("left out: %s", _unreadable(error))):
+        if {"config.json", "run.json"} & {*files, *inner}:
             found.append(Path(folder))
             inner.clear()
         inner[:] = sorted(name for name in inner if not name.startswith("."))
@@ -273,9 +287,13 @@ def _sorted(runs: Sequence[RunInfo], name: str, reverse: bool) -> list[RunInfo]:
     return [runs[place] for place in (*present, *(place for place in range(len(runs)) if place not in keys))]
 
 
+def _unreadable(error: OSError) -> UndertowError:
+    return read_error(Path(error.filename), error)
+
+
 def _read(file: Path, read: Callable[[], dict[str, T]]) -> dict[str, T]:
     try:
-        return read() if file.exists() else {}
+        return read() if os.path.lexists(file) else {}
     except UndertowError as error:
         _log.warning("%s", error)
         return {}
@@ -296,17 +314,29 @@ def _best(
 def _seconds(info: dict[str, Any], status: str, metrics: dict[str, np.ndarray]) -> float | None:
     if status == "killed":
         measured = metrics.get("seconds", np.empty(0))
-        return float(measured[-1]) if len(measured) else None
-    before = info.get("seconds")
+        return _duration(measured[-1]) if len(measured) else None
+    before = _duration(info.get("seconds"))
     if status != "running":
         return before
     sessions = info.get("resumed") or [info]
     start = _moment(sessions[-1].get("start"))
-    return before if start is None else (before or 0.0) + (datetime.now(UTC) - start).total_seconds()
+    if start is None:
+        return before
+    # A clock that was set back does not make it negative.
+    return (before or 0.0) + max((datetime.now(UTC) - start).total_seconds(), 0.0)
+
+
+def _duration(value: Any) -> float | None:
+    """A number of seconds; None for what cannot be one."""
+    return float(value) if fits(value, float) and 0 <= float(value) < np.inf else None
 
 
 def _moment(text: Any) -> datetime | None:
+    """A moment with its time zone, UTC where none is said; None for what is none, or none that a clock here can show."""
     try:
-        return datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        moment.astimezone()  # in the first and the last year it may fail
+        return moment
+    except (TypeError, ValueError, OverflowError, OSError):
         return None

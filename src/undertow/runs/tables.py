@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undertow._checks import UndertowError, at_home, drawing
 from undertow.runs.compare import RunComparison
 from undertow.runs.fields import shown
 from undertow.runs.listing import RunInfo, check_name
-from undertow.training._files import atomic_write_text, to_json, write_error
+from undertow.training._files import atomic_write_text, new_folder, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,32 +104,36 @@ def pairs_table(comparison: RunComparison) -> Table:
 def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path]:
     """Write `compare.png`, `compare.csv` and `compare.json` into a new directory. Returns their paths.
 
-    **Raises:** `UndertowError` if the directory exists or cannot be written.
+    **Raises:** `UndertowError` if the directory exists or cannot be written; or, with the other two written, if the picture
+    cannot be drawn.
     """
-    from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
+    folder = at_home(folder)
+    figure, failed = folder / "compare.png", None
+    with new_folder(folder) as draft:
+        rows = comparison.rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic_write_text(draft / "compare.csv", text.getvalue())
+        atomic_write_text(draft / "compare.json", to_json(comparison.to_dict()) + "\n")
+        try:
+            with drawing(figure):
+                from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
 
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    figure, table, numbers = (folder / f"compare.{ending}" for ending in ("png", "csv", "json"))
-    comparison_figure(
-        {each.label: each.curves for each in comparison.groups},
-        {each.label: each.final for each in comparison.groups},
-        figure,
-        metric=comparison.metric,
-        axis=comparison.axis,
-        statistic=comparison.statistic,
-    )
-    rows = comparison.rows()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_write_text(table, text.getvalue())
-    atomic_write_text(numbers, to_json(comparison.to_dict()) + "\n")
-    return [figure, table, numbers]
+                comparison_figure(
+                    {each.label: each.curves for each in comparison.groups},
+                    {each.label: each.final for each in comparison.groups},
+                    draft / figure.name,
+                    metric=comparison.metric,
+                    axis=comparison.axis,
+                    statistic=comparison.statistic,
+                )
+        except UndertowError as error:  # told below: the numbers are kept
+            failed = error
+    if failed is not None:
+        raise failed
+    return [folder / f"compare.{ending}" for ending in ("png", "csv", "json")]
 
 
 def _cell(run: RunInfo, name: str) -> str:

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require, require_positive
+from undertow._checks import Within, require, require_positive, whole_number
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import Polynomial, substencil_width
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.weights import smoothness
+from undertow.schemes.weights import EPSILON, measured, size, smoothness
 
 Rational: TypeAlias = Fraction | float
 
@@ -87,7 +87,7 @@ def interpolation_coefficients(order: int, fraction: Fraction) -> InterpolationC
 
 def equal_fractions(points: int) -> tuple[Fraction, ...]:
     r"""$\theta_m = m / (K+1)$ for $m = 1..K$: `points` $K$ equally spaced places between two cells."""
-    require(isinstance(points, int) and points >= 0, f"points must be a whole number of at least 0, got {points!r}")
+    points = whole_number("points", points, Within(at_least=0))
     return tuple(Fraction(m, points + 1) for m in range(1, points + 1))
 
 
@@ -108,26 +108,40 @@ class WenoInterpolation(eqx.Module):
     The public code of arXiv 2203.08937 takes the weights $w$ from the reconstruction of the *split flux* instead; here
     they belong to the interpolation, so that it has its full order and serves any law.
 
-    **Arguments:** `epsilon`, default 1e-6, in units of the values squared; `linear`: use the linear weights $d_k$,
-    without regard to jumps (default False).
+    **Arguments:** `epsilon`: a number in units of the values squared, which is kept, or None (default): 1e-6, with the values
+    in units of the problem, see `unit`; `linear`: use the linear weights $d_k$, without regard to jumps (default False).
 
     **Raises:** `UndertowError` for an `epsilon` that is not positive.
     """
 
-    epsilon: float = eqx.field(static=True, default=1e-6)
+    epsilon: float | None = eqx.field(static=True, default=None)
     linear: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        require_positive("epsilon", self.epsilon)
+        if self.epsilon is not None:
+            require_positive("epsilon", self.epsilon)
+
+    def unit(self, values: Float[Array, "chan *cells"]) -> Float[Array, " chan"] | None:
+        """What the variations of point values are measured by, one number per component, above 0: their
+        [`size`][undertow.schemes.weights.size]. None where `epsilon` is named, or there is none."""
+        if self.linear or self.epsilon is not None:
+            return None
+        unit = size([values])
+        return jnp.where(unit >= jnp.finfo(values.dtype).tiny, unit, 1.0)
 
     def stencil_values(
-        self, stencil: Float[Array, "*batch stencil"], fractions: Sequence[Fraction]
+        self,
+        stencil: Float[Array, "*batch stencil"],
+        fractions: Sequence[Fraction],
+        unit: Float[Array, " chan"] | None = None,
     ) -> list[Float[Array, "*batch"]]:
-        r"""$I^+$ at the `fractions` downwind of the middle of `stencil`, which reads from upwind to downwind."""
+        r"""$I^+$ at the `fractions` downwind of the middle of `stencil`, which reads from upwind to downwind. With a `unit`, one
+        per component (the first axis), the weights see the stencil divided by it."""
         order = stencil.shape[-1]
         r = substencil_width(order)
         # The indicators do not depend on the place, so they are shared by all of them.
-        betas = None if self.linear else smoothness(stencil, order)
+        betas = None if self.linear else smoothness(measured(stencil, unit), order)
+        epsilon = EPSILON if self.epsilon is None else self.epsilon
         out = []
         for fraction in fractions:
             table = interpolation_coefficients(order, fraction)
@@ -137,7 +151,7 @@ class WenoInterpolation(eqx.Module):
                 for m in range(1, r):
                     inner = inner + float(table.interpolation[k, m]) * stencil[..., k + m]
                 alpha = float(table.linear_weights[k])
-                weight = jnp.asarray(alpha, stencil.dtype) if betas is None else alpha / (self.epsilon + betas[k]) ** 2
+                weight = jnp.asarray(alpha, stencil.dtype) if betas is None else alpha / (epsilon + betas[k]) ** 2
                 total = weight * inner if total is None else total + weight * inner
                 norm = weight if norm is None else norm + weight
             assert total is not None
@@ -169,9 +183,9 @@ class WenoInterpolation(eqx.Module):
             return jnp.zeros(shape, u.dtype)
         r = substencil_width(scheme.order)
         padded = scheme.boundary[axis].pad(u, axis, scheme.law.parity(axis))
-        values = face_slices(padded, 2 * r, scheme.ghost, axis)
-        plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact)
-        minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact])
+        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(u)
+        plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact, unit)
+        minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact], unit)
         blended = [float(1 - f) * a + float(f) * b for f, a, b in zip(exact, plus, minus, strict=True)]
         return jnp.stack(blended, axis=-1)
 
@@ -234,7 +248,4 @@ class WenoInterpolation(eqx.Module):
 
 
 def _check_factor(factor: int) -> None:
-    require(
-        isinstance(factor, int) and factor >= 1,
-        f"a refinement factor is a whole number of at least 1, got {factor!r}",
-    )
+    whole_number("a refinement factor", factor)

@@ -5,10 +5,19 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
 from undertow.laws.law import AbstractConservationLaw
+
+HALVINGS = 20
+"""How often a step is tried again with half its length where a stage of it, or its result, is not physical."""
+
+
+def is_physical(law: AbstractConservationLaw, u: Float[Array, "chan *cells"]) -> Bool[Array, ""]:
+    """Whether all that the law wants positive is: nothing below 0, and nothing that is not a number. A dry bed and a vacuum are
+    0."""
+    return jnp.stack([jnp.all(part >= 0) for part in (*law.positive(u), jnp.zeros(()))]).all()
 
 
 class PositivityLimiter(eqx.Module):
@@ -75,12 +84,14 @@ class PositivityLimiter(eqx.Module):
         periodic: tuple[Float[Array, ""], ...],
         spacing: tuple[float, ...],
         dt: Float[Array, ""],
+        bounds: tuple[Float[Array, "*faces"], ...] | None = None,
     ) -> tuple[Float[Array, "chan *faces"], ...]:
         r"""The limited fluxes, one array per axis.
 
         **Arguments:** the `law`; the state `u`; per axis: the `fluxes` $\hat f$, the `first_order` fluxes $\hat f^{LF}$ and their
         `speeds` $\alpha$ (that axis may have length 1), `periodic` (1 where the two ends are one face) and the cell size;
-        the time step `dt`, s.
+        the time step `dt`, s; `bounds`: per axis the largest `law.reach` of the two cells of every face, or None (default):
+        speeds are then not bounded.
 
         **Raises:** `UndertowError` if nothing of the law has to be positive.
         """
@@ -90,8 +101,9 @@ class PositivityLimiter(eqx.Module):
         out = []
         for axis, (flux, low, dx) in enumerate(zip(fluxes, first_order, spacing, strict=True)):
             factor = 2 * dt / (_share(rates, axis) * dx)
-            for which in range(count):
-                theta = self._theta(law, which, u, flux, low, factor, periodic[axis], axis)
+            bound = None if bounds is None else bounds[axis]
+            for which in range(count if bound is None else count + 1):
+                theta = self._theta(law, which, u, flux, low, factor, periodic[axis], axis, bound)
                 # In this order theta = 1 leaves the flux as it is, to the last bit.
                 flux = flux + (theta - 1) * (flux - low)
             out.append(flux)
@@ -107,6 +119,7 @@ class PositivityLimiter(eqx.Module):
         factor: Array,
         periodic: Array,
         axis: int,
+        bound: Array | None,
     ) -> Array:
         cells = u.shape[axis + 1]
 
@@ -116,7 +129,10 @@ class PositivityLimiter(eqx.Module):
             left = jax.lax.slice_in_dim(f, 0, cells, axis=axis + 1)
             return jnp.stack([-factor * right, factor * left], axis=1)
 
-        theta = self.largest(law, which, u[:, None] + halves(low), halves(flux - low))
+        ends = None
+        if bound is not None:
+            ends = jnp.stack([jax.lax.slice_in_dim(bound, 1 - k, cells + 1 - k, axis=axis) for k in (0, 1)])
+        theta = self.largest(law, which, u[:, None] + halves(low), halves(flux - low), ends)
         right, left = theta[0], theta[1]
         last = jax.lax.slice_in_dim(right, cells - 1, cells, axis=axis)
         first = jax.lax.slice_in_dim(left, 0, 1, axis=axis)
@@ -126,7 +142,11 @@ class PositivityLimiter(eqx.Module):
         return jnp.minimum(jnp.concatenate([before, right], axis=axis), jnp.concatenate([left, after], axis=axis))
 
     def scaled(
-        self, law: AbstractConservationLaw, base: Float[Array, "chan *places"], change: Float[Array, "chan *places"]
+        self,
+        law: AbstractConservationLaw,
+        base: Float[Array, "chan *places"],
+        change: Float[Array, "chan *places"],
+        bound: Float[Array, "*places"] | None = None,
     ) -> Float[Array, "chan *places"]:
         r"""$\theta d$ with the largest $\theta \in [0, 1]$ for which $g(b + \theta d) \ge m\,g(b)$ for every quantity $g$ of the
         `law` that has to be positive.
@@ -135,8 +155,8 @@ class PositivityLimiter(eqx.Module):
 
         **Reference:** Zhang and Shu (2010), section 3, with an absolute margin there.
         """
-        for which in range(len(law.positive(base))):
-            change = self.largest(law, which, base, change) * change
+        for which in range(len(law.positive(base)) + (bound is not None)):
+            change = self.largest(law, which, base, change, bound) * change
         return change
 
     def largest(
@@ -145,39 +165,46 @@ class PositivityLimiter(eqx.Module):
         which: int,
         base: Float[Array, "chan *places"],
         change: Float[Array, "chan *places"],
+        bound: Float[Array, "*places"] | None = None,
     ) -> Float[Array, "*places"]:
         r"""The largest $\theta \in [0, 1]$ with $g(b + \theta d) \ge m\,g(b)$ at every place; 0 where $g(b)$ is not positive.
 
         **Arguments:** the `law`; `which` of its `positive` quantities is $g$, those before it being positive all the way;
-        `base` $b$; `change` $d$.
+        `base` $b$; `change` $d$. One `which` after the last of them means what `law.below` says with this `bound`.
         """
+        speeds = which == len(law.positive(base))
 
-        def excess(theta: Array, b: Array, d: Array) -> Array:
-            here = law.positive(b + theta * d)
-            beyond = here[which] - self.margin * law.positive(b)[which]
+        def quantity(u: Array, bound: Array | None) -> Array:
+            if bound is not None and speeds:
+                return law.below(u, bound)
+            return law.positive(u)[which]
+
+        def excess(theta: Array, b: Array, d: Array, bound: Array | None) -> Array:
+            at = b + theta * d
+            beyond = quantity(at, bound) - self.margin * quantity(b, bound)
             # Same sign, and for a gas a polynomial: density times (energy minus momentum squared over twice the density).
-            return beyond if which == 0 else beyond * here[0]
+            return beyond if which == 0 or speeds else beyond * law.positive(at)[0]
 
-        def with_slope(theta: Array, b: Array, d: Array) -> tuple[Array, Array]:
-            return jax.jvp(lambda at: excess(at, b, d), (theta,), (jnp.ones_like(theta),))
+        def with_slope(theta: Array, b: Array, d: Array, bound: Array | None) -> tuple[Array, Array]:
+            return jax.jvp(lambda at: excess(at, b, d, bound), (theta,), (jnp.ones_like(theta),))
 
-        start = law.positive(base)[which]
-        acts = (law.positive(base + change)[which] < self.margin * start) & (start > 0)
-        b, d = jax.lax.stop_gradient((base, change))
+        start = quantity(base, bound)
+        acts = (quantity(base + change, bound) < self.margin * start) & (start > 0)
+        fixed = jax.lax.stop_gradient((base, change, bound))
         inside, outside = jnp.zeros_like(start), jnp.ones_like(start)
         trial = inside
         for _ in range(self.iterations):
             # The parabola through both ends with the slope at the inner one: a gas is done with the first.
-            (above, slope), below, width = with_slope(inside, b, d), excess(outside, b, d), outside - inside
+            (above, slope), below, width = with_slope(inside, *fixed), excess(outside, *fixed), outside - inside
             bend, rise = below - above - slope * width, slope * width
             root = jnp.sqrt(jnp.maximum(rise * rise - 4 * bend * above, 0.0))
             step = 2 * above / jnp.where(root > rise, root - rise, jnp.inf)
             trial = inside + width * jnp.clip(step, 0.0, 1.0)
-            good = excess(trial, b, d) >= 0
+            good = excess(trial, *fixed) >= 0
             inside, outside = jnp.where(good, trial, inside), jnp.where(good, outside, trial)
-        _, fall = with_slope(trial, b, d)
+        _, fall = with_slope(trial, *fixed)
         # Newton's step at the root has the root's derivative.
-        theta = trial - excess(trial, base, change) / jnp.where(acts & (fall < 0), fall, -1.0)
+        theta = trial - excess(trial, base, change, bound) / jnp.where(acts & (fall < 0), fall, -1.0)
         return jnp.where(acts, jnp.clip(theta, 0.0, 1.0), jnp.where(start > 0, 1.0, 0.0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -9,11 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import require
-from undertow.numerics.integrator import AbstractIntegrator
+from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import Solution, solve
-from undertow.schemes.weights import AbstractWeights
+from undertow.schemes.solve import Solution, advance, saved, solve
+from undertow.schemes.weights import AbstractWeights, at_faces
+
+DIFFUSION_SHARE = 0.6
+"""Of the longest step that diffusion alone bears: the rest is left to the waves."""
 
 
 def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
@@ -53,9 +57,14 @@ def fine_reference(
 ) -> Solution:
     r"""Solve on a grid `factor` times finer with `factor` times as many steps, and sample the coarse cell centres.
 
+    Diffusion asks for steps that shrink with the square of the cells: where $4 \nu \Delta t \sum_a \Delta x_a^{-2}$ on the fine
+    grid would be above 0.6 of what the integrator bears, there are as many more steps as it takes.
+
     **Arguments:** `scheme` the coarse scheme; `weights` as in `solve`; `condition` the initial point values as a function of
     the cell centres, one array of the shape of the cells per axis, with or without an axis of components; `factor` odd;
     `steps` and `dt` the *coarse* time steps; `integrator`; `save_every` in coarse steps.
+
+    The viscosity and `dt` may be traced. The number of fine steps is then data, and reverse-mode gradients do not exist.
 
     **Returns:** a `Solution` on the coarse grid. **Raises:** `UndertowError` for an even factor.
     """
@@ -63,14 +72,27 @@ def fine_reference(
     axes = range(fine.grid.num_axes)
     u0 = condition(*jnp.meshgrid(*(jnp.asarray(fine.grid.centers(axis)) for axis in axes), indexing="ij"))
     u0 = u0[None] if u0.ndim == fine.grid.num_axes else u0
-    kept = None if save_every is None else save_every * factor
-    out = solve(
-        fine,
-        weights,
-        u0,
-        steps=steps * factor,
-        time_step=FixedStep(jnp.asarray(dt) / factor),
-        integrator=integrator,
-        save_every=kept,
-    )
+    integrator = SSPRK3() if integrator is None else integrator
+    needed = dt * fine.decay_rate / (DIFFUSION_SHARE * integrator.real_axis)
+    if isinstance(needed, jax.core.Tracer):
+        count = jnp.maximum(jnp.ceil(needed), factor).astype(int)
+        own = FixedStep(jnp.asarray(dt) / count)
+
+        def coarse_step(u: Array, time: Array) -> tuple[Array, Array]:
+            choose = lambda _, stencils: at_faces(weights, stencils)
+            one = lambda _, carry: advance(fine, choose, integrator, own, *carry)
+            return jax.lax.fori_loop(0, count, one, (u, time))
+
+        out = saved(coarse_step, u0, steps, max(steps, 1) if save_every is None else save_every)
+    else:
+        parts = max(factor, math.ceil(needed))
+        out = solve(
+            fine,
+            weights,
+            u0,
+            steps=steps * parts,
+            time_step=FixedStep(jnp.asarray(dt) / parts),
+            integrator=integrator,
+            save_every=None if save_every is None else save_every * parts,
+        )
     return Solution(out.times, sample_centers(out.values, factor, fine.grid.num_axes))

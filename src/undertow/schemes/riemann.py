@@ -2,6 +2,7 @@ r"""Finite differences around a Riemann solver: point values interpolated to the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
@@ -28,6 +29,7 @@ from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.splitting import AbstractSpeed, LocalSpeed
 
 _HALF = Fraction(1, 2)
+_SHARE = 0.25  # of density and pressure that interpolation leaves at a face: a sound speed of at most twice the cell's
 
 
 @cache
@@ -75,12 +77,15 @@ class RiemannScheme(eqx.Module):
     Differentiable as its flux is. **Arguments:**
 
     - `law`, `grid`, `boundary`, `order`, `source`, `limiter`, `inflow`: as for `SemiDiscrete`. A limiter also pulls the
-        interpolated states towards the cell's where they are not positive.
+        interpolated states towards the cell's where they have less than a quarter of its density or pressure. Take one where
+        densities differ by factors of hundreds: without it the corrections for point values make them negative.
     - `flux`: default [`HLLC`][undertow.schemes.fluxes.HLLC] for a gas, [`HLL`][undertow.schemes.fluxes.HLL] for anything else.
     - `reconstruction`: interpolate conserved values (`component`, default) or `characteristic` fields, with eigenvectors at the
         `mean` of the two cells (`arithmetic`, default, or `roe`).
     - `interpolation`: its weights, default [`WenoInterpolation`][undertow.schemes.interpolation.WenoInterpolation].
     - `speed`: of the first-order flux that the limiter falls back to (default: local).
+    - `unit`: what the interpolation's weights measure the values by, one number per component or characteristic field; the
+        default, None, is 1 until `relative_to` sets it.
 
     **Raises:** `UndertowError` as `SemiDiscrete`.
 
@@ -91,6 +96,7 @@ class RiemannScheme(eqx.Module):
     field: SemiDiscrete
     flux: AbstractFlux
     interpolation: WenoInterpolation
+    unit: Float[Array, " chan"] | None
 
     def __init__(
         self,
@@ -107,7 +113,9 @@ class RiemannScheme(eqx.Module):
         speed: AbstractSpeed | None = None,
         limiter: PositivityLimiter | None = None,
         inflow: AbstractInflow | None = None,
+        unit: Float[Array, " chan"] | None = None,
     ):
+        self.unit = unit
         self.field = SemiDiscrete(
             law,
             grid,
@@ -138,6 +146,18 @@ class RiemannScheme(eqx.Module):
         """The formal order 2r-1."""
         return self.field.order
 
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> RiemannScheme:
+        """This scheme for the problem that starts from `u`: the law's floors, and where the interpolation has no `epsilon` of its
+        own the `unit`, become relative to it, unless they are named. `solve` does so."""
+        field, unit = self.field.relative_to(u), self.unit
+        if unit is None and self.field.reconstruction == "component":
+            unit = self.interpolation.unit(u)
+        elif unit is None and self.interpolation.epsilon is None:
+            # Eigenvectors are scaled for fluxes; of states their amplitudes are those over a speed.
+            speeds = [jnp.max(field.law.max_speed(u, axis)) for axis in range(self.grid.num_axes)]
+            unit = jnp.full(u.shape[0], 1 / jnp.max(jnp.stack(speeds)))
+        return eqx.tree_at(lambda s: (s.field, s.unit), self, (field, unit), is_leaf=lambda leaf: leaf is None)
+
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         self.field.check_state(u)
@@ -145,6 +165,11 @@ class RiemannScheme(eqx.Module):
     def speed_over_dx(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, ""]:
         """As that of `SemiDiscrete`."""
         return self.field.speed_over_dx(u, time)
+
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        """As that of `SemiDiscrete`."""
+        return self.field.decay_rate
 
     def faces(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
@@ -164,11 +189,15 @@ class RiemannScheme(eqx.Module):
         # Differences to the cell beside the face: what is constant stays so to the last bit.
         near = jnp.stack([fields[m] - fields[r - 1] for m in range(2 * r - 1)], axis=-1)
         far = jnp.stack([fields[2 * r - 1 - m] - fields[r] for m in range(2 * r - 1)], axis=-1)
-        both = self.interpolation.stencil_values(jnp.stack([near, far]), [_HALF])[0]
+        both = [self.interpolation.stencil_values(stencil, [_HALF], self.unit)[0] for stencil in (near, far)]
         steps = [both[0], both[1]] if basis is None else [basis.expand(both[0]), basis.expand(both[1])]
         limiter = self.field.limiter
         if limiter is not None:
-            steps = [limiter.scaled(law, state, step) for state, step in zip((left, right), steps, strict=True)]
+            # In a gas that is thinner still, waves are faster than any time step was made for.
+            limiter = dataclasses.replace(limiter, margin=max(limiter.margin, _SHARE))
+            reaches = law.reach(left), law.reach(right)
+            bound = None if reaches[0] is None else jnp.maximum(*reaches)
+            steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 
     def fluxes(

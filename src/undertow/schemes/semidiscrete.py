@@ -2,16 +2,18 @@ r"""Conservative finite differences: from point values to stencils, and from ste
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow._checks import UndertowError, lookup, require, shown
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, check_law
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
 from undertow.numerics.boundary import Boundary, boundary
@@ -21,8 +23,8 @@ from undertow.numerics.stencil import both_directions, directions, face_slices, 
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.fluxes import lax_friedrichs
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed
-from undertow.schemes.weights import reconstruct
+from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
+from undertow.schemes.weights import reconstruct, size, typical
 
 Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
 Weights = tuple[Float[Array, "2 chan *faces r"], ...]
@@ -82,7 +84,7 @@ class SemiDiscrete(eqx.Module):
         boundary: str | tuple[Boundary | str | tuple[str, str], ...] = "periodic",
         *,
         order: int = 5,
-        speed: AbstractSpeed | None = None,
+        speed: AbstractSpeed | str | None = None,
         source: SineSource | None = None,
         reconstruction: Reconstruction = "component",
         mean: Mean = "arithmetic",
@@ -91,11 +93,12 @@ class SemiDiscrete(eqx.Module):
     ):
         ghost = substencil_width(order) + 1
         self.law, self.grid, self.order, self.source = law, grid, order, source
-        self.speed = GlobalSpeed() if speed is None else speed
+        self.speed = GlobalSpeed() if speed is None else as_speed(speed)
         self.limiter, self.inflow = limiter, inflow
         self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
         self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
-        kinds = (boundary,) * grid.num_axes if isinstance(boundary, str) else boundary
+        check_law(law, grid.num_axes)
+        kinds = _per_axis(boundary, grid.num_axes)
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")
         self.boundary = tuple(_as_boundary(kind, ghost) for kind in kinds)
         for axis, (each, cells) in enumerate(zip(self.boundary, grid.num_cells, strict=True)):
@@ -113,10 +116,52 @@ class SemiDiscrete(eqx.Module):
     def check_state(self, u: Array) -> None:
         """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
         expected = (self.law.num_components, *self.grid.num_cells)
+        shape, kind = getattr(u, "shape", None), getattr(u, "dtype", None)
+        require(
+            shape is not None, f"a state is an array of shape {expected} (components, *cells), got {type(u).__name__}"
+        )
+        require(
+            kind in (np.float32, np.float64),
+            f"a state is of single or double precision, got {kind}: take u.astype(float)",
+        )
         require(
             u.shape == expected,
             f"a state here has shape {expected} (components, *cells), got {u.shape}; batches go through jax.vmap",
         )
+
+    def relative_to(self, u: Float[Array, "chan *cells"]) -> SemiDiscrete:
+        """This scheme for the problem that starts from `u`: floors of the law that nobody has named become relative to it, see
+        [`relative_to`][undertow.laws.law.AbstractConservationLaw.relative_to] of the law. `simulate` and `solve` do so."""
+        law = self.law.relative_to(u)
+        return self if law is self.law else dataclasses.replace(self, law=law)
+
+    def unit(
+        self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
+    ) -> Float[Array, " chan"] | None:
+        r"""The size of the split fluxes of the state `u` at `time` (default 0), one number per component, above 0: what weights
+        measure stencils by that have an $\epsilon$ without a unit.
+
+        It is about the largest deviation of $\tfrac12 (f \pm \alpha u)$ from their mean, and not below a hundredth of their own
+        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
+        the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
+        """
+        if self.reconstruction == "characteristic":
+            return None
+        split = []
+        for axis in range(self.grid.num_axes):
+            # Ghost cells are copies, unless something else enters there.
+            cells = u if self.inflow is None else self.pad(u, axis, time)
+            speeds = jnp.sqrt(self.law.smooth_speed_squared(cells, axis, 1e-3))
+            flux, moved = self.law.flux(cells, axis), typical(speeds) * cells
+            split += [0.5 * (flux + moved), 0.5 * (flux - moved)]
+        unit = size(split)
+        forcing = self.forcing(u, jnp.zeros((), u.dtype) if time is None else time)
+        if forcing is not None:
+            # A rate of change over the length of the domain is a flux.
+            length = max(dx * cells for dx, cells in zip(self.grid.spacing, self.grid.num_cells, strict=True))
+            driven = length * jnp.max(jnp.abs(forcing.reshape(forcing.shape[0], -1)), axis=1)
+            unit = jnp.where(unit >= jnp.finfo(u.dtype).tiny, unit, driven)
+        return jnp.where(unit >= jnp.finfo(u.dtype).tiny, unit, 1.0)
 
     def pad(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
@@ -228,14 +273,19 @@ class SemiDiscrete(eqx.Module):
             return fluxes
         if dt is None:
             raise UndertowError("a positivity limiter has to know the time step: give dt to rate")
-        low, speeds = [], []
+        low, speeds, bounds = [], [], []
         for axis in range(self.grid.num_axes):
             padded = self.pad(u, axis, time)
             speeds.append(self.speed(self.law, padded, axis, self.ghost))
             left, right = face_slices(padded, 2, self.ghost, axis)
             low.append(lax_friedrichs(self.law, left, right, axis, speeds[-1]))
+            reach = self.law.reach(padded)
+            if reach is not None:
+                bounds.append(jnp.maximum(*face_slices(reach[None], 2, self.ghost, axis))[0])
         periodic = tuple(each.periodic for each in self.boundary)
-        return self.limiter(self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt)
+        return self.limiter(
+            self.law, u, fluxes, tuple(low), tuple(speeds), periodic, self.grid.spacing, dt, tuple(bounds) or None
+        )
 
     def rate(
         self,
@@ -278,11 +328,31 @@ class SemiDiscrete(eqx.Module):
         every = [largest(self.pad(u, axis, time)) for axis in range(self.grid.num_axes)]
         return jnp.max(jnp.stack(every))
 
+    @property
+    def decay_rate(self) -> float | Float[Array, ""]:
+        r"""$4 \nu \sum_a \Delta x_a^{-2}$, the rate at which the shortest wave of the grid decays; the number 0.0 without
+        viscosity."""
+        nu = self.law.viscosity
+        return 0.0 if isinstance(nu, (int, float)) and nu == 0 else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
+
 
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
     # Position by position: whoever takes the array apart again gets these operands, and the compiler sees that. On the way
     # back it sees so only while an array is taken apart by one reader, so every reader gets one of its own.
     return both_directions(jnp.stack(plus, axis=-1), jnp.stack(minus, axis=-1))
+
+
+def _per_axis(boundary: Any, axes: int) -> tuple[Any, ...]:
+    """One boundary per axis: a name stands for all of them, and on a line a pair of names for its two ends."""
+    if isinstance(boundary, str):
+        return (boundary,) * axes
+    require(
+        isinstance(boundary, (tuple, list)),
+        "boundary must be a name or a tuple with one entry per axis, "
+        f"got {shown(boundary)}; take 'periodic' or 'outflow'",
+    )
+    ends = axes == 1 and len(boundary) == 2 and all(isinstance(each, str) for each in boundary)
+    return (tuple(boundary),) if ends else tuple(boundary)
 
 
 def _as_boundary(kind: Boundary | str | tuple[str, str], ghost: int) -> Boundary:

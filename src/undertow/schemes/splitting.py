@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require_positive
+from undertow._checks import lookup, require_positive
 from undertow.laws.law import AbstractConservationLaw
 
 
@@ -53,14 +53,16 @@ class LocalSpeed(AbstractSpeed):
 
 class SmoothSpeed(AbstractSpeed):
     r"""A smooth upper bound of the global maximum, $\alpha = \big(\sum_i s_i^p\big)^{1/p}$ with $s_i = \sqrt{\lambda_i^2 +
-    \delta^2}$: differentiable everywhere, tied maxima and sonic points included.
+    \delta^2 \langle\lambda^2\rangle}$ and the mean over the same line: differentiable everywhere, tied maxima and sonic points
+    included.
 
     The corner of a gas is elsewhere: $|\lambda| = |v| + c$ has it where the gas is at rest, and there $s_i = \sqrt{v_i^2 +
     \delta^2 c_i^2} + c_i$. Each law has its own
     [`smooth_speed_squared`][undertow.laws.law.AbstractConservationLaw.smooth_speed_squared].
 
     **Arguments:** `power` $p$, default 64: for $N$ tied cells it is $N^{1/p}$ times the maximum (8 % above it for 128);
-    `delta` $\delta$, default 1e-3, rounds the corner, in units of a speed, or of the sound speed where there is one.
+    `delta` $\delta$, default 1e-3, rounds the corner, in units of the root mean square of the speeds, or of the sound speed
+    where there is one.
     """
 
     power: int = eqx.field(static=True, default=64)
@@ -91,3 +93,10 @@ class FixedSpeed(AbstractSpeed):
 
 SPEEDS: dict[str, AbstractSpeed] = {"global": GlobalSpeed(), "local": LocalSpeed(), "smooth": SmoothSpeed()}
 """Splitting speeds without parameters, by name."""
+
+
+def as_speed(given: AbstractSpeed | str) -> AbstractSpeed:
+    """A splitting speed of itself or of its name. Raises `UndertowError` for anything else, with the nearest name."""
+    if isinstance(given, AbstractSpeed):
+        return given
+    return lookup("splitting speed", given, SPEEDS)

@@ -6,10 +6,11 @@ one. They are parameter-free policies too: see `undertow.policies.classical`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -68,10 +69,23 @@ def normalised(alphas: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batc
     return [alpha * inverse for alpha in alphas]
 
 
+EPSILON = 1e-6
+r"""What $\epsilon$ is where nobody names one: as a share of the square of the problem's unit, see `AbstractWeights.relative`."""
+
+
 class AbstractWeights(eqx.Module):
     """Weights of the substencils as a function of one stencil."""
 
     order: eqx.AbstractVar[int]
+
+    @property
+    def relative(self) -> bool:
+        """Whether they compare a stencil with a constant that nobody has named, so that it has to come in units of the problem.
+
+        `solve` and `simulate` then divide the stencils by [`SemiDiscrete.unit`][undertow.schemes.semidiscrete.SemiDiscrete.unit]
+        of the initial state. Weights that have no such constant do not mind the unit, and with one that is named they are to
+        see the stencils as they are."""
+        return False
 
     def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
         """`"*batch 2r-1"` values from upwind to downwind to `"*batch r"` weights."""
@@ -81,10 +95,57 @@ class AbstractWeights(eqx.Module):
 def at_faces(
     weights: Callable[[Float[Array, "*batch stencil"]], Float[Array, "*batch r"]],
     stencils: tuple[Float[Array, "2 *batch stencil"], ...],
+    unit: Float[Array, " chan"] | None = None,
 ) -> tuple[Float[Array, "2 *batch r"], ...]:
     """The weights of both directions at every face, one array per axis; one direction after the other, which compiles to
-    faster code than both at once."""
-    return tuple(both_directions(*map(weights, directions(stencil))) for stencil in stencils)
+    faster code than both at once. With a `unit`, one per component, they see the stencils divided by it."""
+    return tuple(
+        both_directions(*(weights(measured(each, unit)) for each in directions(stencil))) for stencil in stencils
+    )
+
+
+def measured(
+    stencil: Float[Array, "chan *faces stencil"], unit: Float[Array, " chan"] | None
+) -> Float[Array, "chan *faces stencil"]:
+    """A stencil in units of `unit`, one per component; as it is without one."""
+    if unit is None:
+        return stencil
+    factor = (1 / unit).reshape(-1, *(1,) * (stencil.ndim - 2)).astype(stencil.dtype)
+    # Position by position, as everywhere: whoever takes it apart gets these operands.
+    return jnp.stack([q * factor for q in unstack(stencil)], axis=-1)
+
+
+def typical(values: Float[Array, "*cells"]) -> Float[Array, ""]:
+    """The mean of the eighth powers to the power of one eighth: near the largest of positive values, and smooth."""
+    largest = jnp.max(values)
+    some = largest >= jnp.finfo(values.dtype).tiny
+    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
+    mean = jnp.mean((values / largest) ** 8)
+    return jnp.where(some, largest * jnp.where(some, mean, 1.0) ** 0.125, 0.0)
+
+
+def size(values: Sequence[Float[Array, "chan *cells"]]) -> Float[Array, " chan"]:
+    r"""What variations of several arrays are measured by, one number per component,
+
+    $$\Big\langle (q - \bar q)^8 + q_{100}^8 \Big\rangle^{1/8}, \qquad q_{100} = q / 100,$$
+
+    the mean being over cells and arrays. The first part is close to the largest deviation, whatever it stands on, and unlike a
+    maximum it has a derivative where several cells share it. The second bounds it from below in proportion to the data: at
+    constant states differences of any size would be jumps otherwise, and weights not differentiable. 0 for zeros only.
+    """
+    flat = [v.reshape(v.shape[0], -1) for v in values]
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(v), axis=1) for v in flat]), axis=0)
+    # Dividing by the largest keeps the powers in range. It cancels from the value, so its gradient is stopped.
+    some = largest >= jnp.finfo(largest.dtype).tiny
+    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
+
+    def powers(v: Array) -> Array:
+        v = v / largest[:, None]
+        apart = v - jnp.mean(v, axis=1, keepdims=True)
+        return jnp.mean(apart**8 + (0.01 * v) ** 8, axis=1)
+
+    total = jnp.mean(jnp.stack([powers(v) for v in flat]), axis=0)
+    return jnp.where(some, largest * jnp.where(some, total, 1.0) ** 0.125, 0.0)
 
 
 class FixedWeights(AbstractWeights):
@@ -134,7 +195,8 @@ class WenoJS(AbstractWeights):
     $$\alpha_k = \frac{d_k}{(\epsilon + \beta_k)^2}\quad(\texttt{textbook}), \qquad
       \alpha_k = \frac{d_k}{\epsilon + \beta_k^2}\quad(\texttt{original}).$$
 
-    **Arguments:** `order` (default 5); `epsilon`, default 1e-6; `form`, default `textbook`.
+    **Arguments:** `order` (default 5); `epsilon`, a number in the unit of the stencil squared, which is kept, or None (default):
+    1e-6, in which case `solve` and `simulate` give the stencils in units of the problem; `form`, default `textbook`.
 
     The textbook form with $\epsilon = 10^{-6}$ is differentiable everywhere, constant states included. The `original` form
     (the code of arXiv 2203.08937, with $\epsilon = 10^{-16}$: `WenoJS(5, 1e-16, "original")`) has derivatives of up to 6e23
@@ -145,21 +207,27 @@ class WenoJS(AbstractWeights):
     """
 
     order: int = eqx.field(static=True, default=5)
-    epsilon: float = eqx.field(static=True, default=1e-6)
+    epsilon: float | None = eqx.field(static=True, default=None)
     form: Literal["textbook", "original"] = eqx.field(static=True, default="textbook")
 
     def __check_init__(self):
         substencil_width(self.order)
-        require(self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
+        require(self.epsilon is None or self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
         require(self.form in ("textbook", "original"), f"form must be 'textbook' or 'original', got {self.form!r}")
+
+    @property
+    def relative(self) -> bool:
+        """Without an `epsilon` of its own."""
+        return self.epsilon is None
 
     def unnormalised(self, stencil: Float[Array, "*batch stencil"]) -> list[Float[Array, "*batch"]]:
         r"""$\alpha_0 .. \alpha_{r-1}$."""
         d = weno_coefficients(self.order).linear_weights
+        epsilon = EPSILON if self.epsilon is None else self.epsilon
         if self.form == "textbook":
-            inverses = [reciprocal(self.epsilon + b) for b in smoothness(stencil, self.order)]
+            inverses = [reciprocal(epsilon + b) for b in smoothness(stencil, self.order)]
             return [float(dk) * (each * each) for dk, each in zip(d, inverses, strict=True)]
-        inverses = [reciprocal(self.epsilon + b * b) for b in smoothness(stencil, self.order)]
+        inverses = [reciprocal(epsilon + b * b) for b in smoothness(stencil, self.order)]
         return [float(dk) * each for dk, each in zip(d, inverses, strict=True)]
 
     def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:
@@ -171,28 +239,34 @@ class WenoZ(AbstractWeights):
     r"""WENO-Z weights, $\alpha_k = d_k\,\big(1 + (\tau / (\beta_k + \epsilon))^p\big)$ with the global indicator
     $\tau = |\sum_k c_k \beta_k|$ ($|\beta_0 - \beta_2|$ at order 5).
 
-    **Arguments:** `order` (default 5); `epsilon`, default 1e-6, which keeps the weights differentiable at constant states;
-    `power` $p$, default 2 (design order at critical points for order 5).
+    **Arguments:** `order` (default 5); `epsilon`, as that of [`WenoJS`][undertow.schemes.weights.WenoJS], which keeps the weights
+    differentiable at constant states; `power` $p$, default 2 (design order at critical points for order 5).
 
     **Reference:** Borges, Carmona, Costa and Don (2008), J. Comput. Phys. 227, 3191-3211, eqs. 25-28; Castro, Costa and Don
     (2011), J. Comput. Phys. 230, 1766-1792, for the other orders.
     """
 
     order: int = eqx.field(static=True, default=5)
-    epsilon: float = eqx.field(static=True, default=1e-6)
+    epsilon: float | None = eqx.field(static=True, default=None)
     power: int = eqx.field(static=True, default=2)
 
     def __check_init__(self):
         substencil_width(self.order)
-        require(self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
+        require(self.epsilon is None or self.epsilon > 0, f"epsilon must be above 0, got {self.epsilon!r}")
         require(self.power in (1, 2, 3, 4, 5, 6), f"power must be an integer from 1 to 6, got {self.power!r}")
+
+    @property
+    def relative(self) -> bool:
+        """Without an `epsilon` of its own."""
+        return self.epsilon is None
 
     def unnormalised(self, betas: list[Float[Array, "*batch"]]) -> list[Float[Array, "*batch"]]:
         r"""$\alpha_0 .. \alpha_{r-1}$ from the smoothness indicators."""
         tau = global_smoothness(betas)
         tau = jnp.abs(tau) if self.power % 2 else tau
         d = weno_coefficients(self.order).linear_weights
-        ratios = [tau * reciprocal(b + self.epsilon) for b in betas]
+        epsilon = EPSILON if self.epsilon is None else self.epsilon
+        ratios = [tau * reciprocal(b + epsilon) for b in betas]
         return [float(dk) * (1 + ratio**self.power) for dk, ratio in zip(d, ratios, strict=True)]
 
     def __call__(self, stencil: Float[Array, "*batch stencil"]) -> Float[Array, "*batch r"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from undertow._checks import at_home
 from undertow.evaluation.statistics import quartiles
 from undertow.studies.grid import CLIPS, Clip, grid
 from undertow.studies.runner import Study
@@ -52,7 +53,7 @@ def reproduce(
     **Raises:** `UndertowError` for a name that is not there, or a directory that holds something else.
     """
     cells = grid(task, flows=flows, clips=clips, panels=panels, epochs=epochs, quick=quick)
-    study = Study(Path(out), task, cells, seeds)
+    study = Study(at_home(out), task, cells, seeds)
     finished = study.run(quiet=quiet)
     return finish(study, finished)
 

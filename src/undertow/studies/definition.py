@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
+import logging
 import math
+import operator
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +16,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import LARGEST_SEED, UndertowError, lookup, require
 from undertow.build import build
-from undertow.config import Config, config_from_dict, config_to_dict
+from undertow.config import Config, config_from_dict, config_to_dict, validate_config
 from undertow.config.fields import with_fields
 from undertow.evaluation.statistics import mean, quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
-from undertow.training._files import atomic_write_text, read_json, to_json, write_error
+from undertow.studies.storage import without_password
+from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json, write_error
+from undertow.training._reader import check_shape, read_json
+
+_logger = logging.getLogger(__name__)
 
 Statistic = Literal["median", "mean", "worst"]
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
@@ -37,6 +45,10 @@ SAMPLERS = {
 
 SEARCH_TRIALS = 20
 """Trials of a search that does not say how many."""
+
+MAX_TRIALS, MAX_GRID, MAX_SEEDS = 10_000, 2_000, 1_000
+"""What a sweep may ask for: every trial is a training of minutes, every combination of a grid is built at the door, and all seeds
+of a trial are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,8 @@ def define(
 
     **Raises:** `UndertowError`.
     """
-    require_positive("seeds", seeds)
+    seeds = count("seeds", seeds, MAX_SEEDS, "give other --seed in further sweeps for more")
+    _check_seeds(config, space, seeds)
     lookup("statistic", statistic, STATISTICS)
     ranges = [name for name, values in space.items() if not isinstance(values, Choices)]
     sampler = ("tpe" if ranges else "grid") if sampler is None else sampler
@@ -120,15 +133,57 @@ def define(
         lookup("metric", metric, dict.fromkeys(known))
     if sampler == "grid":
         require(not ranges, f"a grid has no end over the range of {', '.join(ranges)}; list values, or take a sampler")
-        count = math.prod(len(values.values) for values in space.values() if isinstance(values, Choices))
-        require(trials in (None, count), f"this grid has {count} combinations, and --trials is for searches")
-        sweep = Sweep(config, preset, space, seeds, sampler, count, metric, statistic)
+        size = grid_size(space)
+        require(
+            size <= MAX_GRID,
+            f"this grid has {size} combinations, and at most {MAX_GRID} are taken; list fewer values, "
+            "or draw some of them: --sampler random --trials 100",
+        )
+        require(trials in (None, size), f"this grid has {size} combinations, and --trials is for searches")
+        sweep = Sweep(config, preset, space, seeds, sampler, size, metric, statistic)
         for values in combinations(space):
             _check(sweep.config_of(values), values)
         return sweep
-    trials = SEARCH_TRIALS if trials is None else trials
-    require_positive("trials", trials)
+    trials = SEARCH_TRIALS if trials is None else count("trials", trials, MAX_TRIALS)
     return Sweep(config, preset, space, seeds, sampler, trials, metric, statistic)
+
+
+def grid_size(space: Space) -> int | None:
+    """How many combinations there are; None if there is no end to them."""
+    sizes = [len(values.values) if isinstance(values, Choices) else None for values in space.values()]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+
+def count(name: str, value: Any, most: int, advice: str = "") -> int:
+    """A whole number from 1 to `most`, as a plain one. Raises `UndertowError`."""
+    try:
+        number = 0 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = 0
+    tail = f"; {advice}" if advice and number > most else ""
+    require(1 <= number <= most, f"{name} must be a whole number from 1 to {most}, got {value!r}{tail}")
+    return number
+
+
+def _check_seeds(config: Config, space: Space, seeds: int) -> None:
+    """That every seed is one, and no combination trains one of another's."""
+    over = space.get("seed", Choices((config.seed,)))
+    require(
+        isinstance(over, Choices),
+        "seed: a range would draw the same seeds again and again; --seeds says how many there are",
+    )
+    assert isinstance(over, Choices)
+    firsts = sorted(over.values)
+    require(
+        firsts[-1] <= LARGEST_SEED - seeds + 1,
+        f"seeds are whole numbers from 0 to {LARGEST_SEED}, and {seeds} of them begin at {firsts[-1]}",
+    )
+    near = next((pair for pair in itertools.pairwise(firsts) if pair[1] - pair[0] < seeds), None)
+    require(
+        near is None,
+        f"seed={','.join(over.names)} with {seeds} seeds each trains some of them twice; leave seed out and give --seed "
+        f"{firsts[0]} --seeds {firsts[-1] - firsts[0] + seeds}, or --seeds 1",
+    )
 
 
 def _check(config: Config, values: Mapping[str, Any]) -> None:
@@ -142,51 +197,148 @@ def _check(config: Config, values: Mapping[str, Any]) -> None:
 # --- its directory ----------------------------------------------------------------------------------------------------
 
 FILE = "sweep.json"
+_OWN = {"journal.log", "locks", "trials", "figures", "summary.json", "summary.csv"}
 
 
 def enter(sweep: Sweep, folder: Path, storage: str | None) -> None:
-    """Make the directory, or check that it holds this very sweep. A search may be given more trials than before.
+    """Make the directory, or check that it holds this very sweep: `examine`, then `settle`."""
+    if examine(sweep, folder, storage):
+        settle(sweep, folder, storage)
+
+
+def examine(sweep: Sweep, folder: Path, storage: str | None) -> bool:
+    """Whether the directory, which is new or of this very sweep, has to be told what it is. Nothing is written.
+
+    A search may be given more trials than before. A `sweep.json` that is damaged or lost is written again, if the trials in
+    the directory are of this sweep.
 
     **Raises:** `UndertowError` saying what differs, or for a directory of something else.
     """
-    file = folder / FILE
-    names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-    if FILE in names:
-        before, kept = read(folder)
-        given, had = sweep.settings(), before.settings()
-        if sweep.sampler != "grid" and sweep.trials > before.trials:
-            had["trials"] = sweep.trials
-        different = differences(had, given)
+    require(not folder.exists() or folder.is_dir(), f"{folder} is a file, and no directory; choose another --out")
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if FILE not in names:
+        left = {name for name in names if not name.startswith(f".{FILE}.")}
+        own = all(name in _OWN or name.startswith(("sweep.damaged-", "journal")) or _is_draft(name) for name in left)
         require(
-            not different,
-            f"{folder} holds another sweep, which is left as it is; choose another --out. Different: {'; '.join(different)}",
+            not left or (own and bool(left & {"journal.log", "locks"}) and not _strangers(sweep, folder)),
+            f"{folder} exists already and is no sweep, or not this one; choose another --out",
         )
-        same = (None if storage is None else without_password(storage)) == kept
-        require(same, f"{folder} keeps its study in {kept or 'its own journal'}; give the same --storage again")
-        if before == sweep:
-            return
-    else:
-        foreign = [name for name in names if not name.startswith(f".{FILE}.")]
-        require(not foreign and not folder.is_file(), f"{folder} exists already and is no sweep; choose another --out")
+        return True
+    try:
+        before, kept = read(folder)
+    except UndertowError as error:
+        strangers = _strangers(sweep, folder)
+        require(not strangers, f"{error}; and its trials are not of this sweep, so choose another --out")
+        _logger.warning("%s is damaged; it is put aside and written again", folder / FILE)
+        return True
+    given, had = sweep.settings(), before.settings()
+    if sweep.sampler != "grid" and sweep.trials > before.trials:
+        had["trials"] = sweep.trials
+    different = differences(had, given)
+    require(
+        not different,
+        f"{folder} holds another sweep, which is left as it is; choose another --out. Different: {'; '.join(different)}",
+    )
+    plain, there = (None if each is None else without_password(each) for each in (storage, kept))
+    require(plain == there, f"{folder} keeps its study in {there or 'its own journal'}; give the same --storage again")
+    return before != sweep or plain != kept
+
+
+def settle(sweep: Sweep, folder: Path, storage: str | None) -> None:
+    """Make the directory and say in it what it is. Raises `UndertowError`."""
+    file = folder / FILE
+    kept = None if storage is None else without_password(storage)
+    make_folder(folder)
+    remove_drafts(folder)
+    if file.exists():
+        try:
+            read(folder)
+        except UndertowError:
+            set_aside(file)
+    atomic_write_text(file, to_json({**sweep.settings(), "storage": kept}) + "\n")
+
+
+def _is_draft(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def _strangers(sweep: Sweep, folder: Path) -> bool:
+    """Whether a trial in the directory is one of another sweep."""
+    for each in sorted(folder.glob("trials/*/config.json")):
+        try:
+            read_json(each)
+        except UndertowError:
+            continue
+        if begun_values(sweep, each.parent) is None:
+            return True
+    return False
+
+
+def trial_folder(folder: Path, job: int) -> Path:
+    """Where a sweep's trial is."""
+    return folder / "trials" / f"{job:04d}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a directory, if it is not there. Raises `UndertowError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
-    kept = None if storage is None else without_password(storage)
-    atomic_write_text(file, to_json({**sweep.settings(), "storage": kept}) + "\n")
+
+
+def begun_values(sweep: Sweep, trial: Path) -> dict[str, Any] | None:
+    """The values that a trial's directory was begun with; None if it does not tell, or is of another sweep."""
+    file = trial / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = config_from_dict(read_json(file))
+        values = {name: functools.reduce(getattr, name.split("."), config) for name in sweep.space}
+        same = with_fields(sweep.config, values) == config
+        inside = (
+            value in given.values if isinstance(given, Choices) else given.low <= value <= given.high
+            for value, given in zip(values.values(), sweep.space.values(), strict=True)
+        )
+        return values if same and all(inside) else None
+    except (UndertowError, AttributeError, TypeError):
+        return None
 
 
 def read(folder: Path) -> tuple[Sweep, str | None]:
     """The sweep of a directory, and where its study is (None: in the directory's journal). Raises `UndertowError`."""
-    require((folder / FILE).is_file(), f"{folder} is no sweep: it has no {FILE}")
-    given = read_json(folder / FILE)
+    file = folder / FILE
+    require(file.is_file(), f"{folder} is no sweep: it has no {FILE}")
     try:
-        config = config_from_dict(given["config"])
-        space = space_from_plain(config, given["over"])
-        rest = {key: given[key] for key in ("preset", "seeds", "sampler", "trials", "metric", "statistic")}
-        return Sweep(config, space=space, **rest), given["storage"]
-    except (KeyError, TypeError) as error:
-        raise UndertowError(f"{folder / FILE} is damaged: {error}") from error
+        return _from_plain(read_json(file), file)
+    except (UndertowError, TypeError) as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        said = str(error) if str(file) in str(error) else f"{file} is damaged: {error}"
+        raise UndertowError(f"{said}; give the sweep's own command again, which writes it anew") from error
+
+
+_SHAPE = {
+    **dict.fromkeys(("preset", "sampler", "metric", "statistic"), str),
+    **dict.fromkeys(("seeds", "trials"), int),
+    "over": {...: ({"choices": [object]}, {"low": float, "high": float, "log": bool})},
+    "config": dict,
+    "storage": (str, None),
+}
+
+
+def _from_plain(given: Any, file: Path) -> tuple[Sweep, str | None]:
+    check_shape(given, _SHAPE, file)
+    config = validate_config(config_from_dict(given["config"]))
+    space = space_from_plain(config, given["over"])
+    lookup("sampler", given["sampler"], SAMPLERS)
+    lookup("statistic", given["statistic"], STATISTICS)
+    seeds, trials = count("seeds", given["seeds"], MAX_SEEDS), count("trials", given["trials"], MAX_TRIALS)
+    _check_seeds(config, space, seeds)
+    made = Sweep(config, given["preset"], space, seeds, given["sampler"], trials, given["metric"], given["statistic"])
+    good = len(space) > 0 and (made.sampler != "grid" or grid_size(space) == trials)
+    require(good, "its number of trials is not that of its grid")
+    return made, given["storage"]
 
 
 def differences(before: Any, now: Any, where: str = "") -> list[str]:
@@ -196,10 +348,3 @@ def differences(before: Any, now: Any, where: str = "") -> list[str]:
         found = [differences(before.get(key), now.get(key), f"{where}.{key}" if where else key) for key in keys]
         return [each for part in found for each in part]
     return [] if before == now else [f"{where} ({to_json(before, indent=None)}, now {to_json(now, indent=None)})"]
-
-
-def without_password(url: str) -> str:
-    """A database's address as it may stand in a file."""
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, login = head.partition("://")
-    return f"{scheme}{slashes}{login.partition(':')[0]}@{tail}" if at and slashes else url

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from undertow._checks import lookup, require
+from undertow._checks import lookup
 from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
 from undertow.presets import preset
+from undertow.studies.definition import count
 
 FLOWS: dict[str, GradientName] = {
     "regular": "full",
@@ -120,6 +121,9 @@ def _crossover() -> Grid:
     return Grid(panels, 20, 2, updates=10)
 
 
+MAX_EPOCHS = 1_000_000
+"""A thousand times what was published."""
+
 TASKS: dict[str, Callable[[], Grid]] = {
     "cartpole": _cartpole,
     "guidance": _guidance,
@@ -155,7 +159,7 @@ def grid(
         chosen = tuple(panels) or (chosen[0], chosen[-1])
         clips = tuple(clip for clip in clips if clip == "norm") or clips
     epochs = (made.quick_epochs if quick else made.epochs) if epochs is None else epochs
-    require(epochs >= 1, f"epochs must be at least 1, got {epochs}")
+    epochs = count("epochs", epochs, MAX_EPOCHS)
     cells = []
     for panel in chosen:
         for clip in clips:

@@ -9,21 +9,23 @@ common directory have enqueued it twice, the later trial is thrown away.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from undertow._checks import UndertowError, require
-from undertow.studies.definition import Sweep
+from undertow.studies.definition import Sweep, begun_values, make_folder, trial_folder
 from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
-from undertow.studies.space import Choices, Range, to_word
-from undertow.training._files import to_json, write_error
+from undertow.studies.space import Choices, to_word
+from undertow.studies.storage import import_optuna, open_storage, telling
+from undertow.training._files import to_json
 from undertow.training._lock import Release, try_lock
 
 _logger = logging.getLogger(__name__)
@@ -54,16 +56,18 @@ class Entry:
     died: int
 
 
-def import_optuna() -> Any:
-    """Optuna, quiet, its messages sent through `logging`. Raises `UndertowError` naming the extra if it is not there."""
-    try:
-        import optuna
-    except ImportError:
-        raise UndertowError("a sweep needs Optuna: pip install 'undertow[sweep]'") from None
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+P, T = ParamSpec("P"), TypeVar("T")
+
+
+def _told(method: Callable[Concatenate[Ledger, P], T]) -> Callable[Concatenate[Ledger, P], T]:
+    """Whatever the storage raises becomes one line."""
+
+    @functools.wraps(method)
+    def wrapped(self: Ledger, *arguments: P.args, **options: P.kwargs) -> T:
+        with telling(self.optuna, self._address, self._gone):
+            return method(self, *arguments, **options)
+
+    return wrapped
 
 
 class Ledger:
@@ -80,48 +84,65 @@ class Ledger:
         self.sweep, self.folder = sweep, folder
         self._grid = sweep.grid
         self._states = self.optuna.trial.TrialState
-        self.storage = _open_storage(self.optuna, folder, storage, new)
-        name, sampler = sweep.name, _seeded_sampler(self.optuna, sweep)
-        try:
+        self._address = storage
+        self.storage = open_storage(self.optuna, folder, storage, new=new, beat=BEAT, silence=SILENCE)
+        given = {"storage": self.storage, "study_name": sweep.name, "sampler": _seeded_sampler(self.optuna, sweep)}
+        with telling(self.optuna, storage, lambda: True):
             if new:
-                self.study = self.optuna.create_study(
-                    storage=self.storage, study_name=name, sampler=sampler, load_if_exists=True
-                )
+                self.study = self.optuna.create_study(load_if_exists=True, **given)
             else:
-                self.study = self.optuna.load_study(storage=self.storage, study_name=name, sampler=sampler)
-        except KeyError:
-            raise UndertowError(f"the study of {folder} is not in its storage; start the sweep itself first") from None
-        self._id = self.storage.get_study_id_from_name(name)
-        locks = Locks(folder / "locks")
-        self._liveness: Liveness = locks if storage is None else Heartbeats(self.study, self.storage)
+                self.study = self.optuna.load_study(**given)
+            directions = [each.name for each in self.study.directions]
+        require(
+            directions == ["MINIMIZE"],
+            f"the study {sweep.name} in the storage is another one, not of a sweep: its directions are "
+            f"{', '.join(directions)}; delete it, or give another --storage",
+        )
+        locks = folder / "locks"
+        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage, locks)
 
     # --- the jobs -----------------------------------------------------------------------------------------------------
 
-    def tidy(self) -> None:
-        """Take back what dead workers left, and enqueue every job that nobody has: at first, all of them."""
+    @_told
+    def tidy(self, *, again: bool = False) -> None:
+        """Take back what dead workers left, and enqueue every job that nobody has: at first, all of them.
+
+        `again`: forget how many workers died of a job, as a new command does: it may have been stopped by force.
+        """
         locks = self.folder / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
+        make_folder(locks)
         # Without locks two may be at it, which costs a trial at most: what is enqueued twice is thrown away.
         release = try_lock(locks / "ledger", unlocked=True)
         if release is None:  # another worker is at it
             return
         try:
-            self._tidy()
+            self._tidy(again)
         finally:
             release()
 
-    def _tidy(self) -> None:
+    def _tidy(self, again: bool) -> None:
         running = [(job, trial) for job, trials in self._trials().items() for trial in trials if self._runs(trial)]
         self._liveness.bury([(job, trial._trial_id) for job, trial in running], self._bury)
         trials = self._trials()
+        if again:
+            died = {str(job): count for job in trials if (count := sum(map(self._died, trials[job])))}
+            if died != self._forgiven():
+                self.study.set_user_attr("forgiven", died)
+        forgiven = self._forgiven()
         for job in range(self.sweep.trials):
             tried = trials.get(job, [])
-            died = [trial for trial in tried if self._died(trial)]
-            if not any(self._lives(trial) for trial in tried) and len(died) < MAX_TRIES:
-                if died:
+            dead = [trial for trial in tried if self._died(trial)]
+            if not any(self._lives(trial) for trial in tried) and len(dead) - forgiven.get(str(job), 0) < MAX_TRIES:
+                if dead:
                     _logger.warning("trial %04d lost its worker and is tried again", job)
-                self.study.enqueue_trial(self._fixed(job, died), user_attrs={"job": job})
+                self.study.enqueue_trial(self._fixed(job, dead), user_attrs={"job": job})
 
+    def _forgiven(self) -> dict[str, int]:
+        """How many dead workers of every job are of earlier commands."""
+        found = self.study.user_attrs.get("forgiven", {})
+        return found if isinstance(found, dict) else {}
+
+    @_told
     def take(self) -> Job | None:
         """A job that was waiting, now this process's; None if there is none."""
         for trial in self._waiting():
@@ -139,6 +160,7 @@ class Ledger:
             release()
         return None
 
+    @_told
     def complete(self, job: Job, value: float, result: Mapping[str, Any]) -> bool:
         """Note a job's result. False if the study has given the job to another worker meanwhile."""
         try:
@@ -146,6 +168,8 @@ class Ledger:
             job.trial.set_user_attr("result", json.loads(to_json(result)))
             self.study.tell(job.trial, value)
             return True
+        except UndertowError:
+            raise
         except (self.optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
             _logger.warning(
                 "trial %04d was given to another worker, its result here does not count (%s)", job.number, error
@@ -154,6 +178,7 @@ class Ledger:
         finally:
             job.release()
 
+    @_told
     def give_back(self, job: Job, *, died: bool = False) -> None:
         """Leave a job unfinished: to wait for a worker, or counted as one that its worker `died` of."""
         try:
@@ -162,10 +187,11 @@ class Ledger:
         finally:
             job.release()
 
+    @_told
     def entries(self) -> list[Entry]:
         """What is known of every job, in order."""
-        trials = self._trials()
-        return [self._entry(job, trials.get(job, [])) for job in range(self.sweep.trials)]
+        trials, forgiven = self._trials(), self._forgiven()
+        return [self._entry(job, trials.get(job, []), forgiven.get(str(job), 0)) for job in range(self.sweep.trials)]
 
     def finished(self) -> bool:
         """Whether every job is complete, or given up."""
@@ -173,18 +199,28 @@ class Ledger:
 
     # --- trials -------------------------------------------------------------------------------------------------------
 
+    def _gone(self) -> bool:
+        try:
+            self.storage.get_study_id_from_name(self.sweep.name)
+        except KeyError:
+            return True
+        return False
+
+    def _read(self, states: Sequence[Any] | None = None) -> list[Any]:
+        """The study's trials that are jobs of this sweep, oldest first. Read through the study: what its cache has not seen,
+        such as a trial that another process enqueued, it cannot work on."""
+        trials = self.study.get_trials(deepcopy=False, states=states)
+        return [trial for trial in trials if trial.user_attrs.get("job") in range(self.sweep.trials)]
+
     def _trials(self) -> dict[int, list[Any]]:
-        """The study's trials by job, oldest first."""
+        """The same by job."""
         found: dict[int, list[Any]] = {}
-        for trial in self.storage.get_all_trials(self._id, deepcopy=False):
-            found.setdefault(trial.user_attrs.get("job", -1), []).append(trial)
+        for trial in self._read():
+            found.setdefault(trial.user_attrs["job"], []).append(trial)
         return found
 
     def _waiting(self) -> list[Any]:
-        states = (self._states.WAITING,)
-        return [
-            t for t in self.storage.get_all_trials(self._id, deepcopy=False, states=states) if "job" in t.user_attrs
-        ]
+        return self._read((self._states.WAITING,))
 
     def _runs(self, trial: Any) -> bool:
         return trial.state == self._states.RUNNING
@@ -221,8 +257,13 @@ class Ledger:
     def _fixed(self, job: int, died: Sequence[Any]) -> dict[str, Any]:
         """The values that a job is enqueued with, as Optuna's parameters."""
         if self._grid is not None:
-            return {name: to_word(value) for name, value in self._grid[job].items()}
-        return {**died[-1].system_attrs.get("fixed_params", {}), **died[-1].params} if died else {}
+            return _to_params(self.sweep, self._grid[job])
+        if not died:  # of a study that was lost, a trial's directory still knows
+            values = begun_values(self.sweep, trial_folder(self.folder, job))
+            return {} if values is None else _to_params(self.sweep, values)
+        # Some but not all of them were drawn: so that the others come out as they would have, all are drawn again.
+        known = {**died[-1].system_attrs.get("fixed_params", {}), **died[-1].params}
+        return known if set(known) == set(self.sweep.space) else {}
 
     def _suggest(self, trial: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -235,44 +276,43 @@ class Ledger:
                 values[name] = trial.suggest_float(name, given.low, given.high, log=given.log)
         return values
 
-    def _entry(self, job: int, trials: Sequence[Any]) -> Entry:
+    def _entry(self, job: int, trials: Sequence[Any], forgiven: int) -> Entry:
         best = next((trial for trial in trials if trial.state == self._states.COMPLETE), None)
         living = [trial for trial in trials if self._lives(trial)]
         died = [trial for trial in trials if self._died(trial)]
         last = best or (living or died or [None])[-1]
-        status = "complete" if best is not None else "lost" if len(died) >= MAX_TRIES else "waiting"
+        count = max(len(died) - forgiven, 0)
+        status = "complete" if best is not None else "lost" if count >= MAX_TRIES else "waiting"
         if best is None and any(self._runs(trial) for trial in living):
             status = "running"
         params = {**last.system_attrs.get("fixed_params", {}), **last.params} if last is not None else {}
-        values = {
-            name: _from_param(self.sweep.space[name], params[name]) for name in self.sweep.space if name in params
-        }
-        return Entry(job, status, values, None if best is None else best.user_attrs["result"], len(died))
+        values = {name: self._from_param(name, params[name], last) for name in self.sweep.space if name in params}
+        return Entry(job, status, values, None if best is None else self._result(best), count)
 
+    def _from_param(self, name: str, param: Any, trial: Any) -> Any:
+        given = self.sweep.space[name]
+        if not isinstance(given, Choices):
+            return param
+        require(param in given.names, self._foreign(trial, f"{name} is {param!r}"))
+        return given.values[given.names.index(param)]
 
-def _from_param(given: Choices | Range, param: Any) -> Any:
-    return given.values[given.names.index(param)] if isinstance(given, Choices) else param
-
-
-def _open_storage(optuna: Any, folder: Path, storage: str | None, new: bool) -> Any:
-    if storage is None:
-        from optuna.storages.journal import JournalFileBackend
-
-        # Absolute: the lock beside it is a symbolic link, which has to lead somewhere for its age to be seen.
-        journal = folder.resolve() / "journal.log"
-        require(new or journal.exists(), f"{journal} is missing")
+    def _result(self, trial: Any) -> dict[str, Any]:
+        """A complete trial's result, checked: a database is open to others."""
         try:
-            return optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-        except OSError as error:
-            raise write_error(journal, error) from error
-    require("://" in storage, f"--storage is a database's address, such as sqlite:///sweeps.db, got {storage!r}")
-    try:
-        with warnings.catch_warnings():  # that heartbeats are experimental
-            warnings.simplefilter("ignore")
-            return optuna.storages.RDBStorage(storage, heartbeat_interval=BEAT, grace_period=SILENCE)
-    except Exception as error:  # whatever its driver raises, or that there is none
-        reason = str(error).strip().split("\n")[0]
-        raise UndertowError(f"the database of --storage cannot be used: {reason}") from error
+            result = {"seconds": 0.0, **trial.user_attrs["result"]}
+            seeds = np.asarray(result["seeds"], float)
+            good = seeds.shape == (self.sweep.seeds,) and not np.isnan(seeds).any() and float(result["seconds"]) >= 0
+        except (TypeError, KeyError, ValueError):
+            result, good = {}, False
+        require(good, self._foreign(trial, "its result is not one of a sweep"))
+        return result
+
+    def _foreign(self, trial: Any, why: str) -> str:
+        return f"trial {trial.number} of the study {self.sweep.name} was changed by something else: {why}; delete the study"
+
+
+def _to_params(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: to_word(value) if isinstance(sweep.space[name], Choices) else value for name, value in values.items()}
 
 
 def _seeded_sampler(optuna: Any, sweep: Sweep) -> Any:
@@ -291,7 +331,9 @@ def _seeded_sampler(optuna: Any, sweep: Sweep) -> Any:
             self.inner = make(0)
 
         def before_trial(self, study: Any, trial: Any) -> None:
-            drawn = np.random.SeedSequence([sweep.config.seed, trial.user_attrs.get("job", 0)]).generate_state(1)
+            # A seed below 0 as the number that its 64 bits are: NumPy takes none below 0.
+            seed = sweep.config.seed % 2**64
+            drawn = np.random.SeedSequence([seed, trial.user_attrs.get("job", 0)]).generate_state(1)
             self.inner = make(int(drawn[0]))
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:

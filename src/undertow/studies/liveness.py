@@ -55,10 +55,13 @@ class Locks:
 class Heartbeats:
     """Times in a database, by its own clock."""
 
-    def __init__(self, study: Any, storage: Any):
-        self.study, self.storage = study, storage
+    def __init__(self, study: Any, storage: Any, folder: Path):
+        self.study, self.storage, self.folder = study, storage, folder
 
     def hold(self, job: int, trial_id: int) -> Release | None:
+        # Whoever looks at the directory sees by the lock that it is at work there; the database does without.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unlock = try_lock(self.folder / f"{job:04d}", unlocked=True)
         ended = threading.Event()
         # The first one before the trial counts as running: one that runs without any would never be missed.
         self.storage.record_heartbeat(trial_id)
@@ -76,6 +79,8 @@ class Heartbeats:
         def release() -> None:
             ended.set()
             thread.join()
+            if unlock is not None:
+                unlock()
 
         return release
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 
-from undertow._checks import require, require_positive
+from undertow._checks import UndertowError, require
 from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
@@ -17,12 +19,16 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
+from undertow.studies.definition import MAX_SEEDS, count, make_folder
 from undertow.studies.grid import Cell
-from undertow.studies.seeds import Look, rounded, train_seeds
-from undertow.training._files import atomic_write_text, read_json, to_json, write_error
+from undertow.studies.seeds import Look, begun, rounded, train_seeds
+from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json
+from undertow.training._lock import Lock
 from undertow.training._machine import describe_machine, git_state
-from undertow.training.checkpoint import read_metadata
+from undertow.training._reader import read_json
 from undertow.training.trainer import TrainState
+
+_logger = logging.getLogger(__name__)
 
 
 def measured(epoch: int) -> bool:
@@ -54,23 +60,33 @@ class Study:
         """Make the folder, or check that it holds this very study. Raises `UndertowError`."""
         file = self.folder / "settings.json"
         settings = self.settings()
-        if file.exists():
-            before = read_json(file)
-            same = isinstance(before, dict) and to_json(before) == to_json(settings)
-            require(
-                same,
-                f"{self.folder} holds a study with other settings, which is left as it is; choose another --out",
-            )
-            return
+        names = {each.name for each in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if file.name in names:
+            try:
+                before = read_json(file, dict)
+            except UndertowError as error:
+                require(self._is_ours(names), f"{error}; choose another --out")
+                _logger.warning("%s; it is put aside and written again", error)
+                set_aside(file)
+            else:
+                require(
+                    to_json(before) == to_json(settings),
+                    f"{self.folder} holds a study with other settings, which is left as it is; choose another --out",
+                )
+                return
         require(
-            not self.folder.exists() or not any(self.folder.iterdir()),
-            f"{self.folder} exists already and is no study; choose another --out",
+            (not self.folder.exists() or self.folder.is_dir()) and self._is_ours(names),
+            f"{self.folder} exists already and is no study, or not this one; choose another --out",
         )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
+        make_folder(self.folder)
+        remove_drafts(self.folder)
         atomic_write_text(file, to_json(settings) + "\n")
+
+    def _is_ours(self, names: set[str]) -> bool:
+        """Whether a directory has nothing but what this study makes: another study's cells have other names, and each
+        checkpoint says which training it is of."""
+        own = {self.file(cell).name for cell in self.cells} | {"settings.json", "results.json", "figures", ".lock"}
+        return all(name in own or ".damaged-" in name or (name[0] == "." and name.endswith(".tmp")) for name in names)
 
     def file(self, cell: Cell) -> Path:
         """A cell's checkpoint: the state of all seeds, and what was measured so far."""
@@ -81,11 +97,11 @@ class Study:
 
         **Raises:** `UndertowError` for a folder that holds something else or cannot be written.
         """
-        require_positive("seeds", self.seeds)
+        count("seeds", self.seeds, MAX_SEEDS)
         names = [cell.name for cell in self.cells]
         require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
         self.open()
-        with StopRequest() as stop, Display(quiet=quiet) as display:
+        with self._alone(), StopRequest() as stop, Display(quiet=quiet) as display:
             for index, cell in enumerate(self.cells):
                 display.stage(f"{index + 1}/{len(self.cells)} {cell.name}", cell.config.training.updates)
                 run_cell(cell, self.seeds, self.file(cell), stop=stop, display=display)
@@ -93,14 +109,23 @@ class Study:
                     return False
         return True
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = Lock(self.folder, file=False)
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
     def results(self) -> dict[str, Any]:
         """Settings, machine, commit, and every cell's measurements so far; arrays are `"measured seeds"`."""
         cells = {}
         for cell in self.cells:
-            if self.file(cell).exists():
-                metadata = read_metadata(self.file(cell))
+            found = begun(cell.config, range(self.seeds), self.file(cell), cell.name)
+            if found is not None:
                 labels = {"panel": cell.panel, "line": cell.line, "clip": cell.clip, "epoch": cell.epoch}
-                cells[cell.name] = {**labels, "updates": cell.config.training.updates, **metadata["history"]}
+                cells[cell.name] = {**labels, "updates": cell.config.training.updates, **found["history"]}
         machine = describe_machine()
         return {
             "study": self.name,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from undertow._checks import UndertowError, require
 from undertow.build import Experiment, build
-from undertow.config import Config
+from undertow.config import Config, config_to_dict
 from undertow.evaluation.statistics import finite_mean
 from undertow.progress import Display, StopRequest
+from undertow.training._files import set_aside, to_json
+from undertow.training._reader import check_shape
 from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import Progress, fit
 from undertow.training.trainer import TrainState
+
+_logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
@@ -56,14 +64,14 @@ def train_seeds(
     """
     total = config.training.updates
     history: dict[str, Any] = {"seconds": [], "skipped": [], "lost": [False] * len(seeds), "training_seconds": 0.0}
-    if file.exists():
-        metadata = read_metadata(file)
-        history |= metadata["history"]
-        if "failed" in history or metadata.get("done") == total:
-            return history
+    found = begun(config, seeds, file, label)
+    if found is not None and ("failed" in found["history"] or found["done"] == total):
+        return history | found["history"]
     experiment, ensemble, state = _start(config, seeds)
-    if file.exists():
-        state, _ = load_checkpoint(file, state)
+    if found is not None:
+        with _set_aside_if_damaged(file):
+            state, _ = load_checkpoint(file, state)
+            history |= found["history"]
     done = int(np.max(np.asarray(state.step)))
     if done >= total:
         return history
@@ -71,7 +79,7 @@ def train_seeds(
     clock = {"dispatch": time.perf_counter(), "saved": time.perf_counter()}
 
     def save(state: TrainState, now: int) -> None:
-        save_checkpoint(file, state, {"cell": label, "done": now, "history": history})
+        save_checkpoint(file, state, {"cell": label, "of": _identity(config, seeds), "done": now, "history": history})
         clock["saved"] = time.perf_counter()
 
     def after(progress: Progress) -> bool:
@@ -100,6 +108,45 @@ def train_seeds(
         history["failed"] = str(result.error)
         save(result.state, int(np.max(np.asarray(result.state.step))))
     return history
+
+
+def _identity(config: Config, seeds: Sequence[int]) -> str:
+    """What a checkpoint has to be of, to be gone on with."""
+    text = to_json({"config": config_to_dict(config), "seeds": list(seeds)}, indent=None)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_SHAPE = {"done": int, "history": {"seconds": [float], "lost": [object], "skipped": [float], "training_seconds": float}}
+
+
+def begun(config: Config, seeds: Sequence[int], file: Path, label: str) -> dict[str, Any] | None:
+    """What the checkpoint of this very training says: updates `done` and `history`; None if there is none.
+
+    A file in its place that is damaged, or of another training, is put aside with a warning.
+    """
+    if not file.exists():
+        return None
+    with _set_aside_if_damaged(file):
+        found = read_metadata(file)
+        identity = _identity(config, seeds)
+        # Those of earlier versions have no `of`.
+        same = found.get("of", identity) == identity and found.get("cell") == label
+        require(same, f"{file} is the checkpoint of another training")
+        check_shape(found, _SHAPE, file)
+        require(len(found["history"]["lost"]) == len(seeds), f"{file} is the checkpoint of other seeds")
+        return found
+    return None
+
+
+@contextlib.contextmanager
+def _set_aside_if_damaged(file: Path) -> Iterator[None]:
+    """A checkpoint that cannot be gone on with gets another name, and its training begins anew."""
+    try:
+        yield
+    except UndertowError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        _logger.warning("%s; it is kept as %s, and the training begins anew", error, set_aside(file).name)
 
 
 def _start(config: Config, seeds: Sequence[int]) -> tuple[Experiment, Ensemble, TrainState]:

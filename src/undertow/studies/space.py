@@ -8,14 +8,18 @@ import math
 import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from undertow._checks import UndertowError, nearest, require
+from undertow._checks import UndertowError, nearest, plain_number, real_number, require
 from undertow.config import Config, validate_config
 from undertow.config.fields import find_field, with_fields
+
+MAX_VALUES = 1_000
+"""The longest list of values."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,13 @@ class Choices:
 
     def __post_init__(self) -> None:
         require(len(self.values) > 0, "a field needs at least one value, got none")
+        require(
+            len(self.values) <= MAX_VALUES,
+            f"a field takes at most {MAX_VALUES} values, got {len(self.values)}; give fewer, or a range such as 1..100",
+        )
         names = self.names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        require(twice is None, f"the value {twice} stands twice in {','.join(names)}")
+        twice = next((name for name, times in Counter(names).items() if times > 1), None)
+        require(twice is None, f"the value {twice} stands twice in {','.join(names[:20])}")
 
     @property
     def names(self) -> list[str]:
@@ -56,8 +64,14 @@ class Range:
 
     def __post_init__(self) -> None:
         said = f"{self.low!r}..{self.high!r}"
+        whole = isinstance(self.low, int)
+        require(
+            not whole or max(abs(self.low), abs(self.high)) <= 2**53,
+            "a range of whole numbers lies between -2**53 and 2**53",
+        )
         require(math.isfinite(self.low) and math.isfinite(self.high), f"a range has finite ends, got {said}")
         require(self.low < self.high, f"a range goes from less to more, got {said}")
+        require(math.isfinite(self.high - self.low), f"a range is no longer than the largest number, got {said}")
         require(not self.log or self.low > 0, f"a logarithmic range lies above 0, got {said}")
 
     @property
@@ -85,6 +99,7 @@ def read_space(config: Config, over: Sequence[str] | Mapping[str, Any]) -> Space
     **Raises:** `UndertowError` for no field, one that is not there (with the nearest match) or named twice, values that are
     not of its type, an empty list.
     """
+    config = validate_config(config)
     pairs = list(over.items()) if isinstance(over, Mapping) else [_split(word) for word in over]
     require(len(pairs) > 0, "a sweep needs something to go over, such as --over gradient=full,stop")
     space: Space = {}
@@ -105,9 +120,10 @@ def space_from_plain(config: Config, plain: Mapping[str, Any]) -> Space:
     for name, values in plain.items():
         hint = find_field(config, name)[1]
         if "choices" in values:
-            space[name] = Choices(tuple(_value(hint, word) for word in values["choices"]))
+            space[name] = Choices(tuple(_value(hint, str(word)) for word in values["choices"]))
         else:
-            space[name] = Range(values["low"], values["high"], values["log"])
+            space[name] = _range(hint, values["low"], values["high"], values["log"])
+        space[name] = _checked(config, name, space[name])
     return space
 
 
@@ -148,6 +164,8 @@ def _checked(config: Config, name: str, values: Values) -> Values:
 def _values(hint: Any, given: Any) -> Values:
     if isinstance(given, Range):
         return _range(hint, given.low, given.high, given.log)
+    if hasattr(given, "tolist"):  # an array of NumPy or JAX
+        given = given.tolist()
     if not isinstance(given, str):
         require(isinstance(given, Sequence), f"give a list of values, a Range or a word, got {given!r}")
         return Choices(tuple(_tupled(value) for value in given))
@@ -165,10 +183,15 @@ def _values(hint: Any, given: Any) -> Values:
 def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
     kind = _bare(hint)
     require(kind in (int, float), "a range is for fields that hold one number; list the values instead")
+    low, high = _tupled(low), _tupled(high)
     for end in (low, high):
         whole = isinstance(end, int) and not isinstance(end, bool)
         require(whole or (kind is float and isinstance(end, float)), f"a range of {_NAMES[kind]}s has no end {end!r}")
-    return Range(kind(low), kind(high), log)
+    return Range(_as(kind, low), _as(kind, high), log)
+
+
+def _as(kind: Any, end: int | float) -> Any:
+    return real_number("an end of a range", end) if kind is float else kind(end)
 
 
 def _items(text: str) -> list[str]:
@@ -222,4 +245,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
+    """Lists as tuples, numbers and arrays of NumPy and JAX as Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(_tupled(item) for item in value) if isinstance(value, (list, tuple)) else plain_number(value)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow.evaluation.statistics import quartiles
-from undertow.studies.definition import STATISTICS, Sweep
+from undertow.studies.definition import STATISTICS, Sweep, make_folder
 from undertow.studies.ledger import Entry
 from undertow.studies.space import to_word
-from undertow.training._files import atomic_write_text, to_json
+from undertow.training._files import atomic_write_text, remove_drafts, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,11 +113,13 @@ def write_summary(found: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write `summary.json`, `summary.csv` and, if anything can be drawn, `figures/sweep.png`. Returns the files."""
     from undertow.report.sweep import sweep_figure  # not at the top: it takes long to load
 
+    for each in (folder, folder / "figures"):
+        remove_drafts(each)
     files = [folder / "summary.json", folder / "summary.csv"]
     atomic_write_text(files[0], to_json(found) + "\n")
     atomic_write_text(files[1], _to_csv(found))
     if any(math.isfinite(row["median"]) for row in found["trials"]):
-        (folder / "figures").mkdir(exist_ok=True)
+        make_folder(folder / "figures")
         ranges = {name: values["log"] for name, values in found["over"].items() if "log" in values}
         words = [{name: to_word(value) for name, value in row["values"].items()} for row in found["trials"]]
         rows = [{**row, "words": each} for row, each in zip(found["trials"], words, strict=True)]

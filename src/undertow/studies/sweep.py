@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, at_home
 from undertow.build import Experiment, cast
-from undertow.config import Config, config_to_dict
+from undertow.config import Config
 from undertow.core.task import take
 from undertow.progress import Display, StopRequest
-from undertow.studies.definition import STATISTICS, Sweep, define, enter, read
+from undertow.studies import trials as directories
+from undertow.studies import workers as processes
+from undertow.studies.definition import Sweep, count, define, examine, read, settle, trial_folder
 from undertow.studies.ledger import Job, Ledger
 from undertow.studies.seeds import Look, train_seeds
 from undertow.studies.space import read_space
+from undertow.studies.storage import has_secret, import_optuna, without_password
 from undertow.studies.summary import summarise, table, write_summary
 from undertow.training._files import atomic_write_text, to_json
 from undertow.training.trainer import TrainState
@@ -38,6 +38,9 @@ _logger = logging.getLogger(__name__)
 
 WAIT = 0.5
 """Seconds between two looks at a study whose last trials others are working on."""
+
+MAX_WORKERS = 1_000_000
+"""What may be asked for; how many are started is for [`borne`][undertow.studies.workers.borne] to say."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,19 @@ def sweep(
 
     **Raises:** `UndertowError` for everything that cannot work, or a directory that holds something else.
     """
-    require_positive("workers", workers)
+    workers = count("workers", workers, MAX_WORKERS)
     space = read_space(config, over)
     made = define(
         config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
     )
-    folder = Path("runs") / "sweep" / preset if out is None else Path(out)
-    enter(made, folder, storage)
-    Ledger(made, folder, storage, new=True).tidy()
+    folder = Path("runs") / "sweep" / preset if out is None else at_home(out)
+    new = examine(made, folder, storage)
+    # What refuses comes before what writes: a directory that says what it is would stand in the way of the right command.
+    import_optuna()
+    ledger = None if storage is None else Ledger(made, folder, storage, new=True)
+    if new:
+        settle(made, folder, storage)
+    (ledger or Ledger(made, folder, storage, new=True)).tidy()
     return join(folder, storage=storage, workers=workers, quiet=quiet)
 
 
@@ -129,10 +137,14 @@ def join(
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    require_positive("workers", workers)
-    folder = Path(folder)
+    workers = count("workers", workers, MAX_WORKERS)
+    folder = at_home(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
+    ledger.tidy(again=True)
+    if workers > 1:
+        left = sum(entry.status not in ("complete", "lost") for entry in ledger.entries())
+        workers = processes.borne(workers, left)
     with StopRequest() as stop, Display(quiet=quiet) as display:
         if workers == 1:
             _work(ledger, stop, display)
@@ -146,14 +158,18 @@ def summary(folder: Path | str, *, storage: str | None = None) -> SweepResult:
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    made, storage = _read(Path(folder), storage)
-    return _result(Ledger(made, Path(folder), storage), None)
+    folder = at_home(folder)
+    made, storage = _read(folder, storage)
+    return _result(Ledger(made, folder, storage), None)
 
 
 def _read(folder: Path, storage: str | None) -> tuple[Sweep, str | None]:
     made, kept = read(folder)
-    hidden = kept is not None and "@" in kept and storage is None
-    require(not hidden, f"{folder} keeps its study in {kept}, whose password is not written down: give --storage again")
+    if kept is not None and storage is None and has_secret(kept):
+        where = without_password(kept)
+        raise UndertowError(
+            f"{folder} keeps its study in {where}, whose password is not written down: give --storage again"
+        )
     return made, kept if storage is None else storage
 
 
@@ -201,7 +217,8 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
     if result is None:
         ledger.give_back(job)
     else:
-        ledger.complete(job, STATISTICS[made.statistic](np.asarray(result["seeds"], float)), result)
+        directories.note_result(trial_folder(ledger.folder, job.number), made, job.number, result)
+        ledger.complete(job, directories.value_of(made, result), result)
     # Every combination compiles programs of its own. Hundreds of them exhaust the mappings that a process may have.
     jax.clear_caches()
     gc.collect()
@@ -211,9 +228,8 @@ def _train(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> dic
     """Train a combination, in a directory of its own; None if it was stopped before the end."""
     made = ledger.sweep
     config = made.config_of(job.values)
-    folder = ledger.folder / "trials" / f"{job.number:04d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(folder / "config.json", to_json(config_to_dict(config)) + "\n")
+    folder = trial_folder(ledger.folder, job.number)
+    directories.begin(folder, config)
     said = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in job.values.items())
     display.stage(f"{job.number + 1}/{made.trials} {said}", config.training.updates)
     history = train_seeds(
@@ -258,62 +274,43 @@ def _look(experiment: Experiment, seeds: int) -> Look:
 # --- many workers -----------------------------------------------------------------------------------------------------
 
 
-class _Orphaned(StopRequest):
-    """A worker's wish to stop is also that of the process that started it: if that is gone, nobody waits for it."""
-
-    def __init__(self, parent: int):
-        super().__init__()
-        self._parent = parent
-
-    def __bool__(self) -> bool:
-        if self.signal is None and os.getppid() != self._parent:
-            self.signal = signal.SIGTERM
-        return super().__bool__()
-
-
-def serve(folder: Path, storage: str | None, parent: int) -> int:
-    """Be a worker of the process `parent` until the sweep is complete or that process is gone. Returns the exit code."""
+def serve(folder: Path, storage: str | None) -> int:
+    """Be a worker until the sweep is complete. Returns the exit code."""
     ledger = Ledger(read(folder)[0], folder, storage)
-    with _Orphaned(parent) as stop, Display(quiet=True) as display:
+    with StopRequest() as stop, Display(quiet=True) as display:
         _work(ledger, stop, display)
     return 128 + stop.signal if stop.signal else 0
 
 
 def _delegate(ledger: Ledger, storage: str | None, workers: int, stop: StopRequest, display: Display) -> None:
     """Start workers, pass on a wish to stop, wait for them."""
-    started = [_start(ledger.folder, storage, index, workers) for index in range(workers)]
+    double = bool(jnp.result_type(float) == jnp.float64)
+    started: list[Any] = []
     told = False
     display.stage(f"{workers} workers", ledger.sweep.trials)
     try:
+        for index in range(workers):
+            started.append(processes.start(ledger.folder, storage, index, workers, double=double))
         while any(process.poll() is None for process in started):
             if stop and not told:
                 for process in started:
                     process.terminate()
                 told = True
-            entries = ledger.entries()
-            best = [e.result for e in entries if e.result is not None]
-            lowest = min(
-                (STATISTICS[ledger.sweep.statistic](np.asarray(r["seeds"], float)) for r in best), default=None
-            )
-            values = {} if lowest is None else {f"best {ledger.sweep.metric}": lowest}
-            display.advance(sum(entry.status in ("complete", "lost") for entry in entries), values)
+            _show(ledger, display)
             time.sleep(WAIT)
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        processes.end(started)
     for process in started:
         if process.returncode not in (0, 128 + signal.SIGTERM):
             _logger.warning("worker %d ended with code %d", process.pid, process.returncode)
 
 
-def _start(folder: Path, storage: str | None, index: int, workers: int) -> subprocess.Popen[bytes]:
-    """A worker with its share of the processors and of a GPU's memory, and with the precision of this process."""
-    environment = dict(os.environ)
-    environment["JAX_ENABLE_X64"] = str(jnp.result_type(float) == jnp.float64)
-    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / workers:.3f}")
-    if storage is not None:
-        environment["UNDERTOW_SWEEP_STORAGE"] = storage  # not an argument, which everyone on the machine could read
-    command = [sys.executable, "-m", "undertow.studies.worker", str(folder), str(index), str(workers), str(os.getpid())]
-    # A session of its own: Ctrl-C is for this process, which passes it on once.
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+def _show(ledger: Ledger, display: Display) -> None:
+    try:
+        entries = ledger.entries()
+    except UndertowError as error:  # a database that others hold up; the workers see to it
+        _logger.info("%s", error)
+        return
+    best = [directories.value_of(ledger.sweep, entry.result) for entry in entries if entry.result is not None]
+    values = {f"best {ledger.sweep.metric}": min(best)} if best else {}
+    display.advance(sum(entry.status in ("complete", "lost") for entry in entries), values)

@@ -1,4 +1,7 @@
-"""A process that works on a sweep, started by another one: `python -m undertow.studies.worker FOLDER INDEX WORKERS PARENT`."""
+"""A process that works on a sweep, started by another one: `python -m undertow.studies.worker FOLDER INDEX WORKERS PARENT`.
+
+After these, `pipe` says that the parent holds the other end of standard input.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ import os
 import sys
 from pathlib import Path
 
+from undertow._checks import UndertowError
+from undertow.studies.workers import follow
+
 
 def main(arguments: list[str]) -> int:
     """Work on a sweep until it is complete, on one share of the processors. Returns the exit code."""
-    folder, index, workers, parent = arguments[0], *map(int, arguments[1:])
+    folder, index, workers, parent = arguments[0], *map(int, arguments[1:4])
+    follow(parent, pipe=arguments[4:] == ["pipe"])
     if hasattr(os, "sched_setaffinity"):  # before XLA starts as many threads as it may use processors
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, processors[index::workers] or [processors[index % len(processors)]])
@@ -18,7 +25,13 @@ def main(arguments: list[str]) -> int:
 
     from undertow.studies.sweep import serve
 
-    return serve(Path(folder), os.environ.get("UNDERTOW_SWEEP_STORAGE"), parent)
+    try:
+        return serve(Path(folder), os.environ.get("UNDERTOW_SWEEP_STORAGE"))
+    except UndertowError as error:
+        logging.error("%s", error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

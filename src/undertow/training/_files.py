@@ -1,4 +1,4 @@
-"""Files that are either there and whole, or not there: atomic writes, and JSON that any reader accepts."""
+"""Files that are either there and whole, or not there: atomic writes, and JSON that any reader accepts. Read by `_reader`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
-import tomllib
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, at_home
+from undertow.training import _flock
+from undertow.training._reader import is_regular, read_bytes
 
 # What fsync answers on file systems that cannot flush a directory. A real input/output error is not among them.
 _CANNOT_FLUSH_A_DIRECTORY = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+_DRAFT = re.compile(r"\.(.+)\.(\d+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+_OURS: set[str] = set()
+"""The drafts that this very process is at."""
 
 
 def write_error(path: Path, error: OSError) -> UndertowError:
@@ -33,11 +40,6 @@ def write_error(path: Path, error: OSError) -> UndertowError:
     return UndertowError(f"cannot write {path}: {_reason(error)}{hints.get(error.errno or 0, '')}")
 
 
-def read_error(path: Path, error: OSError) -> UndertowError:
-    """The one-line error for a file that could not be read: which file, and the system's reason."""
-    return UndertowError(f"cannot read {path}: {_reason(error)}")
-
-
 def atomic_write_bytes(path: Path | str, data: bytes) -> None:
     """Put `data` at `path` so that every reader, at every instant, sees the old file whole or the new file whole.
 
@@ -48,11 +50,14 @@ def atomic_write_bytes(path: Path | str, data: bytes) -> None:
     **Raises** `UndertowError` with the system's reason (disk full, read-only, no such directory). The file that was
     there before is then untouched and the temporary file is gone. It is gone after an interrupt, too.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    path = at_home(path)
+    remove_drafts(path.parent, path.name)
+    temporary = draft_name(path)
     try:
         try:
             with open(temporary, "xb") as file:
+                with contextlib.suppress(OSError):  # others see by it that its writer lives
+                    _flock.flock(file.fileno())
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -64,6 +69,8 @@ def atomic_write_bytes(path: Path | str, data: bytes) -> None:
         _flush_directory(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
+    finally:
+        _OURS.discard(temporary.name)
 
 
 def atomic_write_text(path: Path | str, text: str) -> None:
@@ -71,15 +78,99 @@ def atomic_write_text(path: Path | str, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def make_draft(wanted: Path) -> Path:
-    """A directory next to the one wanted, under a name that nobody looks at: what is in it appears at once or never."""
+def draft_name(path: Path) -> Path:
+    """A name next to a path, for what is to get that name when it is whole."""
+    name = f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    _OURS.add(name)
+    return path.with_name(name)
+
+
+def remove_drafts(folder: Path, name: str | None = None) -> None:
+    """Remove the drafts, files, links and directories, that dead processes left in a folder.
+
+    **Arguments:** `folder`; `name`: of the file or directory that they were to become; None: whichever.
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            match = _DRAFT.fullmatch(entry.name)
+            if match and name in (None, match[1]) and not _is_alive(entry, int(match[2])):
+                with contextlib.suppress(OSError):  # what cannot be removed does no harm
+                    shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+
+
+def _is_alive(entry: os.DirEntry[str], pid: int) -> bool:
+    """Whether a draft may have a writer: this process, another one here, or one elsewhere, which its lock tells."""
+    if not _flock.available() or entry.name in _OURS:
+        return True
+    if pid != os.getpid():  # in a container every program may have the same number
+        try:
+            os.kill(pid, 0)
+            return True
+        except ProcessLookupError:
+            pass
+        except OSError:
+            return True
+    if entry.is_symlink():
+        return False
+    paths = [entry.path] + ([os.path.join(entry.path, ".lock")] if entry.is_dir() else [])
+    return any(_is_locked(path) for path in paths)
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return not _flock.flock(descriptor)
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def make_draft(wanted: Path, *, all_names: bool = False) -> Path:
+    """A directory next to the one wanted, under a name that nobody looks at: what is in it appears at once or never.
+
+    Drafts of dead processes are removed, those of the same name or `all_names`.
+    """
     try:
         wanted.parent.mkdir(parents=True, exist_ok=True)
-        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        remove_drafts(wanted.parent, None if all_names else wanted.name)
+        draft = draft_name(wanted)
         draft.mkdir()
     except OSError as error:
         raise write_error(wanted, error) from error
     return draft
+
+
+@contextlib.contextmanager
+def new_folder(wanted: Path) -> Iterator[Path]:
+    """A draft of a directory that gets its name when all went well, and is removed when not.
+
+    **Raises** `UndertowError` if the directory exists, or cannot be made.
+    """
+    wanted = at_home(wanted)
+    if os.path.lexists(wanted):
+        raise taken(wanted)
+    draft = make_draft(wanted)
+    descriptor = None
+    try:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(draft, os.O_RDONLY)
+            _flock.flock(descriptor)
+        yield draft
+        if not place(draft, wanted):
+            raise taken(wanted)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)  # made above, for this alone
+        raise
+    finally:
+        _OURS.discard(draft.name)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def place(draft: Path, path: Path) -> bool:
@@ -106,21 +197,34 @@ def taken(path: Path) -> UndertowError:
 def set_aside(path: Path) -> Path:
     """Give a damaged file another name, next to its own, so that nothing of it is lost. Returns the new path."""
     for number in range(1, 1000):
-        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
-        if not aside.exists():
+        aside = _aside(path, number)
+        if not os.path.lexists(aside):
             try:
                 os.replace(path, aside)
             except OSError as error:
                 raise write_error(path, error) from error
             return aside
-    raise UndertowError(f"{path} has been damaged a thousand times; remove its {path.stem}.damaged-* first")
+    raise _too_often(path)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files that a killed writer left. Only for whoever holds the directory's lock."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+
+
+def _too_often(path: Path) -> UndertowError:
+    return UndertowError(f"{path} has been damaged a thousand times; remove its {path.stem}.damaged-* first")
+
+
+def keep_copy(path: Path, data: bytes) -> Path:
+    """Write down what a damaged file held, next to it, unless that was done before. Returns the copy's path."""
+    for number in range(1, 1000):
+        copy = _aside(path, number)
+        if not os.path.lexists(copy):
+            atomic_write_bytes(copy, data)
+            return copy
+        if is_regular(copy) and read_bytes(copy) == data:
+            return copy
+    raise _too_often(path)
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
@@ -132,27 +236,6 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
     **Raises** `UndertowError` for anything else, naming where it stands.
     """
     return json.dumps(_plain(value, "value"), indent=indent, allow_nan=False)
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; one-line errors for a missing, unreadable or damaged file."""
-    return _read(path, json.loads, "JSON")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file holds; errors as `read_json`."""
-    return _read(path, tomllib.loads, "TOML")
-
-
-def _read(path: Path, parse: Callable[[str], Any], kind: str) -> Any:
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UndertowError(f"{path} is missing") from None
-    except OSError as error:
-        raise read_error(path, error) from error
-    except ValueError as error:  # not UTF-8, or not of this kind
-        raise UndertowError(f"{path} is damaged: it is not valid {kind} ({error})") from error
 
 
 def _reason(error: OSError) -> str:

@@ -57,6 +57,9 @@ def git_state() -> dict[str, Any] | None:
     except OSError:  # the working directory was removed
         return None
     for of, folder in folders.items():
+        # An environment may lie in a repository that knows nothing of this package.
+        if of == "package" and _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+            continue
         commit = _git(folder, "rev-parse", "HEAD")
         if commit:
             changes = _git(folder, "status", "--porcelain", "--untracked-files=no")

@@ -14,6 +14,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp  # for the names of the dtypes that numpy lacks
 import numpy as np
@@ -51,28 +52,63 @@ def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> by
 
 def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays (views into `data`) and the metadata. Raises `ValueError` saying what is wrong with the bytes."""
+    header, metadata, length = _header(data)
+    payload = memoryview(data)[length:]
+    tensors, expected = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+        dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+        if begin != expected or end - begin != math.prod(shape) * dtype.itemsize or end > len(payload):
+            raise ValueError(f"the bytes of {name!r} are not all there")
+        tensors[name] = np.frombuffer(payload[begin:end], dtype).reshape(shape)
+        expected = end
+    if expected != len(payload):
+        raise ValueError("there are more bytes than the header tells of")
+    return tensors, metadata
+
+
+def header_length(data: bytes) -> int:
+    """The length of the header, out of the first eight bytes of a file. Raises as `decode`."""
     if len(data) < 8:
         raise ValueError("the header is cut short")
-    (length,) = struct.unpack_from("<Q", data)
+    return int(struct.unpack_from("<Q", data)[0])
+
+
+def whole_length(data: bytes) -> int:
+    """The length of a file, out of its header and what stands before. Raises as `decode`."""
+    header, _, length = _header(data)
+    return length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+
+
+def _header(data: bytes) -> tuple[dict[str, dict[str, Any]], dict[str, str], int]:
+    """The description of every tensor, the metadata, and where the tensors begin."""
+    length = header_length(data)
     if length > len(data) - 8:
         raise ValueError("the header is cut short")
     header = json.loads(data[8 : 8 + length].decode("utf-8"))  # both errors are ValueErrors
     if not isinstance(header, dict):
         raise ValueError("the header is not a table")
     metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict):
-        raise ValueError("the metadata are not a table")
-    payload = memoryview(data)[8 + length :]
-    tensors, expected = {}, 0
-    try:
-        for name, entry in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
-            dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-            if begin != expected or end - begin != math.prod(shape) * dtype.itemsize or end > len(payload):
-                raise ValueError(f"the bytes of {name!r} are not all there")
-            tensors[name] = np.frombuffer(payload[begin:end], dtype).reshape(shape)
-            expected = end
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"the header is not that of a safetensors file ({error!r})") from error
-    if expected != len(payload):
-        raise ValueError("there are more bytes than the header tells of")
-    return tensors, metadata
+    if not (isinstance(metadata, dict) and all(isinstance(each, str) for each in metadata.values())):
+        raise ValueError("the metadata are not a table of words")
+    for name, entry in header.items():
+        if not _is_entry(entry):
+            raise ValueError(f"{name!r} is not described as in a safetensors file")
+    return header, metadata, 8 + length
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether a tensor is described by a known type, a shape and two offsets."""
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+        return False
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    whole = all(
+        isinstance(each, list) and all(type(number) is int and 0 <= number < 2**62 for number in each)
+        for each in (shape, offsets)
+    )
+    return (
+        whole
+        and len(offsets) == 2
+        and len(shape) <= 32
+        and isinstance(entry["dtype"], str)
+        and entry["dtype"] in _DTYPES
+    )

@@ -8,7 +8,7 @@ by, and a SHA-256 over the whole file in which the digest's own 64 characters co
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.training import _safetensors
-from undertow.training._files import atomic_write_bytes, read_error, to_json
+from undertow.training._files import atomic_write_bytes, to_json
 from undertow.training._machine import package_version
+from undertow.training._reader import LARGEST_TEXT, check_shape, parse_json, read_bytes
 
 __all__ = ["SUFFIX", "load_checkpoint", "read_metadata", "save_checkpoint"]
 
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple
     **Raises** `UndertowError`, one line that names the file: missing, truncated, damaged, foreign, of a later format,
     or of another shape, naming the first leaf that differs with what the file has and what was expected.
     """
-    path = Path(path)
+    path = at_home(path)
     tensors, about = _read(path)
     found = {name[len(subtree) :]: text for name, text in about["leaves"].items() if _is_under(name, subtree)}
     require(bool(found) or not subtree, f"{path} holds nothing under {subtree!r}")
@@ -102,18 +103,19 @@ def load_checkpoint(path: Path | str, like: Tree, *, subtree: str = "") -> tuple
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
     """The metadata of a checkpoint, after the whole file has been checked. Raises as `load_checkpoint` does."""
-    return _read(Path(path))[1]["metadata"]
+    return _read(at_home(path))[1]["metadata"]
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    require(os.path.lexists(path), f"there is no checkpoint {path}")
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UndertowError(f"there is no checkpoint {path}") from None
-    except OSError as error:
-        raise read_error(path, error) from error
-    try:
+        # Its header says how long it is, so that what goes on for ever is not read.
+        length = _safetensors.header_length(read_bytes(path, only=8))
+        size = _safetensors.whole_length(read_bytes(path, only=8 + min(length, LARGEST_TEXT)))
+        data = read_bytes(path, limit=size)
         tensors, metadata = _safetensors.decode(data)
+    except UndertowError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UndertowError(f"{path} is truncated, damaged or not a checkpoint: {_one_line(error)}") from error
     require("undertow" in metadata and "sha256" in metadata, f"{path} is not a checkpoint of undertow's")
@@ -121,12 +123,16 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     blank[_DIGEST_AT] = _NO_DIGEST.encode("ascii")
     if data[_DIGEST_AT] != hashlib.sha256(blank).hexdigest().encode("ascii"):
         raise UndertowError(f"{path} is damaged: its checksum does not fit its contents; use another checkpoint")
-    about = json.loads(metadata["undertow"])  # ours from here on: the checksum fits
+    # A checksum is easily made: that it fits says nothing of who made it.
+    about = parse_json(path, metadata["undertow"], {"format": int, "?written_by": {...: (str, None)}})
     require(
         about["format"] == FORMAT_VERSION,
         f"{path} has checkpoint format {about['format']}, this version reads {FORMAT_VERSION}; "
         f"it was written by undertow {about.get('written_by', {}).get('undertow')}",
     )
+    check_shape(about, {"leaves": {...: str}, "metadata": dict}, path)
+    for name in about["leaves"]:
+        require(name in tensors, f"{path} is damaged: it tells of a leaf {name!r} and has none")
     return tensors, about
 
 
@@ -174,6 +180,11 @@ def _to_tensor(name: str, leaf: Any) -> np.ndarray:
 
 
 def _from_tensor(path: Path, name: str, tensor: np.ndarray, like: Any) -> Any:
+    stored = _stored_as(like)
+    require(
+        (tensor.dtype, tensor.shape) == stored,
+        f"{path} is damaged: leaf {name} is {tensor.dtype}{list(tensor.shape)}, {stored[0]}{list(stored[1])} was expected",
+    )
     if not _is_array(like):
         if isinstance(like, complex):
             return complex(*tensor.tolist())
@@ -189,6 +200,17 @@ def _from_tensor(path: Path, name: str, tensor: np.ndarray, like: Any) -> Any:
     array = jnp.array(tensor)
     require(array.dtype == like.dtype, f"{path}: leaf {name} is {like.dtype}, which needs jax_enable_x64")
     return array
+
+
+def _stored_as(leaf: Any) -> tuple[np.dtype, tuple[int, ...]]:
+    """The type and shape of the tensor that `_to_tensor` makes of a leaf."""
+    if not _is_array(leaf):
+        leaf = np.asarray(leaf)
+    elif _is_key(leaf):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    if leaf.dtype == np.complex128:
+        return np.dtype(np.float64), (*leaf.shape, 2)
+    return np.dtype(leaf.dtype).newbyteorder("="), tuple(leaf.shape)
 
 
 def _key_implementation(like: Any) -> Any:

@@ -22,10 +22,30 @@ def open_events(wanted: bool | None) -> bool:
 
     **Raises:** `UndertowError` if they are wanted and it is not.
     """
-    installed = importlib.util.find_spec("tensorboardX") is not None
+    if wanted is False:
+        return False
+    try:
+        installed = importlib.util.find_spec("tensorboardX") is not None
+        if installed:
+            _library()
+    except Exception as error:  # an installed package may be broken in any way
+        reason = f"tensorboardX is installed and cannot be used ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        if wanted:
+            raise UndertowError(f"{reason}; install it anew: pip install 'undertow[tensorboard]'") from error
+        _log.warning("no event files for TensorBoard: %s", reason)
+        return False
     if wanted and not installed:
         raise UndertowError("event files need tensorboardX: pip install 'undertow[tensorboard]'")
-    return installed if wanted is None else wanted
+    return installed
+
+
+def _library() -> tuple[Any, Any, Any, Any]:
+    # Not its SummaryWriter: that writes in a thread of its own, and waits for it for ever once the disk is full.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    return EventsWriter, Event, SessionLog, Summary
 
 
 class EventLog:
@@ -49,16 +69,13 @@ class EventLog:
             return
         try:
             self._write(row)
-        except OSError as error:
+        except Exception as error:  # a full disk; or whatever a broken package may raise
             self._failed = True
-            _log.warning("no more event files for TensorBoard in %s: %s", self.folder, error.strerror or error)
+            reason = getattr(error, "strerror", None) or error
+            _log.warning("no more event files for TensorBoard in %s: %s", self.folder, reason)
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        # Not its SummaryWriter: that writes in a thread of its own, and waits for it for ever once the disk is full.
-        from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
-        from tensorboardX.proto.summary_pb2 import Summary
-
+        EventsWriter, Event, SessionLog, Summary = _library()
         step = int(row["update"])
         if self._writer is None:
             self.folder.mkdir(exist_ok=True)
@@ -78,7 +95,7 @@ class EventLog:
     def close(self) -> None:
         """Write what is left."""
         if self._writer is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 self._writer.flush()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 self._writer._py_recordio_writer.close()  # its own `close` flushes first, and on a full disk goes no further

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from undertow._checks import NonFiniteError, require
+from undertow._checks import NonFiniteError, Within, require, shown, whole_number
+from undertow._limits import require_program
 from undertow.training.ensemble import Ensemble
 from undertow.training.trainer import Trainer, TrainState
 
@@ -29,6 +30,14 @@ Callback = Callable[[Progress], bool | None]
 """Called after every dispatch; returning True stops the run after it."""
 
 
+def as_callbacks(given: Callback | Sequence[Callback]) -> tuple[Callback, ...]:
+    """One callback or several as a tuple. Raises `UndertowError` for what cannot be called."""
+    several = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
+    for each in several:
+        require(callable(each), f"a callback is a function of Progress, got {shown(each)}")
+    return several
+
+
 @dataclass(frozen=True)
 class FitResult:
     """How training ended: the last good state, `finished`, `stopped` by a callback, or `failed` with the error."""
@@ -45,24 +54,28 @@ def fit(
     *,
     start: int = 0,
     every: int = 50,
-    callbacks: tuple[Callback, ...] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     max_skipped: int = 10,
 ) -> FitResult:
     """Train up to `updates` updates, `every` of them in one device call.
 
     **Arguments:** `trainer`, or an `Ensemble`, whose metrics then have an axis of members behind the one of updates;
     `state` from `trainer.init`, or from a checkpoint after `start` updates (default 0); `updates` in all; `every`;
-    `callbacks`, run in order after each dispatch; `max_skipped`: so many non-finite updates in a row (of every member) end
-    the run.
+    `callbacks`, one or several, run in order after each dispatch; `max_skipped`: so many non-finite updates in a row (of every
+    member), or all that there are, end the run as failed.
 
     **Returns:** `FitResult`. A run that went non-finite does not raise: the result holds its last good state and a
     `NonFiniteError` naming step, sample and cell.
 
-    **Raises:** `UndertowError` for counts below 1, or a start that is not before the end.
+    **Raises:** `UndertowError` for counts below 1, a start that is not before the end, or a program that needs more memory than
+    is free, before it is run.
     """
-    require(updates >= 1, f"updates must be at least 1, got {updates}")
-    require(0 <= start < updates, f"start must lie between 0 and updates={updates}, got {start}")
-    require(every >= 1, f"every must be at least 1, got {every}")
+    updates, every = whole_number("updates", updates), whole_number("every", every)
+    start = whole_number("start", start, Within(at_least=0))
+    require(start < updates, f"start must lie between 0 and updates={updates}, got {start}")
+    callbacks = as_callbacks(callbacks)
+    # A training without a single good update has failed, however short it was.
+    max_skipped = min(whole_number("max_skipped", max_skipped), updates)
     arrays, static = eqx.partition(trainer, eqx.is_array)
 
     def many(arrays: Any, dynamic: Any, count: int) -> tuple[Any, dict]:
@@ -75,7 +88,7 @@ def fit(
         return jax.lax.scan(one, dynamic, length=count)
 
     dynamic, fixed = eqx.partition(state, eqx.is_array)
-    run = jax.jit(many, static_argnums=2)
+    programs: dict[int, Callable[..., tuple[Any, dict]]] = {}
     done = start
     if _is_lost(state, max_skipped):  # a checkpoint of a run that had failed
         return FitResult(state, "failed", trainer.diagnose(state))
@@ -83,7 +96,13 @@ def fit(
         # The same portions wherever it starts, so that a resumed training runs the programs of one that was never stopped.
         # At most three of them: the full portion, the rest of the last, and of the first one.
         count = min(every - done % every, updates - done)
-        dynamic, metrics = run(arrays, dynamic, count)
+        if count not in programs:
+            program = jax.jit(many, static_argnums=2).lower(arrays, dynamic, count).compile()
+            require_program(
+                program, "training.batch, the number of steps or of cells, or take training.rematerialise step"
+            )
+            programs[count] = program
+        dynamic, metrics = programs[count](arrays, dynamic)
         done += count
         state = eqx.combine(dynamic, fixed)
         progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, whole_number
 from undertow.training._files import write_error
+from undertow.training._reader import check_shape
 from undertow.training.checkpoint import SUFFIX, load_checkpoint, read_metadata, save_checkpoint
+from undertow.training.metrics import MARK
 
 __all__ = [
     "BestCheckpoints",
@@ -27,6 +29,24 @@ __all__ = [
 Tree = TypeVar("Tree")
 _UPDATE = re.compile(rf"(best|last)_update_(\d+){re.escape(SUFFIX)}")
 _log = logging.getLogger(__name__)
+
+_NUMBERS = {...: {"dtype": str, "values": [(float, bool)]}}
+OF_RUNS = {
+    "?update": int,
+    "?run": (str, None),
+    "?preset": str,
+    "?config": dict,
+    "?metrics": {...: float},
+    "?recorder": {
+        "measured_at": int,
+        "begun": (None, {...: float}),
+        "pending": _NUMBERS,
+        "seconds": float,
+        "metrics_csv": MARK,
+    },
+}
+"""The shape of the metadata of a run's checkpoints."""
+_BEST = {"metric": str, "mode": str, "value": float, "update": int}
 
 
 class Ranked(NamedTuple):
@@ -64,7 +84,7 @@ class BestCheckpoints:
         run: str | None = None,
     ):
         require(mode in ("min", "max"), f"mode must be 'min' or 'max', got {mode!r}")
-        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
+        keep = whole_number("keep", keep)
         self.folder, self.metric, self.mode, self.keep = Path(folder), metric, mode, keep
         self._ranked: list[Ranked] = []
         for ranked, found in _scan(self.folder, run):
@@ -91,7 +111,7 @@ class BestCheckpoints:
         if new not in candidates[: self.keep]:
             return None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)  # but not what it is in: a run that was removed has ended
         except OSError as error:
             raise write_error(self.folder, error) from error
         best = {"metric": self.metric, "mode": self.mode, "value": value, "update": update}
@@ -103,8 +123,7 @@ class BestCheckpoints:
     def prune(self) -> None:
         """Remove what has been displaced, and a kill left."""
         for displaced in self._ranked[self.keep :]:
-            with contextlib.suppress(OSError):  # one too many does no harm, and the run is worth more
-                displaced.path.unlink(missing_ok=True)
+            _remove(displaced.path)
         self._ranked = self._ranked[: self.keep]
 
     def ranking(self) -> list[Ranked]:
@@ -124,18 +143,26 @@ class LastCheckpoints:
     """
 
     def __init__(self, folder: Path | str, *, keep: int = 2):
-        require(isinstance(keep, int) and keep >= 1, f"keep must be a whole number of 1 or more, got {keep!r}")
+        keep = whole_number("keep", keep)
         self.folder, self.keep = Path(folder), keep
 
     def save(self, update: int, tree: Any, metadata: Mapping[str, Any] | None = None) -> Path:
         """Write `tree` as the newest. **Returns** its file. **Raises** `UndertowError` if it cannot be written."""
         new = self.folder / f"last_update_{update:06d}{SUFFIX}"
         save_checkpoint(new, tree, metadata)
+        self.prune(update)
+        return new
+
+    def prune(self, update: int) -> None:
+        """Of those up to an update remove all but the newest, also what a kill left."""
         older = [path for path, of in last_first(self.folder) if of <= update]
         for path in older[self.keep :]:
-            with contextlib.suppress(OSError):  # one too many does no harm, and the run is worth more
-                path.unlink(missing_ok=True)
-        return new
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # one too many does no harm, and the run is worth more
+        path.unlink(missing_ok=True)
 
 
 def last_first(folder: Path) -> list[tuple[Path, int]]:
@@ -153,6 +180,7 @@ def load_newest(folder: Path, like: Tree, run: str | None = None) -> tuple[Tree,
     for path in _to_go_on_from(folder):
         try:
             tree, metadata = load_checkpoint(path, like)
+            check_shape(metadata, OF_RUNS, path)
             _check_run(path, metadata, run)
         except UndertowError as error:
             _log.warning("skipped: %s", error)
@@ -167,7 +195,9 @@ def newest_metadata(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in _to_go_on_from(folder):
         with contextlib.suppress(UndertowError):
-            found.append(read_metadata(path))
+            metadata = read_metadata(path)
+            check_shape(metadata, OF_RUNS, path)
+            found.append(metadata)
     return [metadata for metadata in found if "update" in metadata]
 
 
@@ -211,10 +241,11 @@ def _scan(folder: Path, run: str | None = None) -> list[tuple[Ranked, tuple[str,
             metadata = read_metadata(path)
             _check_run(path, metadata, run)
             best = metadata.get("best")
-            require(isinstance(best, dict), f"{path} does not say which metric it was kept for")
-            assert isinstance(best, dict)
-            ranked = Ranked(path, float(best["value"]), int(best["update"]))
-            entries.append((ranked, (str(best["metric"]), str(best["mode"]))))
-        except (UndertowError, KeyError) as error:
+            require(best is not None, f"{path} does not say which metric it was kept for")
+            check_shape(best, _BEST, path)
+            ranked = Ranked(path, float(best["value"]), best["update"])
+            require(math.isfinite(ranked.value), f"{path} is damaged: its metric is {best['value']}")
+            entries.append((ranked, (best["metric"], best["mode"])))
+        except UndertowError as error:
             _log.warning("skipped: %s", error)
     return entries

@@ -6,25 +6,32 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from undertow._checks import UndertowError, nearest, require
-from undertow.training._files import atomic_write_bytes, read_error, set_aside, write_error
+from undertow.training._files import atomic_write_bytes, keep_copy, set_aside, write_error
+from undertow.training._reader import is_regular, parse_rows, read_bytes, read_rows
 
 
 class Mark(TypedDict):
-    """A moment in the table's life: its length then, and the SHA-256 of it."""
+    """A moment in the table's life: its length then, the SHA-256 of it, the line of its header, and a short digest of every
+    line, by which a row is known as one of this table's."""
 
     bytes: int
     sha256: str
+    header: NotRequired[str]
+    lines: NotRequired[list[str]]
 
 
 START: Mark = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
 """Before the first row."""
+MARK = {"bytes": int, "sha256": str, "?header": str, "?lines": [str]}
+"""The shape of a `Mark`; an early version noted no lines."""
 
 
 class MetricsTable:
@@ -38,6 +45,8 @@ class MetricsTable:
         self._columns: list[str] | None = None
         self._hash: Any = None
         self._size = 0
+        self._header = ""
+        self._lines: list[str] = []
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Append one row, in one write, so that a reader sees it whole.
@@ -60,8 +69,7 @@ class MetricsTable:
         lines.append([cells.get(name, "") for name in columns])
         data = _to_csv(lines)
         _append(self.path, data)
-        self._hash.update(data)
-        self._size += len(data)
+        self._note(data)
         self._columns = columns
 
     def read(self) -> dict[str, np.ndarray]:
@@ -70,14 +78,10 @@ class MetricsTable:
         A last line without its line end (the run was killed while writing it) is left out. **Raises** `UndertowError`
         if the file is missing, empty or damaged, naming the line.
         """
-        try:
-            text = self.path.read_text(encoding="utf-8")
-            rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-        except OSError as error:
-            raise read_error(self.path, error) from error
-        except (ValueError, csv.Error) as error:
-            raise UndertowError(f"{self.path} is damaged: it is not a text table") from error
+        rows = read_rows(self.path)
         require(bool(rows) and bool(rows[0]), f"{self.path} is empty")
+        twice = [name for name, count in Counter(rows[0]).items() if count > 1]
+        require(not twice, f"{self.path} is damaged: it has two columns {', '.join(map(repr, twice))}")
         values = []
         for number, row in enumerate(rows[1:], start=2):
             try:
@@ -90,18 +94,26 @@ class MetricsTable:
     def mark(self) -> Mark:
         """This moment, for `rewind`. Raises `UndertowError` if the file cannot be read."""
         self._open()
-        return {"bytes": self._size, "sha256": self._hash.hexdigest()}
+        return {
+            "bytes": self._size,
+            "sha256": self._hash.hexdigest(),
+            "header": self._header,
+            "lines": list(self._lines),
+        }
 
     def rewind(self, mark: Mark) -> str | None:
         """Take the table back to an earlier moment, byte for byte.
 
-        Where that cannot be, because the file is missing or damaged, the rows up to that moment that can still be read are
-        kept, and the damaged file stays beside it. **Returns** what was wrong, or None. **Raises** `UndertowError` if the
-        file cannot be read or written.
+        Where that cannot be, because the file is missing or damaged, those rows are kept that were in the table at that moment,
+        and the damaged file stays beside it. **Returns** what was wrong, or None. **Raises** `UndertowError` if the file
+        cannot be read or written.
         """
-        data = self._bytes()
         self._hash = None
         self._columns = None
+        if os.path.lexists(self.path) and not is_regular(self.path):
+            aside = set_aside(self.path)
+            return f"{self.path} was no file, and is kept as {aside.name}; it begins anew"
+        data = self._bytes()
         if len(data) >= mark["bytes"] and hashlib.sha256(data[: mark["bytes"]]).hexdigest() == mark["sha256"]:
             if mark["bytes"] == 0:
                 self.path.unlink(missing_ok=True)
@@ -111,12 +123,18 @@ class MetricsTable:
         if not data:
             self.path.unlink(missing_ok=True)
             return f"{self.path} is missing or empty; it begins anew"
-        rows, lost = _salvage(data[: mark["bytes"]])
-        aside = set_aside(self.path)
-        if len(rows) > 1:
-            atomic_write_bytes(self.path, _to_csv(rows))
-        kept, name = max(len(rows) - 1, 0), aside.name
-        return f"{self.path} was damaged, and is kept as {name}; {kept} of its rows go on, {lost} could not be read"
+        # Copied before it is replaced: a kill in between loses nothing.
+        aside = keep_copy(self.path, data)
+        kept = _of_this_table(data, mark)
+        if kept:
+            atomic_write_bytes(self.path, mark["header"].encode("utf-8") + b"".join(kept))
+        else:
+            self.path.unlink()
+        lost = max(len(mark.get("lines", ())) - 1 - len(kept), 0)
+        return (
+            f"{self.path} was damaged or of another run, and is kept as {aside.name}; "
+            f"{len(kept)} of its rows go on, {lost} are lost"
+        )
 
     def _open(self) -> None:
         """Read what is there, once. A last line that a kill cut short is taken off."""
@@ -127,37 +145,36 @@ class MetricsTable:
         try:
             if whole < len(data):
                 os.truncate(self.path, whole)
-            self._columns = next(csv.reader(io.StringIO(data[:whole].decode("utf-8"))), None)
         except OSError as error:
             raise write_error(self.path, error) from error
-        except (ValueError, csv.Error) as error:
+        try:
+            self._columns = next(iter(parse_rows(self.path, data[:whole].decode("utf-8"))), None)
+        except UnicodeDecodeError as error:
             raise UndertowError(f"{self.path} is damaged: it is not a text table") from error
-        self._hash, self._size = hashlib.sha256(data[:whole]), whole
+        self._hash, self._size, self._header, self._lines = hashlib.sha256(), 0, "", []
+        self._note(data[:whole])
+
+    def _note(self, data: bytes) -> None:
+        """The file has grown by these lines."""
+        lines = data.splitlines(keepends=True)
+        if lines and not self._lines:
+            self._header = lines[0].decode("utf-8")
+        self._lines += map(_digest, lines)
+        self._hash.update(data)
+        self._size += len(data)
 
     def _bytes(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise read_error(self.path, error) from error
+        return read_bytes(self.path) if os.path.lexists(self.path) else b""
 
 
-def _salvage(data: bytes) -> tuple[list[list[str]], int]:
-    """The header and the rows that are numbers, and how many lines are not."""
-    lines = data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
-    rows = [row for line in lines for row in csv.reader([line])]
-    header, *rest = rows or [[]]
-    if "update" not in header:
-        return [], len(rows)
-    good = []
-    for row in rest:
-        try:
-            _values(row, len(header))
-            good.append(row)
-        except ValueError:
-            continue
-    return [header, *good], len(rest) - len(good)
+def _of_this_table(data: bytes, mark: Mark) -> list[bytes]:
+    """The rows that the table had at a moment, and that are still there, in their order."""
+    found = {_digest(line): line for line in data.splitlines(keepends=True)}
+    return [found[digest] for digest in mark.get("lines", ())[1:] if digest in found]
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:12]
 
 
 def _values(row: list[str], count: int) -> list[float]:

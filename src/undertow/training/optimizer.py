@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from undertow._checks import lookup, require, require_positive
+from undertow._checks import Within, lookup, require, whole_number
+from undertow._fields import Decay, NotNegative, Positive, Share, check_fields
 
 __all__ = ["OptimizerConfig", "build_optimizer", "build_schedule", "scale_by_adam_hat"]
 
@@ -64,37 +65,37 @@ class OptimizerConfig:
 
     name: Name = "adam"
     """the update rule"""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Within(above=0, squared=False)] = 1e-3
     """learning rate a, the largest that the schedule reaches"""
     schedule: Schedule = "constant"
     """how the learning rate changes over the training"""
-    final_fraction: float = 0.0
+    final_fraction: Share = 0.0
     """cosine, warmup_cosine, exponential: the learning rate at the end, as a share of the largest"""
-    warmup_fraction: float = 0.05
+    warmup_fraction: Decay = 0.05
     """warmup_cosine: the share of the updates over which the learning rate rises from zero"""
-    drop_at: tuple[float, ...] = (0.5, 0.75)
+    drop_at: tuple[Annotated[float, Within(above=0, below=1)], ...] = (0.5, 0.75)
     """piecewise: where the learning rate drops, as shares of the updates, rising"""
-    drop_factor: float = 0.1
+    drop_factor: Positive = 0.1
     """piecewise: what the learning rate is multiplied by at each drop"""
-    momentum: float = 0.9
+    momentum: Decay = 0.9
     """momentum: the share of the last step that is kept"""
-    beta1: float = 0.9
+    beta1: Decay = 0.9
     """adam, adamw: decay of the gradient's average"""
-    beta2: float = 0.999
+    beta2: Decay = 0.999
     """adam, adamw: decay of the squared gradient's average"""
-    decay: float | None = None
+    decay: Decay | None = None
     """rmsprop, adadelta: decay of the squares' averages; None: 0.99 (keras 0.9), adadelta 0.9 (tf1, keras 0.95)"""
-    rmsprop_momentum: float = 0.0
+    rmsprop_momentum: Decay = 0.0
     """rmsprop: the share of the last step that is kept"""
-    eps: float | None = None
+    eps: Positive | None = None
     """keeps the denominator from zero; None: adam 1e-8, rmsprop 1e-5, adadelta 1e-6 (tf1 1e-8), adagrad and keras 1e-7"""
     convention: Convention = "optax"
     """whose formula and default numbers, where programs differ"""
-    weight_decay: float | None = None
+    weight_decay: NotNegative | None = None
     """adamw: share of the weights removed per update and unit of learning rate; None: 1e-4"""
     clip: Clip = "none"
     """clip the gradient by value (every element) or by the norm of all of it together"""
-    clip_at: float = 1.0
+    clip_at: Positive = 1.0
     """the largest absolute value, or the largest norm, that passes unclipped"""
 
 
@@ -142,13 +143,11 @@ def build_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedul
 
     **Raises** `UndertowError` for values the formula cannot take.
     """
-    require_positive("learning_rate", config.learning_rate)
-    require(
-        isinstance(total_updates, int) and total_updates >= 1,
-        f"the number of updates must be a whole number of 1 or more, got {total_updates!r}",
-    )
+    config = check_fields(config)
+    total_updates = whole_number("the number of updates", total_updates)
+    drops = list(config.drop_at)
+    require(drops == sorted(set(drops)), f"drop_at must be rising shares of the updates, got {config.drop_at!r}")
     peak, final = config.learning_rate, config.final_fraction
-    _require_share("final_fraction", final, upper=1.0)
 
     def constant() -> optax.Schedule:
         return optax.constant_schedule(peak)
@@ -161,7 +160,6 @@ def build_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedul
         return optax.exponential_decay(peak, total_updates, final)
 
     def warmup_cosine() -> optax.Schedule:
-        _require_share("warmup_fraction", config.warmup_fraction)
         warmup = min(round(config.warmup_fraction * total_updates), total_updates - 1)
         decay = optax.cosine_decay_schedule(peak, total_updates - warmup, alpha=final)
         if warmup == 0:
@@ -169,12 +167,6 @@ def build_schedule(config: OptimizerConfig, total_updates: int) -> optax.Schedul
         return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), decay], [warmup])
 
     def piecewise() -> optax.Schedule:
-        require_positive("drop_factor", config.drop_factor)
-        drops = list(config.drop_at)
-        require(
-            all(0 < share < 1 for share in drops) and drops == sorted(set(drops)),
-            f"drop_at must be rising shares between 0 and 1, got {config.drop_at!r}",
-        )
         boundaries = [round(share * total_updates) for share in drops]
         levels = [optax.constant_schedule(peak * config.drop_factor**k) for k in range(len(drops) + 1)]
         return optax.join_schedules(levels, boundaries)
@@ -205,22 +197,14 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
     **Raises** `UndertowError` for an unknown name or a value out of its range, for `weight_decay` where the rule has
     none, and as `build_schedule` does.
     """
+    config = check_fields(config)
     schedule = build_schedule(config, total_updates)
     # A schedule counts updates; a constant needs no count, so its state stays that much smaller.
     rate = optax.scale_by_learning_rate(config.learning_rate if config.schedule == "constant" else schedule)
-    if config.eps is not None:
-        require_positive("eps", config.eps)
-    for field in ("momentum", "rmsprop_momentum", "beta1", "beta2", "decay"):
-        share = getattr(config, field)
-        _require_share(field, 0.0 if share is None and field == "decay" else share)
     if config.weight_decay is not None:
         require(
             config.name == "adamw" or config.weight_decay == 0,
             f"weight_decay is for adamw, but the optimiser is {config.name!r}; choose adamw or leave it out",
-        )
-        require(
-            math.isfinite(config.weight_decay) and config.weight_decay >= 0,
-            f"weight_decay must be a finite number of 0 or more, got {config.weight_decay!r}",
         )
 
     adam_eps = lookup("optimizer convention", config.convention, _ADAM_EPS)
@@ -271,16 +255,9 @@ def build_optimizer(config: OptimizerConfig, total_updates: int) -> optax.Gradie
         "norm": lambda at: [optax.clip_by_global_norm(at)],
     }
     clip = lookup("gradient clipping", config.clip, clips)
-    if config.clip != "none":
-        require_positive("clip_at", config.clip_at)
     return optax.chain(*clip(config.clip_at), *lookup("optimizer", config.name, rules)())
 
 
 def _one_minus_power(base: float, count: jax.Array) -> jax.Array:
     """1 - base^count without the cancellation that costs float32 four digits at base = 0.999, count = 1."""
     return -jnp.expm1(count * (math.log(base) if base > 0 else -math.inf))
-
-
-def _require_share(name: str, value: float, upper: float | None = None) -> None:
-    within = isinstance(value, (int, float)) and value >= 0 and (value < 1 if upper is None else value <= upper)
-    require(within, f"{name} must be at least 0 and {'below 1' if upper is None else 'at most 1'}, got {value!r}")

@@ -18,22 +18,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, at_home, require
 from undertow.training import _recover
-from undertow.training._files import atomic_write_text, make_draft, place, sweep, taken, to_json, write_error
+from undertow.training._files import (
+    atomic_write_text,
+    draft_name,
+    make_draft,
+    place,
+    remove_drafts,
+    set_aside,
+    taken,
+    to_json,
+    write_error,
+)
 from undertow.training._lock import Lock, is_held
 from undertow.training._machine import describe_machine, git_state, without_home
+from undertow.training._reader import is_regular
 from undertow.training._recover import FORMAT_VERSION
 from undertow.training.checkpoint import SUFFIX
 from undertow.training.keeping import last_first, rank_checkpoints
@@ -60,6 +70,9 @@ class RunDirectory:
         self.info = info
         self.metrics = MetricsTable(path / "metrics.csv")
         self._lock = lock
+        self._repairs: list[Callable[[], None]] = []
+        self._removed = False
+        self._unlink: Callable[[], None] = lambda: None
         self._started = time.monotonic()
         self._seconds = info.get("seconds") or 0.0  # of earlier sessions
 
@@ -94,10 +107,11 @@ class RunDirectory:
         name = uuid.uuid4().hex
         config_text = _recover.config_text(name, preset, config)  # before anything is made on the disk
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        wanted = Path(root) / preset / stamp if path is None else Path(path)
+        root = at_home(root)
+        wanted = root / preset / stamp if path is None else at_home(path)
         if path is not None and os.path.lexists(wanted):
             raise taken(wanted)
-        draft = make_draft(wanted)
+        draft = make_draft(wanted, all_names=path is None)
         lock = Lock(draft)
         try:
             lock.acquire()
@@ -119,57 +133,79 @@ class RunDirectory:
                 _make_folder(draft / folder)
             atomic_write_text(draft / "config.json", config_text)
             atomic_write_text(draft / "run.json", to_json(info) + "\n")
-            found = _place(draft, wanted, numbered=path is None)
+            lock.folder = found = _place(draft, wanted, numbered=path is None)
         except BaseException:
             lock.release()
             shutil.rmtree(draft, ignore_errors=True)  # made above, for this run alone
             raise
+        directory = cls(found, preset, config, info, lock)
         if path is None:
-            _link(Path(root) / "last", found)
-        return cls(found, preset, config, info, lock)
+            directory._unlink = _link(root / "last", found)
+        return directory
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
         """Read a run directory that exists. Raises `UndertowError` naming what is missing or damaged."""
-        path = Path(path)
+        path = at_home(path)
         _recover.require_run(path)
         config, info = _recover.read_config(path), _recover.read_info(path)
         return cls(path, config["preset"], config["config"], info)
 
     @classmethod
     def reopen(cls, path: Path | str) -> Self:
-        """Open a run to go on with it: locked by this process, and mended.
+        """Open a run to go on with it, locked by this process. Nothing is changed before `mend`.
 
-        What a killed process left half done is removed. A `config.json` or `run.json` that is damaged, missing or of another
-        run is put aside and restored from the newest checkpoint, with a warning in the log.
+        A `config.json` or `run.json` that is damaged, missing or of another run is read from the newest checkpoint.
 
         **Raises** `UndertowError` if another process is at work in it, or if it cannot be mended.
         """
-        path = Path(path)
-        require(path.exists(), f"there is no run directory {path}")
-        require(path.is_dir(), f"{path} is a file, but a run directory was expected")
+        path = at_home(path)
+        _recover.require_directory(path)
         require(
-            any((path / each).exists() for each in ("config.json", "run.json", "checkpoints")),
+            any(os.path.lexists(path / each) for each in ("config.json", "run.json", "checkpoints")),
             f"{path} is not a run directory: it has neither config.json nor checkpoints",
         )
+        _recover.mend(path)  # what cannot be mended is not even locked, which would make a file in it
         lock = Lock(path)
         lock.acquire()
         try:
-            for folder in (path, path / "checkpoints", path / "figures"):
-                folder.mkdir(exist_ok=True)
-                sweep(folder)
-            config, info = _recover.mend(path)
-        except OSError as error:
-            lock.release()
-            raise write_error(path, error) from error
+            config, info, repairs = _recover.mend(path)
         except BaseException:
             lock.release()
             raise
-        return cls(path, config["preset"], config["config"], info, lock)
+        directory = cls(path, config["preset"], config["config"], info, lock)
+        directory._repairs = repairs
+        return directory
+
+    def mend(self) -> None:
+        """Remove what a killed process left half done, and restore what `reopen` found damaged, with a warning in the log."""
+        try:
+            for folder in (self.path, self.checkpoints, self.figures):
+                if os.path.lexists(folder) and not folder.is_dir():
+                    _log.warning("%s was no directory, and is kept as %s", folder, set_aside(folder).name)
+                folder.mkdir(exist_ok=True)
+                remove_drafts(folder)
+            ours = [self.path / name for name in ("metrics.csv", "summary.json")]
+            for file in (*ours, *self.checkpoints.glob(f"*{SUFFIX}")):
+                if os.path.lexists(file) and not is_regular(file):
+                    _log.warning("%s was no file, and is kept as %s", file, set_aside(file).name)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        for repair in self._repairs:
+            repair()
+        self._repairs = []
+
+    def require_here(self) -> None:
+        """Raise `UndertowError` if the directory has been removed or renamed since it was opened, or is another one now."""
+        require(
+            self._lock is None or self._lock.is_here(),
+            f"{self.path} was removed or renamed while the run was at work in it; nothing more is written",
+        )
 
     def resumed(self, update: int, config: Mapping[str, Any], command: Sequence[str] | None = None) -> None:
         """Note that the run goes on: after how many updates, with which configuration (its number of updates may have grown),
         by which command, on which machine. It is `running` again."""
+        self.mend()
         self.config = {str(key): value for key, value in config.items()}
         atomic_write_text(
             self.path / "config.json", _recover.config_text(self.info.get("id"), self.preset, self.config)
@@ -220,6 +256,7 @@ class RunDirectory:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Append one row to `metrics.csv`; see [`MetricsTable.append`][undertow.training.metrics.MetricsTable.append]."""
+        self.require_here()
         self.metrics.append(row)
 
     def mark_metrics(self) -> Mark:
@@ -235,18 +272,28 @@ class RunDirectory:
     def read_metrics(self) -> dict[str, np.ndarray]:
         """`metrics.csv`; see [`MetricsTable.read`][undertow.training.metrics.MetricsTable.read]."""
         path = self.path / "metrics.csv"
-        require(path.exists(), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
-        return self.metrics.read()
+        require(os.path.lexists(path), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
+        table = self.metrics.read()
+        updates = table.get("update")
+        require(
+            updates is not None
+            and bool(np.all(np.isfinite(updates) & (updates >= 0) & (updates == np.floor(updates)))),
+            f"{path} is damaged: expected a column 'update' of whole numbers",
+        )
+        assert updates is not None
+        require(bool(np.all(np.diff(updates) > 0)), f"{path} is damaged: its updates do not grow")
+        return table
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically. What is not finite becomes the string "nan", "inf" or "-inf"."""
+        self.require_here()
         atomic_write_text(self.path / "summary.json", to_json(summary) + "\n")
 
     def read_summary(self) -> dict[str, Any]:
         """What `summary.json` holds. Raises `UndertowError` if it is missing or damaged."""
-        path = self.path / "summary.json"
-        require(path.exists(), f"{self.path} has no summary.json: the run is {self.status}, it was not evaluated")
-        return _recover.read_table(path)
+        there = os.path.lexists(self.path / "summary.json")
+        require(there, f"{self.path} has no summary.json: the run is {self.status}, it was not evaluated")
+        return _recover.read_summary(self.path)
 
     def finish(self, status: Status = "finished", reason: str | None = None) -> None:
         """Note in `run.json` how the run ended, when, and after how many seconds of all its sessions. Unlocks it."""
@@ -261,7 +308,9 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         try:
-            if error is None:
+            if self._removed:
+                pass
+            elif error is None:
                 if self.info["status"] == "running":
                     self.finish()
             elif isinstance(error, KeyboardInterrupt):
@@ -277,7 +326,15 @@ class RunDirectory:
             self.close()
 
     def _write_info(self) -> None:
+        self.require_here()
         atomic_write_text(self.path / "run.json", to_json(self.info) + "\n")
+
+    def remove(self) -> None:
+        """Remove the directory, and the link to it: of a run that has come to nothing."""
+        if self._lock is not None and self._lock.is_here():
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._removed = True
+            self._unlink()
 
     def close(self) -> None:
         """Unlock it, whatever it says of its status."""
@@ -303,14 +360,31 @@ def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:
     raise UndertowError(f"{wanted.parent} already holds a thousand runs of this second; choose a directory for the run")
 
 
-def _link(link: Path, target: Path) -> None:
-    """Point `link` at a run. A file or directory of that name is left alone; a run does not fail for want of a link."""
+def _link(link: Path, target: Path) -> Callable[[], None]:
+    """Point `link` at a run. A file or directory of that name is left alone; a run does not fail for want of a link.
+
+    Returns what takes it back.
+    """
     if link.exists() and not link.is_symlink():
         _log.warning("%s is not a link and is left as it is", link)
-        return
-    draft = link.with_name(f".{link.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        return lambda: None
+    before = os.readlink(link) if link.is_symlink() else None
+    now = os.path.relpath(target, link.parent)
+    _point(link, now)
+
+    def back() -> None:
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == now:  # else another run has begun meanwhile
+                link.unlink() if before is None else _point(link, before)
+
+    return back
+
+
+def _point(link: Path, target: str) -> None:
+    remove_drafts(link.parent, link.name)
+    draft = draft_name(link)
     with contextlib.suppress(OSError):
-        draft.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+        draft.symlink_to(target, target_is_directory=True)
         os.replace(draft, link)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
@@ -10,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from undertow._checks import NonFiniteError, require
+from undertow._checks import NonFiniteError, require, whole_number
 from undertow._types import Key, Metrics
-from undertow.core.gradient import AbstractGradient, Backprop
+from undertow.core.gradient import AbstractGradient, Backprop, as_gradient
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task, batch_size, take
@@ -38,7 +39,8 @@ class Trainer(eqx.Module):
 
     **Arguments:**
 
-    - `task`; `gradient` the estimator (default: backpropagation with the full flow); `optimizer` an optax transformation.
+    - `task`; `gradient` the estimator, its name out of `GRADIENTS`, or a flow (default: backpropagation with the full
+        flow); `optimizer` an optax transformation.
     - `problems`: a stacked pool to take batches from; None to draw fresh problems from `task.sample` for every update.
     - `batch`: problems per update. `sampling`: `sample` draws without replacement for every update, `cycle` goes through
         the pool in order and wraps around.
@@ -49,14 +51,13 @@ class Trainer(eqx.Module):
 
     task: Task
     problems: Problem | None
-    gradient: AbstractGradient = Backprop()
+    gradient: AbstractGradient = eqx.field(converter=as_gradient, default=Backprop())
     optimizer: optax.GradientTransformation = eqx.field(static=True, default=optax.adam(1e-3))
-    batch: int = eqx.field(static=True, default=16)
+    batch: int = eqx.field(static=True, converter=partial(whole_number, "batch"), default=16)
     sampling: Literal["sample", "cycle"] = eqx.field(static=True, default="sample")
     noisy: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
         require(self.sampling in ("sample", "cycle"), f"sampling must be 'sample' or 'cycle', got {self.sampling!r}")
         require(
             self.problems is not None or self.task.sample is not None,

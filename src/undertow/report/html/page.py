@@ -39,8 +39,8 @@ def render_page(
     """One HTML document without a link to anything outside of it.
 
     **Arguments:** `title`, `subtitle`, `status`: shown at the top; `sections` in their order; `live`: settings of a page that is
-    served while a run trains (where it asks for `news`, where to `renew` the evaluation, its `version`, and after how many
-    `seconds` it asks). None: a page that stands alone.
+    served while a run trains (where it asks for `news`, where to `renew` the evaluation and with which `token`, its `version`,
+    and after how many `seconds` it asks). None: a page that stands alone.
     """
     data = {
         "title": title,

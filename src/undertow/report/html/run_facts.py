@@ -92,10 +92,12 @@ def status_line(info: Mapping[str, Any], status: str, summary: Mapping[str, Any]
     """One line: status, reason, updates, best metric."""
     parts = [status if info.get("reason") is None else f"{status}: {info['reason']}"]
     if summary is not None and "updates" in summary:
-        parts.append(f"{summary['updates']:,} updates in {summary['training_seconds']:.0f} s")
+        seconds = summary.get("training_seconds")
+        taken = "" if seconds is None else f" in {float(seconds):.0f} s"
+        parts.append(f"{summary['updates']:,} updates{taken}")
         best = summary.get("best")
         if best:
-            parts.append(f"best {best['metric']} {best['value']:.4g} after update {best['update']}")
+            parts.append(f"best {best['metric']} {float(best['value']):.4g} after update {best['update']}")
     return " · ".join(parts)
 
 

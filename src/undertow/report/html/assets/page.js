@@ -50,7 +50,8 @@ if (page.live) {
   };
   const renew = element("button", { type: "button", onclick: () => {
     wait(true);
-    fetch(page.live.renew, { method: "POST" }).catch(() => wait(false));
+    fetch(page.live.renew, { method: "POST", headers: { "X-Undertow-Token": page.live.token } })
+      .then((answer) => answer.ok || wait(false), () => wait(false));
   } });
   wait(false);
   tools.prepend(renew);
