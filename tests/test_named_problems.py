@@ -40,7 +40,7 @@ def test_every_name_is_built_or_refused_with_a_reason(law, dimensions):
         elif own and truth == "exact" and name.split("-")[0] in ("combo", "shu_osher", "blast"):
             assert why == f"condition {name!r} has no exact solution; take --data.truth fine"
         elif own or boundary is None:
-            assert why is None or "boundary, with which advection has no exact solution" in why and truth == "exact"
+            assert why is None or ("boundary, with which advection has no exact solution" in why and truth == "exact")
         else:
             assert why is None or "boundary" in why or "by its name" in why
     assert built >= len(NAMES[law, dimensions]) * (2 if law == "burgers" and dimensions == 1 else 0.3)
