@@ -34,11 +34,11 @@ class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine`
-    (WENO5-JS on a grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second);
-    `every`: compare after every so many steps (default: only at the end); `baseline`: the weights whose error scales the
-    objective (default WENO-JS of the same order); `reconstruction`: of a system, `component` (default) or `characteristic`;
-    `limiter` of the fluxes (default none).
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine` (WENO5-JS on a
+    grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second); `every`: compare
+    after every so many steps (default: only at the end); `baseline`: the weights whose error scales the objective (default
+    WENO-JS of the same order); `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the
+    fluxes (default none).
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
 

@@ -71,7 +71,9 @@ class Heartbeats:
                 try:
                     self.storage.record_heartbeat(trial_id)
                 except Exception as error:  # the next one may get through
-                    _logger.warning("no heartbeat could be left in the database: %s", error)
+                    _logger.warning("no heartbeat could be left in the database: %s", type(error).__name__)
+            if unlock is not None:
+                unlock()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -79,8 +81,6 @@ class Heartbeats:
         def release() -> None:
             ended.set()
             thread.join()
-            if unlock is not None:
-                unlock()
 
         return release
 
