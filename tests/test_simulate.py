@@ -190,8 +190,8 @@ def test_errors_are_given_where_the_exact_solution_holds():
     assert again.exact is None and "l1_error" not in again.metrics() and "come back before t = 4" in again.notes[0]
     gas = simulate("double_rarefaction", num_cells=32, end_time=0.6)
     assert gas.exact is None and "waves come to the ends of the domain before t = 0.6" in gas.notes[0]
-    none = simulate(burgers_condition("shock_formation", k=0.0), num_cells=16)
-    assert none.exact is None and "a parameter is out of range" in none.notes[0]
+    none = simulate(burgers_condition("para", boundary="linear"), num_cells=16, end_time=0.6)
+    assert none.exact is None and "the exact solution is no number at t = 0.6" in none.notes[0]
     wall = burgers_condition("smooth_sine", boundary="linear")
     carried = simulate(wall, law=LinearAdvection(1.0), num_cells=16)
     assert carried.exact is None and "needs a periodic or outflow condition" in carried.notes[0]
@@ -243,7 +243,7 @@ def test_what_cannot_be_simulated():
         ({"cfl": np.array([0.1, 0.2])}, "cfl must be a"),
         ({"cfl": -0.1}, "cfl must be a"),
         ({"cfl": 0.5, "integrator": "euler"}, "cfl=0.5 is unstable: forward Euler bears 0.25"),
-        ({"cfl": 1e-300}, "the first time step is"),
+        ({"cfl": 1e-100}, "the first time step is"),
     ):
         with pytest.raises(UndertowError, match=message):
             simulate("shock", num_cells=16, **options)
