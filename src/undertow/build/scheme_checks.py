@@ -22,6 +22,7 @@ from undertow.envs.truth import rows_of
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.burgers_exact import EXACT_BOUNDARIES
 from undertow.laws.euler import Euler
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.gas_cases import gas_case
@@ -75,10 +76,11 @@ def check_scheme(config: SchemeConfig) -> None:
         return
     for name in names:
         condition = burgers_condition(name, boundary=config.data.boundary)
+        known = EXACT_BOUNDARIES if config.law.name == "burgers" else ("periodic", "outflow", "mixed")
         require(
-            config.law.name == "burgers" or condition.boundary in ("periodic", "outflow"),
-            f"condition {name!r} has a {condition.boundary} boundary, with which advection has no exact solution; "
-            "choose another with --data.boundary",
+            config.data.truth != "exact" or condition.boundary in known,
+            f"condition {name!r} has a {condition.boundary} boundary, with which {config.law.name} has no exact solution; "
+            "choose another with --data.boundary, or take --data.truth fine",
         )
 
 
@@ -123,7 +125,10 @@ def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
     require(config.data.boundary is None, "these problems have their own boundaries; leave data.boundary out")
     fields = {name: plane_case(name).field() if plane else gas_case(name).field() for name in names}
     for name, field in fields.items():
-        require(isinstance(field.law, type(make_law(config))), f"condition {name!r} is of {type(field.law).__name__}")
+        require(
+            isinstance(field.law, type(make_law(config))),
+            f"condition {name!r} belongs to {type(field.law).__name__}, not to {config.law.name}; name another",
+        )
         require(
             field.solvable or config.data.truth != "exact",
             f"condition {name!r} has no exact solution; take --data.truth fine",

@@ -34,15 +34,16 @@ class Discretised(eqx.Module):
     r"""How conditions become problems: law, cells, steps, and what counts as the truth.
 
     **Arguments:** `law`; `num_cells`; `steps` and `end_time` (so $\Delta t = T/n$); `order` (default 5); `integrator` (default
-    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine`
-    (WENO5-JS on a grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second); `every`: compare after every so many steps (default: only
-    at the end); `baseline`: the weights whose error scales the objective (default WENO-JS of the same order);
-    `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the fluxes (default none).
+    SSP-RK3); `speed` (default global Lax-Friedrichs); `truth`: `exact` (default: the entropy solution), `fine` (WENO5-JS on a
+    grid `refinement` times finer, odd, default 9) or `best` (the first where it is known, else the second); `every`: compare
+    after every so many steps (default: only at the end); `baseline`: the weights whose error scales the objective (default
+    WENO-JS of the same order); `reconstruction`: of a system, `component` (default) or `characteristic`; `limiter` of the
+    fluxes (default none).
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
 
-    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of the
-    data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
+    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of
+    the data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
     """
 
     law: AbstractConservationLaw
@@ -68,7 +69,7 @@ class Discretised(eqx.Module):
         ghost = (self.order + 1) // 2 + 1
         grid = grid_of(condition, self.num_cells)
         scheme = SemiDiscrete(
-            law_of(condition, self.law).relative_to(point_values(condition, grid)),
+            law_of(condition, self.law),
             grid,
             boundaries_of(condition, ghost),
             order=self.order,
@@ -78,6 +79,7 @@ class Discretised(eqx.Module):
             limiter=self.limiter,
             inflow=inflow_of(condition),
         )
+        scheme = scheme.relative_to(point_values(condition, grid))
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 
     def problem(self, condition: Initial, source: SineSource | None = None) -> Problem:
