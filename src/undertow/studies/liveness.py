@@ -64,7 +64,12 @@ class Heartbeats:
         unlock = try_lock(self.folder / f"{job:04d}", unlocked=True)
         ended = threading.Event()
         # The first one before the trial counts as running: one that runs without any would never be missed.
-        self.storage.record_heartbeat(trial_id)
+        try:
+            self.storage.record_heartbeat(trial_id)
+        except BaseException:
+            if unlock is not None:
+                unlock()
+            raise
 
         def beat() -> None:
             while not ended.wait(BEAT):
