@@ -59,9 +59,12 @@ class LogTrajectoryError(AbstractObjective):
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The penalised logarithm of the ratio."""
         error = _mean_error(trajectory, problem, self.every)
-        floor = self.floor
-        if floor is None:
-            judged = problem.reference.values[:, jnp.asarray(problem.environment.scheme.law.judged)]
-            floor = 1e-6 * jnp.max(jnp.abs(judged))
+        floor = self._floor(problem)
         ratio = jnp.log((error + floor) / (problem.reference.scale + floor))
         return ratio + self.penalty * jax.nn.relu(ratio)
+
+    def _floor(self, problem: Problem) -> float | Array:
+        if self.floor is not None:
+            return self.floor
+        judged = problem.reference.values[:, jnp.asarray(problem.environment.scheme.law.judged)]
+        return 1e-6 * jnp.max(jnp.abs(judged))
