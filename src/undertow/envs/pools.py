@@ -42,8 +42,8 @@ class Discretised(eqx.Module):
 
     Errors are means over the components that the law is judged by: all of them, or the density of a gas.
 
-    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of the
-    data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
+    Floors of a law that nobody has named are relative to the condition. The $\epsilon$ of WENO-JS is $10^{-6}$ in the units of
+    the data, here as in the policies that are trained beside it: whoever learns, names a unit in which fluxes are of order one.
     """
 
     law: AbstractConservationLaw
