@@ -70,7 +70,7 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
         RunDirectory.create(Path("runs") / name, preset="burgers", config=config).close()
     Path("mine.toml").write_text("seed = 1\n")
     done = SimpleNamespace(evaluations={}, table=None, path="run", status="finished", exit_code=0, to_dict=dict)
-    result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, to_csv=str)
+    result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, notes=(), to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)
     monkeypatch.setattr(experiment, "resume", lambda path, **options: done)
     monkeypatch.setattr(experiment, "import_agent", lambda path, config, **options: done)

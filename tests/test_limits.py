@@ -115,7 +115,7 @@ def test_a_refusal_says_what_it_takes_what_there_is_and_what_to_change(four_giga
     require_disk(needs[1:], tmp_path)
     with pytest.raises(UndertowError, match=r"at least 4 GB of disk, .* and 2 GB are free in "):
         require_disk(needs, tmp_path)
-    require_time([Need("an hour", 3600, "it")])
+    require_time([Need("an hour", 3600, "it")])  # at least: most work takes several times as long
     require_time([Need("a year", 3e7, "it")], long=True)
     with pytest.raises(
         UndertowError, match="at least 347 days, for a year: lower it, or start it all the same with --long"
@@ -174,7 +174,9 @@ def test_trainings_that_cannot_fit_are_refused(case, factor):
     """Also those that are not even to be counted in 64 bits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_limits, "free_memory", lambda: 4.0 * GB)
-        with pytest.raises(UndertowError, match=r"^this (needs|takes) at least .* lower ") as caught:
+        with pytest.raises(
+            UndertowError, match=r"^this (needs|takes) at least .* lower |must be a whole number"
+        ) as caught:
             training_needs(grown(case, factor)).require(folder=".")
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
         assert case[1] in str(caught.value) or case[1].startswith(("system", "data.t"))
@@ -211,17 +213,17 @@ def test_what_takes_hours_is_begun_when_asked_for(long, monkeypatch):
     [
         "train cartpole --data.train 1000000000",
         "train burgers --policy.hidden 1000000000",
-        "train burgers --policy.hidden 100000000 100000000 1000000000000",
+        "train burgers --policy.hidden 100000000 100000000 1000000000",
         "train burgers --training.updates 1000000000",
-        "train burgers --checkpoint.keep 1000000000 --training.updates 100000000000 --evaluation.every 1 --training.dispatch 1"
+        "train burgers --checkpoint.keep 1000000000 --training.updates 2000000000 --evaluation.every 1 --training.dispatch 1"
         " --long",
         "train quantum --system.points 1000000000",
         "simulate sod --cells 1000000000 --out a.csv",
         "simulate sod --saves 1000000000 --out a.png",
         "simulate shock --saves 1000000 --out a.gif",
         "simulate vortex --cells 3000 --saves 12 --out a.csv",
-        "simulate shock --dt 1e-12",
-        "simulate shock --steps 100000000000",
+        "simulate shock --dt 1e-10",
+        "simulate sod --steps 2000000000",
         "simulate quadrants-3 --cells 1000000",
     ],
 )
@@ -243,10 +245,10 @@ def test_commands_are_refused_in_one_line(line, four_gigabytes, tmp_path, monkey
         lambda: ut.suite("plane-held-out", cells=10**5),
         lambda: ut.suite("held-out", steps=10**9),
         lambda: ut.learn("cartpole", horizon=10**9),
-        lambda: ut.simulate("sod", num_cells=10**10),
-        lambda: ut.convergence({"weno-js": ut.classical("weno-js")}, cells=(8, 10**10)),
-        lambda: make("undertow/Burgers-v0", cells=10**10),
-        lambda: make("undertow/Quantum-v0", points=10**10),
+        lambda: ut.simulate("sod", num_cells=2 * 10**9),
+        lambda: ut.convergence({"weno-js": ut.classical("weno-js")}, cells=(8, 2 * 10**9)),
+        lambda: make("undertow/Burgers-v0", cells=2 * 10**9),
+        lambda: make("undertow/Quantum-v0", points=2 * 10**9),
     ],
 )
 def test_python_is_refused_too(asked, four_gigabytes):

@@ -337,9 +337,65 @@ def test_a_long_word_is_not_repeated(capsys: pytest.CaptureFixture[str]):
         assert len(capsys.readouterr().err) < 1000
 
 
-# --- what users write themselves --------------------------------------------------------------------------------------
-
-
 def test_plain_numbers_stay():
     assert plain_number("x") == "x" and plain_number(None) is None
     assert find_field(ut.SchemeConfig(), "seed") == ("seed", int)
+
+
+# --- what users write themselves --------------------------------------------------------------------------------------
+
+
+class Grows(ut.AbstractControlled):
+    """A system of one's own, with one mistake or another in it."""
+
+    mode: str = eqx.field(static=True, default="")
+
+    def observe(self, state):
+        return state
+
+    def advance(self, state, action):
+        new = {
+            "shape": lambda: jnp.concatenate([state, state]),
+            "form": lambda: (state, state),
+            "type": lambda: state + 0.5,
+        }
+        return new.get(self.mode, lambda: state + action)()
+
+
+class Nothing(ut.AbstractPolicy):
+    def __call__(self, observation, *, key=None):
+        return jnp.zeros(2)
+
+
+@pytest.mark.parametrize("how", ["step", "adjoint"])
+@pytest.mark.parametrize("mode", ["shape", "form", "type"])
+def test_a_step_that_changes_the_state_is_told(mode: str, how: Any):
+    start = jnp.zeros(2, int if mode == "type" else float)
+    with pytest.raises(UndertowError, match="^a step has to hand on a state") as caught:
+        ut.rollout(Grows(mode), Nothing(), start, 3, rematerialise=how)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("objective", [ut.RunningCost, ut.FinalCost])
+def test_a_cost_is_one_number(objective: Any):
+    problems = ut.Problem(Grows(), jnp.ones((4, 2)))
+    for cost in (lambda state: state, lambda state: state[:1]):
+        with pytest.raises(UndertowError, match="has to give one number per state"):
+            ut.Task(objective(cost), 3).losses(Nothing(), ut.FULL, problems)
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_a_training_without_a_good_update_has_failed(updates: int):
+    """However short it is; the first update that is good makes it one that finishes."""
+    problems = ut.Problem(Grows(), jnp.ones((4, 2)))
+    policy = ut.Controller(2, (2,), hidden=(2,), key=jax.random.key(0))
+    for factor, status in ((math.nan, "failed"), (1.0, "finished")):
+        cost = ut.FinalCost(lambda state, factor=factor: factor * jnp.sum(state**2))
+        trainer = ut.Trainer(ut.Task(cost, 2), problems, gradient="full", batch=2)
+        assert ut.fit(trainer, trainer.init(policy, jax.random.key(0)), updates).status == status
+
+
+def test_an_exact_truth_is_asked_of_laws_that_have_one():
+    conditions = jax.tree.map(lambda x: jnp.stack([x]), ut.burgers_condition("smooth_sine"))
+    with pytest.raises(UndertowError, match="no exact solution .*take truth='fine'"):
+        ut.make_pool(ut.Discretised(ut.Burgers(0.01), 16, 4, 0.01), conditions)

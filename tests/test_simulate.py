@@ -11,12 +11,16 @@ import pytest
 
 from undertow._checks import UndertowError
 from undertow.evaluation.simulation import Simulation, quantities
+from undertow.evaluation.simulation_checks import ends_hold
+from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.euler import Euler
+from undertow.laws.fields import PiecewiseGas
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.shallow_water import ShallowWater
 from undertow.policies.classical import classical
+from undertow.policies.controller import ZeroAction
 from undertow.simulate import case_names, compare, named_case, simulate
 
 
@@ -156,6 +160,93 @@ def test_policies_side_by_side(sod: Simulation):
     label, x, values = waves.truth(1)
     assert label == "reference, 96 cells" and values["density"].shape == x.shape == (96,)
     np.testing.assert_allclose(waves.reference.times, waves.times)
+
+
+def test_a_viscous_wave_decays_as_cole_and_hopf_say():
+    """From a steep wave to a slow one: diffusion sets the steps at the end."""
+    nu, end = 0.02, 2.0
+    result = simulate("smooth_sine", law=Burgers(nu), num_cells=32, end_time=end)
+    y = (np.arange(4096) + 0.5) / 4096
+    amplitude = 1 / (2 * np.pi * 0.1)
+    start = np.exp((np.cos(2 * np.pi * y) - 1) * amplitude / (4 * np.pi * nu))
+    waves = np.fft.rfft(start) * np.exp(-nu * (2 * np.pi * np.arange(2049)) ** 2 * end)
+    phi = np.fft.irfft(waves)
+    u = -2 * nu * np.gradient(np.log(phi), y)
+    assert np.abs(result.values[-1, 0] - np.interp(result.x, y, u)).max() < 0.01 * np.abs(u).max() < 0.01
+    assert result.exact is None and result.notes == ()
+
+
+def test_fixed_steps_end_at_the_end():
+    clipped = simulate("smooth_sine", num_cells=16, dt=0.03, end_time=0.1)
+    assert clipped.times.tolist() == [0.0, 0.1] and clipped.steps == 4
+    kept = simulate("smooth_sine", num_cells=16, dt=0.03, end_time=0.1, saves=7)
+    np.testing.assert_allclose(kept.times, np.linspace(0, 0.1, 8), rtol=1e-14)
+    with pytest.raises(UndertowError, match="saves=7 states cannot be kept of 4 steps"):
+        simulate("smooth_sine", num_cells=16, steps=4, end_time=0.1, saves=7)
+
+
+def test_errors_are_given_where_the_exact_solution_holds():
+    again = simulate(burgers_condition("tophat", u_L=1.0, u_M=-3.5, u_R=1.0), num_cells=16, end_time=4.0)
+    assert again.exact is None and "l1_error" not in again.metrics() and "come back before t = 4" in again.notes[0]
+    gas = simulate("double_rarefaction", num_cells=32, end_time=0.6)
+    assert gas.exact is None and "waves come to the ends of the domain before t = 0.6" in gas.notes[0]
+    none = simulate(burgers_condition("para", boundary="linear"), num_cells=16, end_time=0.6)
+    assert none.exact is None and "the exact solution is no number at t = 0.6" in none.notes[0]
+    wall = burgers_condition("smooth_sine", boundary="linear")
+    carried = simulate(wall, law=LinearAdvection(1.0), num_cells=16)
+    assert carried.exact is None and "needs a periodic or outflow condition" in carried.notes[0]
+
+
+def test_every_named_gas_problem_has_its_errors():
+    for name, case in GAS_CASES.items():
+        field = case.field()
+        assert not field.solvable or ends_hold(field, case.end_time), name
+
+
+def test_a_result_that_is_not_physical_is_told():
+    options = {"num_cells": 16, "steps": 1, "end_time": 0.02, "integrator": "euler", "reconstruction": "component"}
+    result = simulate("sod2", "linear", **options)
+    assert (
+        "the last state has a density that is not above 0" in result.notes[0] and "positivity would" in result.notes[0]
+    )
+
+
+def test_states_that_are_not_physical_are_refused():
+    def gas(*states):
+        return PiecewiseGas(Euler(), states, [0.5])
+
+    with pytest.raises(UndertowError, match="a pressure that is not above 0 in cell 0"):
+        simulate(gas([1, 0, -1.0], [1, 0, 1.0]), num_cells=16)
+    with pytest.raises(UndertowError, match="a density that is not above 0 in cell 0"):
+        simulate(gas([-1, 0, 1.0], [1, 0, 1.0]), num_cells=16, positivity=True)
+    with pytest.raises(UndertowError, match="a density of 0 in cell 8: take positivity, .* or at least 0.0001"):
+        simulate(gas([1, 0, 1.0], [0, 0, 0]), num_cells=16)
+
+
+def test_one_periodic_piece_of_gas():
+    wave = PiecewiseGas(Euler(), [[1.0, 0.5, 1.0]], [], amplitudes=[0.2], periodic=1.0, riemann=True)
+    x = jnp.linspace(0.01, 0.99, 9)
+    np.testing.assert_allclose(wave.exact(x, time=0.2)[0], 1 + 0.2 * np.sin(2 * np.pi * (x - 0.1)), rtol=1e-13)
+    with pytest.raises(UndertowError, match="a Riemann problem needs two pieces"):
+        PiecewiseGas(Euler(), [[1.0, 0.5, 1.0]], [], riemann=True)
+
+
+def test_what_cannot_be_simulated():
+    for wrong, message in ((None, "simulate starts from"), (5, "got 5"), (lambda x: x, "take CallableCondition")):
+        with pytest.raises(UndertowError, match=message):
+            simulate(wrong)
+    for options, message in (
+        ({"policy": "weno-jz"}, "unknown policy 'weno-jz'; did you mean 'weno-z'"),
+        ({"policy": 5}, "a policy is an AbstractPolicy or the name"),
+        ({"policy": ZeroAction(1)}, "ZeroAction does not choose the weights of a scheme"),
+        ({"saves": 2.5}, "saves must be a whole number"),
+        ({"cfl": np.array([0.1, 0.2])}, "cfl must be a"),
+        ({"cfl": -0.1}, "cfl must be a"),
+        ({"cfl": 0.5, "integrator": "euler"}, "cfl=0.5 is unstable: forward Euler bears 0.25"),
+        ({"cfl": 1e-100}, "the first time step is"),
+    ):
+        with pytest.raises(UndertowError, match=message):
+            simulate("shock", num_cells=16, **options)
 
 
 def test_bad_input():

@@ -21,7 +21,7 @@ from undertow._checks import UndertowError
 
 SHARE = 0.9
 """Of the free memory or disk that one piece of work may need; the rest is for everything else."""
-PATIENCE = 7200.0
+PATIENCE = 3600.0
 """Seconds. What certainly takes longer is begun only where `long` says so."""
 
 
@@ -131,7 +131,7 @@ def _read(path: Path) -> str:
 # --- what things take -------------------------------------------------------------------------------------------------
 # Far below what was measured on any machine, so that what follows from them is a lower bound.
 
-STEP_SECONDS = 1e-6
+STEP_SECONDS = 2e-6
 """One stage of a time step, or one step of a controlled system, forward, however small."""
 BACKWARD = 4
 """How many times as long a step takes in training: forward, again when going back, and the way back, which is two."""

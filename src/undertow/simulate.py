@@ -250,6 +250,10 @@ def _timing(
         )
         return rule, equal, first
     whole = complete(num_cells=scheme.grid.num_cells[0], dt=dt, steps=steps, end_time=end_time)
+    require(
+        whole.steps < 2**31,
+        f"dt={whole.dt:.3g} takes {whole.steps:.2g} steps to end_time={end_time:g}; take a longer dt",
+    )
     check_step(scheme, u0, whole.dt, integrator, steps=whole.steps)
     divides = abs(whole.end_time - end_time) <= 1e-9 * end_time
     if dt is not None and not (divides and saves <= whole.steps):  # the last step before every kept state is clipped

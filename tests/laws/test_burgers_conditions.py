@@ -108,6 +108,19 @@ def test_parameters_replace_defaults_and_follow_each_other():
     np.testing.assert_allclose(wide.primitive(jnp.asarray(y)), quadrature(wide, [], y, (-1.0, 2.0)), atol=1e-13)
 
 
+@pytest.mark.parametrize("name", BURGERS_CONDITIONS)
+def test_conditions_move_and_stretch_with_their_domain(name):
+    here, there, s = (
+        burgers_condition(name),
+        burgers_condition(name, domain=(10.0, 14.0)),
+        jnp.linspace(0.013, 0.987, 37),
+    )
+    np.testing.assert_allclose(there(10 + 4 * s), here(s), atol=1e-13)
+    np.testing.assert_allclose(there.primitive(10 + 4 * s), 4 * here.primitive(s), atol=1e-12)
+    with pytest.raises(UndertowError, match="positions count from 0 at its start"):
+        burgers_condition("shock", offset=10.5, domain=(10.0, 11.0))
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [

@@ -46,6 +46,45 @@ def test_a_floor_of_the_speed_is_the_users():
     np.testing.assert_allclose(step(jnp.asarray(0.0), jnp.asarray(0.0)), 0.1 * 0.02 / 0.01, rtol=1e-15)
 
 
+def test_a_state_at_rest_takes_one_step_to_the_end():
+    """However far: no speed is too small to be one."""
+    assert float(CFLStep(0.5, 1e9)(jnp.asarray(0.0), jnp.asarray(1.0))) == 1e9 - 1
+    assert float(CFLStep(0.5, math.inf)(jnp.asarray(0.0), jnp.asarray(1.0))) == 0
+    assert jnp.isnan(CFLStep(0.5, 1.0)(jnp.asarray(jnp.nan), jnp.asarray(0.0)))
+    slope = jax.grad(lambda s: CFLStep(0.5, 1.0)(s, jnp.asarray(0.0)))
+    assert float(slope(0.0)) == 0 and float(slope(2.0)) == pytest.approx(-0.125)
+
+
+@given(positive(1e-30, 1e30), positive(1e-30, 1e30))
+def test_steps_have_the_unit_of_time(speed, scale):
+    one, other = CFLStep(0.5, 1e3 / speed), CFLStep(0.5, 1e3 / speed * scale)
+    dt = float(one(jnp.asarray(speed), jnp.asarray(0.0)))
+    np.testing.assert_allclose(other(jnp.asarray(speed / scale), jnp.asarray(0.0)), dt * scale, rtol=1e-12)
+
+
+def test_a_clipped_fixed_step():
+    step = FixedStep(0.03, end_time=0.1)
+    np.testing.assert_allclose(
+        [step(jnp.asarray(1.0), jnp.asarray(t)) for t in (0.0, 0.09, 0.1)], [0.03, 0.01, 0], atol=1e-15
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FixedStep(-0.1),
+        lambda: FixedStep(jnp.asarray(jnp.nan)),
+        lambda: CFLStep(-0.1, 1.0),
+        lambda: CFLStep(0.0, 1.0),
+        lambda: CFLStep(None, 1.0),
+        lambda: CFLStep(0.5, 1.0, min_speed=0.01),
+    ],
+)
+def test_rules_that_cannot_be(make):
+    with pytest.raises(UndertowError, match="must be a finite number|needs the cell size"):
+        make()
+
+
 @given(positive(0.05, 1.0), positive(0.1, 3.0), st.integers(0, 2**32 - 1))
 def test_the_last_cfl_step_lands_on_the_end_time_and_later_ones_do_nothing(cfl, end_time, seed):
     speeds = np.random.default_rng(seed).uniform(3.0, 30.0, size=2000)

@@ -12,10 +12,11 @@ from tests.helpers import assert_derivatives_agree, derivative_mismatches, quick
 from undertow._checks import UndertowError
 from undertow.laws.burgers import Burgers
 from undertow.laws.euler import Euler
+from undertow.laws.shallow_water import ShallowWater
 from undertow.numerics.boundary import boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import SSPRK3, ForwardEuler
-from undertow.numerics.timestep import CFLStep
+from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import advance, solve
@@ -231,6 +232,65 @@ def test_derivatives_agree_where_it_acts_and_where_all_is_constant(name, mismatc
         point = {"u": state, "dt": jnp.asarray(0.003), "gamma": jnp.asarray(1.4)}
         assert change(point) > 0.1
         assert_derivatives_agree(mismatches, point, label=name)
+
+
+@pytest.fixture(scope="module")
+def poured():
+    """Water in 40 cells, marched to t = 0.1 with steps of half a cell, which not every stage bears."""
+
+    @eqx.filter_jit
+    def run(u0):
+        scheme = SemiDiscrete(ShallowWater(9.81), UniformGrid(40, -1.0, 1.0), "reflective", limiter=PositivityLimiter())
+        return solve(scheme, WenoJS(), u0, steps=150, time_step=CFLStep(0.5, 0.1))
+
+    return run
+
+
+def test_a_dam_breaks_onto_a_dry_bed(poured):
+    """Ritter (1892): the depth at the dam is 4/9 of that behind it, for ever; the front runs at 2 c and no faster."""
+    x = UniformGrid(40, -1.0, 1.0).centers()
+    out = poured(jnp.asarray(np.stack([np.where(x < 0, 1.0, 0.0), 0 * x])))
+    depth, momentum = np.asarray(out.values[-1])
+    assert float(out.times[-1]) == pytest.approx(0.1) and depth.min() >= 0
+    assert depth[19:21].mean() == pytest.approx(4 / 9, rel=0.08)
+    wet = depth > 1e-12
+    assert np.abs(momentum[wet] / depth[wet]).max() < 2 * np.sqrt(9.81)
+    c, t = np.sqrt(9.81), 0.1
+    exact = np.where(x < -c * t, 1.0, np.where(x > 2 * c * t, 0.0, (2 * c - x / t) ** 2 / (9 * 9.81)))
+    assert np.abs(depth - exact).mean() < 0.015
+    assert depth.sum() == pytest.approx(20, rel=1e-13)
+
+
+def test_whatever_is_poured_stays_above_the_bed(poured, rng):
+    """Puddles of depths over ten orders of magnitude between dry places and walls, up to ten times as fast as their waves."""
+    for _ in range(12):
+        depth = np.where(rng.random(40) < 0.4, 0.0, 10 ** rng.uniform(-10, 0, 40))
+        depth = np.repeat(depth[::4], 4)
+        speed = np.repeat(rng.normal(size=10) * 10 ** rng.uniform(-1, 1, 10), 4) * np.sqrt(9.81)
+        out = poured(jnp.asarray(np.stack([depth, depth * speed])))
+        found = np.asarray(out.values[-1])
+        assert np.isfinite(found).all() and found[0].min() >= 0
+        assert found[0].sum() == pytest.approx(depth.sum(), rel=1e-12)
+
+
+def test_a_gas_expands_into_a_vacuum(as_users):
+    x = UniformGrid(CELLS).centers()
+    scheme = SemiDiscrete(
+        Euler(), UniformGrid(CELLS), "outflow", reconstruction="characteristic", limiter=PositivityLimiter()
+    )
+    u0 = scheme.law.conserved(jnp.asarray(np.stack([x < 0.5, 0 * x, x < 0.5]).astype(float)))
+    out = eqx.filter_jit(solve)(scheme, WenoJS(), u0, steps=200, time_step=CFLStep(0.4, 0.05))
+    assert float(out.times[-1]) == pytest.approx(0.05)
+    assert min(float(jnp.min(part)) for part in Euler().positive(out.values[-1])) >= 0
+    # A fan whose density is (2 / (gamma + 1)) ^ (2 / (gamma - 1)) at the place of the membrane (Toro 2009, section 4.6).
+    assert float(out.values[-1, 0, 39:41].mean()) == pytest.approx(0.4019, rel=0.15)
+
+
+def test_unphysical_states_are_told():
+    scheme = SemiDiscrete(Euler(), UniformGrid(8), "outflow", order=3, limiter=PositivityLimiter())
+    u0 = Euler().conserved(jnp.ones((3, 8)).at[2, 3].set(-1.0))
+    with pytest.raises(UndertowError, match="the initial state has a pressure that is not above 0 in cell 3"):
+        solve(scheme, WenoJS(3), u0, steps=1, time_step=FixedStep(1e-3))
 
 
 def test_errors():

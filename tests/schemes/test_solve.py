@@ -211,12 +211,26 @@ def test_even_refinement_is_refused():
         ({"weights": WenoJS(7)}, "weights of order 7 in a scheme of order 5"),
         ({"steps": -1}, "steps must be a whole number of 0 or more"),
         ({"save_every": 0}, "save_every must be a whole number above 0"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"save_every": 1.5}, "save_every must be a whole number"),
+        ({"u0": jnp.zeros((1, 32), int)}, "single or double precision, got int"),
+        ({"u0": jnp.zeros((1, 32), complex)}, "single or double precision, got complex"),
+        ({"u0": jnp.zeros((1, 32), jnp.float16)}, "single or double precision, got float16"),
+        ({"u0": [0.0] * 32}, "a state is an array of shape"),
+        ({"time_step": CFLStep(0.5, 1.0)}, "2 steps reach t = .* short of end_time = 1: take about .* steps"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):
     given = {"scheme": periodic(), "weights": WenoJS(), "u0": wave(), "steps": 2, "time_step": FixedStep(0.01)} | change
     with pytest.raises(UndertowError, match=message):
         solve(given.pop("scheme"), given.pop("weights"), given.pop("u0"), **given)
+
+
+def test_boundaries_and_grids_that_cannot_be():
+    with pytest.raises(UndertowError, match="boundary must be a name or a tuple"):
+        periodic(boundary=None)
+    with pytest.raises(UndertowError, match="one entry per axis"):
+        UniformGrid(())
 
 
 def test_a_courant_number_far_above_one_is_refused_with_a_step_that_works():

@@ -93,9 +93,7 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
     grid, parameters = "grid.num_cells", parameters_of(policy)
     pool = _count(config, config.data.conditions, config.data.pool)
     watched = _count(config, config.evaluation.conditions, config.evaluation.cases)
-    kept = (
-        how.steps if training.segment is None else -(-how.steps // training.segment) + min(training.segment, how.steps)
-    )
+    kept = _kept(how.steps, training.segment)
     hidden = real(sum(config.policy.hidden))  # of every layer what goes in and what comes out
     if config.method in LIBRARY:  # no way back through time
         kept, hidden = 1.0, 0.0

@@ -69,7 +69,7 @@ class Discretised(eqx.Module):
         ghost = (self.order + 1) // 2 + 1
         grid = grid_of(condition, self.num_cells)
         scheme = SemiDiscrete(
-            law_of(condition, self.law).relative_to(point_values(condition, grid)),
+            law_of(condition, self.law),
             grid,
             boundaries_of(condition, ghost),
             order=self.order,
@@ -79,6 +79,7 @@ class Discretised(eqx.Module):
             limiter=self.limiter,
             inflow=inflow_of(condition),
         )
+        scheme = scheme.relative_to(point_values(condition, grid))
         return Conservation(scheme, FixedStep(jnp.asarray(self.end_time / self.steps)), self.integrator)
 
     def problem(self, condition: Initial, source: SineSource | None = None) -> Problem:

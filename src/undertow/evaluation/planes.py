@@ -144,7 +144,7 @@ def plane_environment(
 def run_plane(
     policy: AbstractPolicy, environment: Conservation, u0: Float[Array, "chan *cells"]
 ) -> tuple[FieldState, int, float]:
-    """March values to the end time of a `plane_environment`, with floors, and the epsilon of a classical policy, relative to them.
+    """March values to the end time of a `plane_environment`. Floors and the epsilon of a classical policy are relative to them.
 
     **Returns:** the last state (which has not reached the end if something stopped being finite, or the steps became a hundred
     times shorter than the first), the steps taken and the seconds they took, compilation apart.

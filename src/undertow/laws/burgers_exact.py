@@ -172,18 +172,16 @@ def _search(condition: AbstractCondition, x: Array, t: Array, num_candidates: in
     breakpoints = condition.breakpoints.astype(x.dtype)
     nodes = _nodes(frozen, stop_gradient(breakpoints), num_candidates)
     # Before this time nothing has moved by as much as a rounding of the domain (and 1/t could overflow).
-    fastest = jnp.maximum(jnp.max(jnp.abs(frozen.mean + nodes.above)), jnp.max(jnp.abs(frozen.mean + nodes.below)))
+    fastest = jnp.max(jnp.abs(frozen.mean + jnp.stack([nodes.above, nodes.below])))
     started = fastest * t > 1e-3 * jnp.finfo(x.dtype).eps * (condition.domain[1] - condition.domain[0])
     later = jnp.where(started, t, 1.0)
     xi = x - line.mean * later
     smooth = _smooth_minima(line, frozen, nodes, xi, later)
     groups = smooth, _fans(line, breakpoints, xi, later), _outside(line, xi, later)
     value, depth, valid = (jnp.concatenate(parts, axis=-1) for parts in zip(*groups, strict=True))
-    # Rounding can deny the true minimum its sign change; then the deepest of the rest is it.
+    # Rounding can deny the true minimum its sign change; then the deepest of the rest is it, else none deeper by 3 sizes.
     size = jnp.max(jnp.abs(nodes.primitive))
-    ranked = stop_gradient(
-        jnp.where(valid, depth, depth + 3 * size)
-    )  # no valid minimum is deeper than another by as much
+    ranked = stop_gradient(jnp.where(valid, depth, depth + 3 * size))
     best = jnp.min(ranked, axis=-1, keepdims=True)
     tied = ranked <= best + 8 * jnp.finfo(x.dtype).eps * (size + jnp.abs(best))
     v = (jnp.max(jnp.where(tied, value, -jnp.inf), -1) + jnp.min(jnp.where(tied, value, jnp.inf), -1)) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def moved(condition: AbstractPlainCondition, domain: tuple[float, float]) -> Abs
             )
         return start + length * position
 
-    changes: dict[str, object]
+    changes: dict[str, Any]
     if isinstance(condition, SineCondition):
         frequency = condition.frequency / length
         changes = {"frequency": frequency, "phase": condition.phase - frequency * start}

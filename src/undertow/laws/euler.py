@@ -60,19 +60,20 @@ class Euler(AbstractConservationLaw):
         """Density, which sees every wave: shocks, rarefactions and contacts."""
         return (0,)
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> "Euler":
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> "Euler":
         r"""This gas with floors relative to the state `u`: $10^{-10} \max\rho$ and $10^{-12} \max p$, or a hundredth of the
         smallest positive density and pressure where those are less. Without any pressure it is $10^{-12} (\gamma - 1) \max E$.
-        Floors that are numbers already stay."""
+        With a `share` it stands in place of both. Floors that are numbers already stay."""
         if self.density_floor is not None and self.pressure_floor is not None:
             return self
-        density = relative_floor(u[0], 1e-10) if self.density_floor is None else self.density_floor
+        shares = (1e-10, 1e-12) if share is None else (share, share)
+        density = relative_floor(u[0], shares[0]) if self.density_floor is None else self.density_floor
         pressure = self.pressure_floor
         if pressure is None:
             values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
             # A gas without any pressure has that of its energy's last digits.
-            energy = jax.lax.stop_gradient(1e-12 * (self.gamma - 1) * jnp.max(u[-1]))
-            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, 1e-12), floored(energy, None))
+            energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * jnp.max(u[-1]))
+            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
         return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:

@@ -88,11 +88,13 @@ class AbstractConservationLaw(eqx.Module):
         """The eigenvectors at the faces between `left` and `right`. Raises `UndertowError` if the law has none to offer."""
         raise UndertowError(f"{type(self).__name__} has no eigenvectors; take reconstruction='component'")
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> Self:
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> Self:
         """This law with the floors that nobody has named set relative to the state `u`; the same law where it has none.
 
         A floor has a unit. Only a state of the problem tells what is small in it: the initial one, at the door of `simulate`,
-        `solve` and whatever makes environments."""
+        `solve` and whatever makes environments.
+
+        `share`: what floors are of the largest values, instead of the law's own choice (default None)."""
         return self
 
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:

@@ -57,11 +57,12 @@ class ShallowWater(AbstractConservationLaw):
         """Depth."""
         return (0,)
 
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> "ShallowWater":
+    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> "ShallowWater":
         r"""This water with a floor relative to the state `u`: $10^{-10} \max h$, or a hundredth of the smallest positive depth
-        where that is less. A floor that is a number already stays."""
+        where that is less; a `share` stands in place of the former. A floor that is a number already stays."""
+        share = 1e-10 if share is None else share
         return (
-            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], 1e-10))
+            self if self.depth_floor is not None else dataclasses.replace(self, depth_floor=relative_floor(u[0], share))
         )
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:

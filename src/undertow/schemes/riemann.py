@@ -195,8 +195,8 @@ class RiemannScheme(eqx.Module):
         if limiter is not None:
             # In a gas that is thinner still, waves are faster than any time step was made for.
             limiter = dataclasses.replace(limiter, margin=max(limiter.margin, _SHARE))
-            reaches = law.reach(left), law.reach(right)
-            bound = None if reaches[0] is None else jnp.maximum(*reaches)
+            before, after = law.reach(left), law.reach(right)
+            bound = None if before is None or after is None else jnp.maximum(before, after)
             steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 

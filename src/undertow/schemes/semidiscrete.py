@@ -132,7 +132,13 @@ class SemiDiscrete(eqx.Module):
     def relative_to(self, u: Float[Array, "chan *cells"]) -> SemiDiscrete:
         """This scheme for the problem that starts from `u`: floors of the law that nobody has named become relative to it, see
         [`relative_to`][undertow.laws.law.AbstractConservationLaw.relative_to] of the law. `simulate` and `solve` do so."""
-        law = self.law.relative_to(u)
+        share = None
+        if self.limiter is not None:
+            # It bounds the speeds, and what is left where next to nothing is stays above 0 with the true ones only. So floors
+            # are as small as products allow; amplitudes of characteristic fields are taken to the fourth power.
+            power = 1 / 3 if self.reconstruction == "component" else 0.1
+            share = min(float(jnp.finfo(u.dtype).tiny) ** power, 1e-12)
+        law = self.law.relative_to(u, share)
         return self if law is self.law else dataclasses.replace(self, law=law)
 
     def unit(
@@ -142,8 +148,9 @@ class SemiDiscrete(eqx.Module):
         measure stencils by that have an $\epsilon$ without a unit.
 
         It is about the largest deviation of $\tfrac12 (f \pm \alpha u)$ from their mean, and not below a hundredth of their own
-        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass, length and time it changes as the fluxes do. Where everything is 0 it is what
-        the forcing makes of it, or 1. None for characteristic fields, which come without a unit (see `AbstractBasis`).
+        size (see [`size`][undertow.schemes.weights.size]), with $\alpha$ close to the largest speed. In other units of mass,
+        length and time it changes as the fluxes do. Where everything is 0 it is what the forcing makes of it, or 1. None for
+        characteristic fields, which come without a unit (see `AbstractBasis`).
         """
         if self.reconstruction == "characteristic":
             return None

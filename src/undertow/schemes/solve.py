@@ -139,10 +139,6 @@ def solve(
     marches a number of steps.
     """
     scheme.check_state(u0)
-    require(
-        jnp.issubdtype(u0.dtype, jnp.floating),
-        f"u0 must hold floating-point numbers, got {u0.dtype}; take u0.astype(float)",
-    )
     # The solver sees no rooms above it, so that a policy is known by its name.
     require(
         not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),

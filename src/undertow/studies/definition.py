@@ -134,6 +134,7 @@ def define(
     if sampler == "grid":
         require(not ranges, f"a grid has no end over the range of {', '.join(ranges)}; list values, or take a sampler")
         size = grid_size(space)
+        assert size is not None  # no ranges
         require(
             size <= MAX_GRID,
             f"this grid has {size} combinations, and at most {MAX_GRID} are taken; list fewer values, "
@@ -294,7 +295,7 @@ def begun_values(sweep: Sweep, trial: Path) -> dict[str, Any] | None:
         return None
     try:
         config = config_from_dict(read_json(file))
-        values = {name: functools.reduce(getattr, name.split("."), config) for name in sweep.space}
+        values: dict[str, Any] = {name: functools.reduce(getattr, name.split("."), config) for name in sweep.space}
         same = with_fields(sweep.config, values) == config
         inside = (
             value in given.values if isinstance(given, Choices) else given.low <= value <= given.high

@@ -64,14 +64,21 @@ class Heartbeats:
         unlock = try_lock(self.folder / f"{job:04d}", unlocked=True)
         ended = threading.Event()
         # The first one before the trial counts as running: one that runs without any would never be missed.
-        self.storage.record_heartbeat(trial_id)
+        try:
+            self.storage.record_heartbeat(trial_id)
+        except BaseException:
+            if unlock is not None:
+                unlock()
+            raise
 
         def beat() -> None:
             while not ended.wait(BEAT):
                 try:
                     self.storage.record_heartbeat(trial_id)
                 except Exception as error:  # the next one may get through
-                    _logger.warning("no heartbeat could be left in the database: %s", error)
+                    _logger.warning("no heartbeat could be left in the database: %s", type(error).__name__)
+            if unlock is not None:
+                unlock()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -79,8 +86,6 @@ class Heartbeats:
         def release() -> None:
             ended.set()
             thread.join()
-            if unlock is not None:
-                unlock()
 
         return release
 

@@ -240,7 +240,7 @@ def _scan(folder: Path, run: str | None = None) -> list[tuple[Ranked, tuple[str,
         try:
             metadata = read_metadata(path)
             _check_run(path, metadata, run)
-            best = metadata.get("best")
+            best: Any = metadata.get("best")
             require(best is not None, f"{path} does not say which metric it was kept for")
             check_shape(best, _BEST, path)
             ranked = Ranked(path, float(best["value"]), best["update"])
