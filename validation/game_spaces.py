@@ -20,7 +20,11 @@ STEPS = 500
 OPTIONS = {
     **{id: ({},) for id in GAMES},
     "undertow/Burgers-v0": ({}, {"case": "flat"}, {"case": ("shock", "tophat", "sawtooth")}),
-    "undertow/Euler-v0": ({}, {"case": "toro3"}, {"case": "blast", "reconstruction": "characteristic"}),
+    "undertow/Euler-v0": (
+        {},
+        {"case": "toro3", "integrator": "ssp_rk3"},
+        {"case": "blast", "reconstruction": "characteristic", "integrator": "ssp_rk3"},
+    ),
     "undertow/Burgers2D-v0": ({"cells": 16}, {"cells": 16, "case": "jsz7"}),
     "undertow/Euler2D-v0": ({"cells": 12}, {"cells": 12, "case": "quadrants-3", "reconstruction": "characteristic"}),
 }

@@ -219,7 +219,7 @@ def test_kinds_of_random_cases():
         ({"cells": 0}, "cells must be a whole number above 0"),
         ({"steps": -3}, "steps must be a whole number above 0"),
         ({"end_time": 0.0}, "end_time must be"),
-        ({"n": 0}, "held-out conditions, got 0"),
+        ({"n": 0}, "n must be a whole number above 0, got 0"),
         ({"integrator": "rk5"}, "unknown integrator 'rk5'"),
         ({"cell": 3}, "no option 'cell'; did you mean 'cells'"),
         ({"steps": 1, "cells": 64}, "Courant number"),
