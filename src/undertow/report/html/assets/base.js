@@ -72,6 +72,13 @@ function ticks(low, high, wanted) {
   return found;
 }
 
+// Digits that tell round numbers apart.
+function digitsOf(found) {
+  if (found.length < 2) return 3;
+  const largest = Math.max(...found.map(Math.abs));
+  return Math.max(3, Math.min(9, Math.ceil(Math.log10(largest / (found[1] - found[0])) + 1)));
+}
+
 function logTicks(low, high) {
   const found = [];
   if (!(low > 0 && high < Infinity)) return found;
