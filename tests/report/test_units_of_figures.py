@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from matplotlib.colors import LogNorm
 
 from tests.small import hand_made
+from undertow._checks import UndertowError
+from undertow.core.policy import AbstractPolicy
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.convergence import Convergence, Grid
+from undertow.evaluation.rotation import rotation
 from undertow.evaluation.series import Series
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.statistics import written
@@ -23,7 +27,7 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import PiecewiseGas
 from undertow.laws.planes import plane_case
 from undertow.numerics.grid import UniformGrid
-from undertow.report import animation, comparison, control, gas, maps, simulation, solutions, style
+from undertow.report import animation, comparison, control, errors, gas, maps, simulation, solutions, style
 from undertow.report.html import scheme_pages
 from undertow.report.html.blocks import common_limits
 from undertow.report.html.encode import limits_of, pack, quantise, unpack
@@ -310,3 +314,38 @@ def test_a_span_is_a_share_of_what_is_there():
     assert style.span(1e-20, 3e-20, 0.1) == pytest.approx(2e-20) and style.span(0.0, 0.0, 0.1) == 1.0
     assert style.span(2e20, 2e20, 0.1) == pytest.approx(2e19)
     assert style.largest(np.array([-3.0, np.nan, np.inf]), np.array([])) == 3.0 and style.largest() == 0.0
+
+
+@pytest.mark.parametrize("factor", [1e-20, 1.0, 1e20])
+def test_states_of_other_times_are_not_compared(factor):
+    run = line(1.0, "wave")
+    run = dataclasses.replace(run, times=factor * run.times)
+    Comparison("the same", {"a": run, "b": dataclasses.replace(run, times=run.times * (1 + 1e-12))})
+    with pytest.raises(UndertowError, match="not saved at the same times"):
+        Comparison("others", {"a": run, "b": dataclasses.replace(run, times=1.01 * run.times)})
+
+
+@pytest.mark.parametrize("limits", [(1e-15, 1e-12), (0.9, 1.1), (0.5, 3.0), (1e-9, 1e12)])
+def test_ratios_of_every_size_have_ticks(limits):
+    _, axes = style.figure()
+    axes[0, 0].set_xscale("log")
+    axes[0, 0].set_xlim(limits)
+    errors._plain_log_ticks(axes[0, 0].xaxis, limits)
+    assert len(axes[0, 0].get_xticks()) >= 3
+
+
+def test_the_turning_of_a_field_is_the_same_in_every_unit_of_the_parameters():
+    """A field that bends within the size of its parameters: a step of 6e-6 would be thousands of times as long."""
+
+    class Point(AbstractPolicy):
+        x: jnp.ndarray
+
+    def found(unit):
+        def field(policy):
+            x = policy.x / unit
+            return Point(jnp.stack([jnp.sin(x[0]) - x[1] ** 3, x[0] ** 2 + jnp.cos(x[1])]))
+
+        return rotation(field, Point(unit * jnp.array([0.4, 1.3])), jax.random.key(0)).fraction
+
+    for unit in (1e-9, 1e9):
+        assert found(unit) == pytest.approx(found(1.0), rel=1e-6)

@@ -41,8 +41,12 @@ class Comparison:
     def __post_init__(self) -> None:
         require(len(self.simulations) > 0, f"a comparison on {self.title} needs at least one policy, got none")
         others = [*self.simulations.values(), *([] if self.reference is None else [self.reference])]
-        near = {"rtol": 0.0, "atol": 1e-8 * float(np.max(np.abs(self.times), initial=0.0))}
-        same = all(np.allclose(each.times, self.times, **near) for each in others if len(each.times) == len(self.times))
+        near = 1e-8 * float(np.max(np.abs(self.times), initial=0.0))
+        same = all(
+            np.allclose(each.times, self.times, rtol=0.0, atol=near)
+            for each in others
+            if len(each.times) == len(self.times)
+        )
         require(
             same and len({len(each.times) for each in others}) == 1,
             f"the simulations of {self.title} were not saved at the same times",

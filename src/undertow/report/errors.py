@@ -196,6 +196,6 @@ def _plain_log_ticks(axis, limits: tuple[float, float]) -> None:
     ticks = (steps * 10.0 ** decades[:, None]).ravel()
     if limits[1] / limits[0] < 1.6:
         ticks = np.arange(0.05, 3, 0.05)
-    axis.set_major_locator(FixedLocator(ticks[(ticks >= limits[0]) & (ticks <= limits[1])]))
+    axis.set_major_locator(FixedLocator(ticks[(ticks >= limits[0]) & (ticks <= limits[1])].tolist()))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
