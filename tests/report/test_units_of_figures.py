@@ -159,7 +159,7 @@ def test_gases(scale, monkeypatch, tmp_path):
     assert_same_picture(found, drawn(1.0, scale))
 
 
-@pytest.mark.parametrize("scale", [1e-40, 1e20])
+@pytest.mark.parametrize("scale", [1e-170, 1e20])
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps(scale, kind, monkeypatch, tmp_path):
     def drawn(factor):
@@ -240,7 +240,7 @@ def test_colours_of_errors_reach_down_from_the_largest():
         (norm,) = {
             m.norm for a in solutions.evolution(found, 0).axes for m in a.collections if isinstance(m.norm, LogNorm)
         }
-        assert norm.vmax == pytest.approx(0.02 * 1.3 * factor, rel=0.03) and norm.vmin == pytest.approx(
+        assert norm.vmax == pytest.approx(0.02 * 1.3 * factor, rel=0.03, abs=0) and norm.vmin == pytest.approx(
             1e-4 * norm.vmax
         )
 
@@ -294,7 +294,7 @@ def test_limits_of_nothing():
 
 @given(st.floats(1e-300, 1e300))
 def test_ratios_are_written_with_three_digits(ratio):
-    assert float(written(ratio)) == pytest.approx(ratio, rel=6e-3)
+    assert float(written(ratio)) == pytest.approx(ratio, rel=6e-3, abs=0)
     assert len(written(ratio)) <= 10
 
 
@@ -311,7 +311,7 @@ def test_room_around_places(factor):
 
 
 def test_a_span_is_a_share_of_what_is_there():
-    assert style.span(1e-20, 3e-20, 0.1) == pytest.approx(2e-20) and style.span(0.0, 0.0, 0.1) == 1.0
+    assert style.span(1e-20, 3e-20, 0.1) == pytest.approx(2e-20, rel=1e-12, abs=0) and style.span(0.0, 0.0, 0.1) == 1.0
     assert style.span(2e20, 2e20, 0.1) == pytest.approx(2e19)
     assert style.largest(np.array([-3.0, np.nan, np.inf]), np.array([])) == 3.0 and style.largest() == 0.0
 
