@@ -187,7 +187,7 @@ def test_presets_fit_everywhere(name, monkeypatch):
     """On one old core with half a gigabyte."""
     monkeypatch.setattr(_limits, "free_memory", lambda: GB / 2)
     monkeypatch.setattr(_limits, "free_disk", lambda folder: GB / 100)
-    monkeypatch.setattr(_limits, "_cores", lambda: 1)
+    monkeypatch.setattr(_limits, "cores", lambda: 1)
     training_needs(preset(name).config).require(seeds=5, folder=".")
 
 

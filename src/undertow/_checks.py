@@ -121,18 +121,20 @@ class Within:
         return " and ".join(bound for bound in (lower, upper) if bound)
 
 
-def whole_number(name: str, value: Any, within: Within | None = None) -> int:
+def whole_number(name: str, value: Any, within: Within | None = None, advice: str = "") -> int:
     """`value` as a Python `int`: a whole number of Python, of NumPy, or in an array without axes.
 
     **Arguments:** `name`: what it is called in the message; `within` (default: above 0). Without an upper bound it is at most
-    `LARGEST_COUNT`.
+    `LARGEST_COUNT`; `advice`: what to do instead of asking for more than that.
 
     **Raises:** `UndertowError` for anything else, also for True and for 2.0.
     """
     within = Within(above=0) if within is None else within
     given = plain_number(value)
     if not isinstance(given, int) or isinstance(given, bool) or not within.holds(given):
-        raise UndertowError(f"{name} must be {f'a whole number {within}'.rstrip()}, got {shown(value)}")
+        more = advice and isinstance(given, int) and within.at_most is not None and given > within.at_most
+        tail = f"; {advice}" if more else ""
+        raise UndertowError(f"{name} must be {f'a whole number {within}'.rstrip()}, got {shown(value)}{tail}")
     if within.at_most is None and within.below is None and abs(given) > LARGEST_COUNT:
         raise UndertowError(f"{name} must be a whole number up to {LARGEST_COUNT}, got {shown(value)}")
     return given

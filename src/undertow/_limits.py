@@ -70,6 +70,12 @@ def free_disk(folder: Path | str) -> float | None:
         return None
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def _system_memory(proc: Path) -> float | None:
     for line in _read(proc / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
@@ -147,15 +153,10 @@ def least_seconds(stages: float, cells: float, parameters: float = 0, *, trainin
     if jax.devices()[0].platform == "cpu":
         per_cell = CELL_SECONDS + 2 * parameters / 2e11
         # Small steps keep one core busy, whatever there is; the products of large networks more.
-        share = cells / min(_cores(), 1 + cells * (1 + parameters / 1000) / 4096)
+        share = cells / min(cores(), 1 + cells * (1 + parameters / 1000) / 4096)
     else:
         per_cell, share = CELL_SECONDS / 1e3 + 2 * parameters / 1e15, cells
     return stages * max(STEP_SECONDS, per_cell * share) * (BACKWARD if training else 1)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def sum_bytes(tree: object) -> float:

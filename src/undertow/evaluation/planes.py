@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, at_home, require, require_positive
 from undertow._types import Metrics
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
@@ -32,6 +32,7 @@ from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.solve import step_length
+from undertow.training._files import make_folder
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -107,7 +108,8 @@ class PlaneTransfer:
 
     def save_states(self, path: Path | str) -> None:
         """Write the final values of all runs as single-precision arrays `<case>/<policy>/<cells>` of one `.npz` file."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path = at_home(path)
+        make_folder(path.parent)
         with np.errstate(over="ignore"):  # a run that blew up becomes infinite
             named: dict[str, Any] = {
                 f"{run.case}/{run.policy}/{run.cells}": run.state.astype(np.float32) for run in self.runs

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import is_traced, require
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -74,7 +74,7 @@ def fine_reference(
     u0 = u0[None] if u0.ndim == fine.grid.num_axes else u0
     integrator = SSPRK3() if integrator is None else integrator
     needed = dt * fine.decay_rate / (DIFFUSION_SHARE * integrator.real_axis)
-    if isinstance(needed, jax.core.Tracer):
+    if is_traced(needed):
         count = jnp.maximum(jnp.ceil(needed), factor).astype(int)
         own = FixedStep(jnp.asarray(dt) / count)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import equinox as eqx
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, whole_number
 from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
@@ -19,10 +19,10 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
-from undertow.studies.definition import MAX_SEEDS, count, make_folder
+from undertow.studies.definition import SEEDS
 from undertow.studies.grid import Cell
 from undertow.studies.seeds import Look, begun, rounded, train_seeds
-from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json
+from undertow.training._files import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow.training._lock import Lock
 from undertow.training._machine import describe_machine, git_state
 from undertow.training._reader import read_json
@@ -97,7 +97,7 @@ class Study:
 
         **Raises:** `UndertowError` for a folder that holds something else or cannot be written.
         """
-        count("seeds", self.seeds, MAX_SEEDS)
+        whole_number("seeds", self.seeds, SEEDS)
         names = [cell.name for cell in self.cells]
         require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
         self.open()

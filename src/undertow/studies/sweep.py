@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, at_home
+from undertow._checks import UndertowError, Within, at_home, whole_number
 from undertow.build import Experiment, cast
 from undertow.config import Config
 from undertow.core.task import take
 from undertow.progress import Display, StopRequest
 from undertow.studies import trials as directories
 from undertow.studies import workers as processes
-from undertow.studies.definition import Sweep, count, define, examine, read, settle, trial_folder
+from undertow.studies.definition import Sweep, define, examine, read, settle, trial_folder
 from undertow.studies.ledger import Job, Ledger
 from undertow.studies.seeds import Look, train_seeds
 from undertow.studies.space import read_space
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 WAIT = 0.5
 """Seconds between two looks at a study whose last trials others are working on."""
 
-MAX_WORKERS = 1_000_000
+WORKERS = Within(at_least=1, at_most=1_000_000)
 """What may be asked for; how many are started is for [`borne`][undertow.studies.workers.borne] to say."""
 
 
@@ -105,7 +105,7 @@ def sweep(
 
     **Raises:** `UndertowError` for everything that cannot work, or a directory that holds something else.
     """
-    workers = count("workers", workers, MAX_WORKERS)
+    workers = whole_number("workers", workers, WORKERS)
     space = read_space(config, over)
     made = define(
         config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
@@ -137,7 +137,7 @@ def join(
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    workers = count("workers", workers, MAX_WORKERS)
+    workers = whole_number("workers", workers, WORKERS)
     folder = at_home(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
