@@ -25,6 +25,10 @@ PATIENCE = 3600.0
 """Seconds. What certainly takes longer is begun only where `long` says so."""
 
 
+class NoRoomError(UndertowError):
+    """Memory or disk is not enough, which says nothing of tomorrow or of another machine."""
+
+
 class Need(NamedTuple):
     """What something takes at least: `what` in plain words, `amount` in bytes or seconds, and which options to `change`."""
 
@@ -169,7 +173,7 @@ def sum_bytes(tree: object) -> float:
 
 
 def require_memory(needs: Iterable[Need], *, host: bool = False) -> None:
-    """Raise `UndertowError` if these needs, in bytes and all at one time, are more than the memory that is free.
+    """Raise `NoRoomError` if these needs, in bytes and all at one time, are more than the memory that is free.
 
     `host`: of the machine, where arrays may lie in the memory of a device.
     """
@@ -177,7 +181,7 @@ def require_memory(needs: Iterable[Need], *, host: bool = False) -> None:
 
 
 def require_program(program: Any, change: str) -> None:
-    """Raise `UndertowError` if a compiled program of JAX, whose input is there already, needs more memory than is free.
+    """Raise `NoRoomError` if a compiled program of JAX, whose input is there already, needs more memory than is free.
 
     This is no lower bound but the number itself: the compiler has laid the memory out.
     """
@@ -191,7 +195,7 @@ def require_program(program: Any, change: str) -> None:
 
 
 def require_disk(needs: Iterable[Need], folder: Path | str) -> None:
-    """Raise `UndertowError` if these needs, in bytes, are more than can be written into `folder`."""
+    """Raise `NoRoomError` if these needs, in bytes, are more than can be written into `folder`."""
     _require_room(list(needs), "disk", free_disk(folder), f" in {folder}")
 
 
@@ -213,7 +217,7 @@ def _require_room(needs: Sequence[Need], kind: str, free: float | None, where: s
     if free is None or total <= SHARE * free:
         return
     largest = max(needs, key=lambda need: need.amount)
-    raise UndertowError(
+    raise NoRoomError(
         f"this needs at least {size(total)} of {kind}, for {largest.what}, and {size(free)} are free{where}: "
         f"lower {largest.change}"
     )
@@ -256,6 +260,8 @@ def real(count: float) -> float:
 
 # --- the last resort --------------------------------------------------------------------------------------------------
 
+OUT_OF_MEMORY = (MemoryError, RuntimeError, ValueError)
+"""What may say that memory was not enough: JAX's errors are `RuntimeError`s."""
 _FULL = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "Unable to allocate", "bad_alloc")
 
 
@@ -263,8 +269,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, numpy or JAX says that memory was not enough."""
     if isinstance(error, MemoryError):
         return True
-    kinds = (jax.errors.JaxRuntimeError, ValueError, RuntimeError)
-    return isinstance(error, kinds) and any(word in str(error) for word in _FULL)
+    return isinstance(error, OUT_OF_MEMORY) and any(word in str(error) for word in _FULL)
 
 
 @contextlib.contextmanager
@@ -277,9 +282,9 @@ def out_of_memory_told(change: str) -> Iterator[None]:
         yield
     except UndertowError:
         raise
-    except (MemoryError, jax.errors.JaxRuntimeError, ValueError) as error:
+    except OUT_OF_MEMORY as error:
         if not is_out_of_memory(error):
             raise
         free = free_device_memory()
         told = "" if free is None else f", of which {size(free)} are free"
-        raise UndertowError(f"out of memory{told}; take {change}") from error
+        raise NoRoomError(f"out of memory{told}; take {change}") from error

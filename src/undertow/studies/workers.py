@@ -35,13 +35,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def borne(wanted: int, trials: int) -> int:
+def borne(wanted: int, trials: int, each: float = 0.0) -> int:
     """How many workers to start of those that were asked for: at most as many as trials that are left, as processors, and as
-    memory holds. One line of the log says so if they are fewer."""
+    memory holds, with so many bytes for the training of `each`. One line of the log says so if they are fewer."""
     limits = {"trials left": max(trials, 1), "processors": cores()}
     memory = free_memory()
     if memory is not None:
-        limits["workers that fit into memory"] = max(int(memory // WORKER_BYTES), 1)
+        limits["workers that fit into memory"] = max(int(memory // (WORKER_BYTES + each)), 1)
     least = min(limits.values())
     if wanted <= least:
         return wanted
