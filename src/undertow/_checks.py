@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import math
 import numbers
 import shlex
@@ -64,6 +65,15 @@ def unusable(need: str, extra: str, error: Exception) -> UndertowError:
     reason = " ".join(str(error).split())[:200]
     told = f"what is installed cannot be used ({type(error).__name__}: {reason})"
     return UndertowError(f"{need}, and {told}; install it anew: pip install --force-reinstall 'undertow[{extra}]'")
+
+
+def import_extra(need: str, extra: str, *names: str) -> None:
+    """Import packages that an `extra` brings. Raises the error that `unusable` makes if one is missing or broken."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a broken package may raise anything
+            raise unusable(need, extra, error) from error
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
