@@ -69,7 +69,7 @@ def _truth(series: Series, place: int) -> tuple[np.ndarray, np.ndarray]:
     """The line of a case's truth at the end: points and values, between the cells, too, if it is exact."""
     suite, x = series.suite, series.suite.x
     law, (initial,) = suite.discretised.law, [batch for batch, places in suite.members if place in places]
-    if suite.discretised.truth != "exact" or not has_exact_solution(law, initial):
+    if suite.discretised.truth == "fine" or not has_exact_solution(law, initial):
         return x, series.truth[place, -1, 0]
     grid = suite.problems.environment.scheme.grid
     fine = np.linspace(grid.lower[0], grid.upper[0], 1024)
