@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import stablehlo
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, import_extra, require
 from undertow.core.policy import AbstractPolicy
 from undertow.export.portable import OLDEST_JAX
 from undertow.export.surroundings import Surroundings
