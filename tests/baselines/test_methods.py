@@ -28,7 +28,7 @@ from undertow.policies.classical import classical
         ({"method": "td3", "policy__noise": 0.1}, "td3 explores by itself; set policy.noise to 0"),
         ({"method": "ppo", "objective__cloning": 0.1}, "leave data.every and the objective's"),
         ({"baseline__spread": 0.0}, "baseline.spread must be a finite number above 0"),
-        ({"baseline__discount": 1.5}, "baseline.discount must lie between 0 and 1"),
+        ({"baseline__discount": 1.5}, "baseline.discount must be a finite number from 0 to 1"),
         ({"baseline__penalty": -1.0}, "baseline.penalty must be a finite number of 0 or more"),
         ({"method": "pppo"}, "pppo"),
     ],

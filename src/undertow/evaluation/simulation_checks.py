@@ -159,7 +159,7 @@ def ends_hold(field: AbstractField, end_time: float) -> bool:
     near = _NEAR * length
     x = jnp.asarray([field.lower[0], field.lower[0] + near, field.upper[0] - near, field.upper[0]])
     times = jnp.linspace(0.0, 1.0, _EDGE_TIMES)[1:] * end_time
-    states = np.asarray(jax.jit(jax.vmap(lambda t: exact_solution(law, field, x, t)))(times))  # "times chan 4"
+    states = np.asarray(_at_times(law, field, x, times))  # "times chan 4"
     speed = np.asarray(jax.vmap(lambda u: law.max_speed(u, 0))(jnp.asarray(states)))
     velocity = states[:, 1] / np.where(states[:, 0] > 0, states[:, 0], 1.0)
     sound = speed - np.abs(velocity)
@@ -175,6 +175,11 @@ def ends_hold(field: AbstractField, end_time: float) -> bool:
         if np.any(varies & inward):
             return False
     return True
+
+
+@eqx.filter_jit
+def _at_times(law: AbstractConservationLaw, field: AbstractField, x: Array, times: Array) -> Array:
+    return jax.vmap(lambda t: exact_solution(law, field, x, t))(times)
 
 
 def what_is_wrong(law: AbstractConservationLaw, u: Float[np.ndarray, "chan *cells"], positivity: bool) -> str | None:
