@@ -84,6 +84,12 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a value is the plain number 0, so that what it multiplies can be left out of a program: of an array that is not
+    known beforehand."""
+    return isinstance(value, (int, float)) and value == 0
+
+
 def plain_number(value: Any) -> Any:
     """The Python number that stands in `value`: a NumPy scalar, or an array of NumPy or JAX without axes. Anything else,
     a traced value among it, as it is."""

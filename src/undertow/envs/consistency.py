@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import whole_number
+from undertow._checks import is_zero, whole_number
 from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -52,8 +52,7 @@ class FineStep(eqx.Module):
         scheme = environment.scheme
         fine_scheme = dataclasses.replace(scheme, grid=scheme.grid.refine(self.factor))
         # What diffusion bears shrinks with the square of the cells, whatever the viscosity is.
-        inviscid = isinstance(scheme.decay_rate, (int, float)) and scheme.decay_rate == 0
-        substeps = self.substeps if inviscid else max(self.substeps, self.factor**2)
+        substeps = self.substeps if is_zero(scheme.decay_rate) else max(self.substeps, self.factor**2)
 
         def one(state: FieldState, dt: Array) -> Array:
             fixed = FixedStep(dt / substeps)

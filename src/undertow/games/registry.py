@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import Within, known, lookup, real_number, require, require_positive, whole_number
+from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
 from undertow._limits import require_memory
 from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
@@ -210,7 +210,7 @@ _NOT_OPTIONS = ("name", "error", "floor", "penalty")
 
 def _constants(law: AbstractConservationLaw) -> AbstractConservationLaw:
     """A law's numbers as arrays; zeros are left out, so that terms that are not there cost nothing."""
-    return jax.tree.map(lambda x: None if isinstance(x, (int, float)) and x == 0 else jnp.asarray(x, float), law)
+    return jax.tree.map(lambda x: None if is_zero(x) else jnp.asarray(x, float), law)
 
 
 def _objective(reward: str | AbstractObjective, order: int, options: dict[str, Any]) -> AbstractObjective:

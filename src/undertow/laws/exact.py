@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, is_zero, require
 from undertow._types import Array, ArrayLike, Float
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
@@ -39,7 +39,7 @@ def advection_exact(
 def exact_boundaries(law: AbstractConservationLaw) -> tuple[str, ...]:
     """The boundaries of scalar conditions with which `exact_solution` knows the law: none unless it is Burgers' equation or
     advection, without viscosity."""
-    if not (isinstance(law.viscosity, (int, float)) and law.viscosity == 0):
+    if not is_zero(law.viscosity):
         return ()
     return EXACT_BOUNDARIES if isinstance(law, Burgers) else _ADVECTED if isinstance(law, LinearAdvection) else ()
 

@@ -11,7 +11,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, Within, constant, real_number, require, require_positive, whole_number
+from undertow._checks import (
+    UndertowError,
+    Within,
+    constant,
+    is_zero,
+    real_number,
+    require,
+    require_positive,
+    whole_number,
+)
 
 REFERENCE_SPEED = 1.953125
 """The wave speed that the published set-up assumes when it derives cells from steps (so 128 cells, dt = 4e-4, C = 0.1)."""
@@ -90,7 +99,7 @@ class CFLStep(eqx.Module):
             assert self.dx is not None
             speed_over_dx = jnp.maximum(speed_over_dx, self.min_speed / self.dx)
         rate, share = speed_over_dx, self.cfl
-        if not (isinstance(decay, (int, float)) and decay == 0):
+        if not is_zero(decay):
             rate, share = speed_over_dx / self.cfl + decay / DIFFUSION_SHARE, 1.0
         # Two guards, as the derivative of the branch not taken must be finite, too.
         moves = ~(rate <= 0)  # a rate that is not a number makes a step that is none
