@@ -130,7 +130,9 @@ def test_a_jet_of_mach_2000_enters_a_gas_at_rest():
     scheme = SemiDiscrete(law, grid, "outflow", inflow=inflow, limiter=PositivityLimiter())
     u0 = jnp.broadcast_to(gas[:, None, None], (4, 16, 8))
     step = CFLStep(0.2, 5e-4, grid.dx)
-    out = quick_jit(lambda u: solve(scheme, WenoJS(), u, steps=60, time_step=step, save_every=1))(u0)
+    # The gas at rest is next to nothing beside the jet; an epsilon in units of the jet would not see its waves.
+    weights = WenoJS(epsilon=1e-6)
+    out = quick_jit(lambda u: solve(scheme, weights, u, steps=60, time_step=step, save_every=1))(u0)
     assert all(float(jnp.min(part)) > 0 for part in law.positive(jnp.moveaxis(out.values, 1, 0)))
     end = np.asarray(out.values[-1])
     assert end[0].max() > 2
