@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +53,7 @@ from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, for_problem
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete
+from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete, relative
 from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
@@ -193,8 +194,8 @@ def simulate(
     check_finite(u0)
     check_start(law, u0, positivity, method)
     check_weights(policy, scheme, u0)
-    scheme = scheme.relative_to(u0)
-    policy = for_problem(policy, scheme.unit(u0)) if unit is None else InUnits(policy, _unit(unit, u0))
+    scheme, own_unit = relative(scheme, u0)
+    policy = for_problem(policy, own_unit) if unit is None else InUnits(policy, _unit(unit, u0))
     rule, ends, step = _timing(
         scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
     )
@@ -251,7 +252,7 @@ def _timing(
         cfl = check_cfl(cfl, integrator, scheme.order)
         check_viscosity(scheme.law.viscosity)
         rule = CFLStep(jnp.asarray(cfl), jnp.asarray(end_time))  # data: other numbers compile nothing anew
-        first = float(step_length(scheme, rule, u0, jnp.zeros((), u0.dtype), integrator))
+        first = float(eqx.filter_jit(step_length)(scheme, rule, u0, jnp.zeros((), u0.dtype), integrator))
         longest = float(jnp.finfo(u0.dtype).eps) * end_time
         require(
             first > longest,

@@ -30,7 +30,7 @@ from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
-from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete, relative
 from undertow.schemes.solve import step_length
 from undertow.training._files import make_folder
 
@@ -153,9 +153,9 @@ def run_plane(
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
-    scheme = environment.scheme.relative_to(u0)
+    scheme, unit = relative(environment.scheme, u0)
     environment = dataclasses.replace(environment, scheme=scheme)
-    policy = for_problem(policy, scheme.unit(u0))
+    policy = for_problem(policy, unit)
     start = environment.initial(u0)
     first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)

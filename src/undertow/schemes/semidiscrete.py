@@ -343,6 +343,13 @@ class SemiDiscrete(eqx.Module):
         return 0.0 if is_zero(nu) else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
 
 
+@eqx.filter_jit
+def relative(scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> tuple[SemiDiscrete, Float[Array, " chan"] | None]:
+    """The scheme for the problem that starts from `u`, and the `unit` of that state: one program instead of dozens."""
+    scheme = scheme.relative_to(u)
+    return scheme, scheme.unit(u)
+
+
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
     # Position by position: whoever takes the array apart again gets these operands, and the compiler sees that. On the way
     # back it sees so only while an array is taken apart by one reader, so every reader gets one of its own.
