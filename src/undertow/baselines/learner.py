@@ -41,7 +41,7 @@ def make_rewards(config: SchemeConfig) -> tuple[AbstractObjective, bool]:
     r^{n+1}| - |u^n - r^n|$ at both sides of a face, so that an episode's rewards add up to minus the distance.
     """
     if config.objective.name == "reward":
-        return make_objective(config.objective, config.grid.order, 1), False
+        return make_objective(config.objective, config.grid.order, 1, viscous=config.law.viscosity > 0), False
     grows = rewards.Reward(rewards.GrowthError(rewards.FullError()), rewards.AdjacentAverage(), rewards.NoSquash())
     return grows, True
 

@@ -115,7 +115,7 @@ class FieldRecipe:
         cells, limit = whole_number("cells", cells), require_positive("limit", limit)
         source = real_number("source", source, Within(at_least=0))
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
-        objective = _objective(reward, order, reward_options)
+        objective = _objective(reward, order, reward_options, viscous=viscosity > 0)
         check_truth(law, template, objective)
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
         require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
@@ -213,7 +213,9 @@ def _constants(law: AbstractConservationLaw) -> AbstractConservationLaw:
     return jax.tree.map(lambda x: None if is_zero(x) else jnp.asarray(x, float), law)
 
 
-def _objective(reward: str | AbstractObjective, order: int, options: dict[str, Any]) -> AbstractObjective:
+def _objective(
+    reward: str | AbstractObjective, order: int, options: dict[str, Any], *, viscous: bool
+) -> AbstractObjective:
     if not isinstance(reward, str):
         known(options, (), "a reward that is an object")
         return reward
@@ -227,7 +229,8 @@ def _objective(reward: str | AbstractObjective, order: int, options: dict[str, A
     if reward in plain:
         known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
         return plain[reward]()
-    return make_objective(ObjectiveConfig("reward", error=reward, **options), order, 1)  # type: ignore[arg-type]
+    config = ObjectiveConfig("reward", error=reward, **options)  # type: ignore[arg-type]
+    return make_objective(config, order, 1, viscous=viscous)
 
 
 def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tuple[Callable, Initial]:
