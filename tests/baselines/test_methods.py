@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import equinox as eqx
 import jax
@@ -39,8 +39,7 @@ def test_contradictions_are_told_before_anything_is_done(fields, message):
 
 
 def test_without_the_library_its_extra_is_named_and_nothing_is_written(monkeypatch, tmp_path):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "stable_baselines3" else found(name))
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(UndertowError, match=r"ppo needs Stable-Baselines3: pip install 'undertow\[baselines\]'"):
         train(tiny(method="ppo"), out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
