@@ -174,7 +174,7 @@ def test_a_full_disk_loses_nothing_written_before(tmp_path: Path, monkeypatch: p
     calls, real = itertools.count(), os.fsync
 
     def fsync(descriptor):
-        if next(calls) >= 12:
+        if next(calls) >= 16:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 

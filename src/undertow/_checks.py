@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import math
 import numbers
 import shlex
@@ -66,12 +67,27 @@ def unusable(need: str, extra: str, error: Exception) -> UndertowError:
     return UndertowError(f"{need}, and {told}; install it anew: pip install --force-reinstall 'undertow[{extra}]'")
 
 
+def import_extra(need: str, extra: str, *names: str) -> None:
+    """Import packages that an `extra` brings. Raises the error that `unusable` makes if one is missing or broken."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a broken package may raise anything
+            raise unusable(need, extra, error) from error
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def is_traced(value: Any) -> bool:
     """Whether a value is known to JAX's transformations alone, so that it cannot be looked at."""
     return isinstance(value, jax.core.Tracer)
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a value is the plain number 0, so that what it multiplies can be left out of a program: of an array that is not
+    known beforehand."""
+    return isinstance(value, (int, float)) and value == 0
 
 
 def plain_number(value: Any) -> Any:
@@ -121,18 +137,20 @@ class Within:
         return " and ".join(bound for bound in (lower, upper) if bound)
 
 
-def whole_number(name: str, value: Any, within: Within | None = None) -> int:
+def whole_number(name: str, value: Any, within: Within | None = None, advice: str = "") -> int:
     """`value` as a Python `int`: a whole number of Python, of NumPy, or in an array without axes.
 
     **Arguments:** `name`: what it is called in the message; `within` (default: above 0). Without an upper bound it is at most
-    `LARGEST_COUNT`.
+    `LARGEST_COUNT`; `advice`: what to do instead of asking for more than that.
 
     **Raises:** `UndertowError` for anything else, also for True and for 2.0.
     """
     within = Within(above=0) if within is None else within
     given = plain_number(value)
     if not isinstance(given, int) or isinstance(given, bool) or not within.holds(given):
-        raise UndertowError(f"{name} must be {f'a whole number {within}'.rstrip()}, got {shown(value)}")
+        more = advice and isinstance(given, int) and within.at_most is not None and given > within.at_most
+        tail = f"; {advice}" if more else ""
+        raise UndertowError(f"{name} must be {f'a whole number {within}'.rstrip()}, got {shown(value)}{tail}")
     if within.at_most is None and within.below is None and abs(given) > LARGEST_COUNT:
         raise UndertowError(f"{name} must be a whole number up to {LARGEST_COUNT}, got {shown(value)}")
     return given

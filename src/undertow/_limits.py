@@ -25,6 +25,10 @@ PATIENCE = 3600.0
 """Seconds. What certainly takes longer is begun only where `long` says so."""
 
 
+class NoRoomError(UndertowError):
+    """Memory or disk is not enough, which says nothing of tomorrow or of another machine."""
+
+
 class Need(NamedTuple):
     """What something takes at least: `what` in plain words, `amount` in bytes or seconds, and which options to `change`."""
 
@@ -68,6 +72,12 @@ def free_disk(folder: Path | str) -> float | None:
         return float(shutil.disk_usage(place).free)
     except OSError:
         return None
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _system_memory(proc: Path) -> float | None:
@@ -147,15 +157,10 @@ def least_seconds(stages: float, cells: float, parameters: float = 0, *, trainin
     if jax.devices()[0].platform == "cpu":
         per_cell = CELL_SECONDS + 2 * parameters / 2e11
         # Small steps keep one core busy, whatever there is; the products of large networks more.
-        share = cells / min(_cores(), 1 + cells * (1 + parameters / 1000) / 4096)
+        share = cells / min(cores(), 1 + cells * (1 + parameters / 1000) / 4096)
     else:
         per_cell, share = CELL_SECONDS / 1e3 + 2 * parameters / 1e15, cells
     return stages * max(STEP_SECONDS, per_cell * share) * (BACKWARD if training else 1)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def sum_bytes(tree: object) -> float:
@@ -168,7 +173,7 @@ def sum_bytes(tree: object) -> float:
 
 
 def require_memory(needs: Iterable[Need], *, host: bool = False) -> None:
-    """Raise `UndertowError` if these needs, in bytes and all at one time, are more than the memory that is free.
+    """Raise `NoRoomError` if these needs, in bytes and all at one time, are more than the memory that is free.
 
     `host`: of the machine, where arrays may lie in the memory of a device.
     """
@@ -176,7 +181,7 @@ def require_memory(needs: Iterable[Need], *, host: bool = False) -> None:
 
 
 def require_program(program: Any, change: str) -> None:
-    """Raise `UndertowError` if a compiled program of JAX, whose input is there already, needs more memory than is free.
+    """Raise `NoRoomError` if a compiled program of JAX, whose input is there already, needs more memory than is free.
 
     This is no lower bound but the number itself: the compiler has laid the memory out.
     """
@@ -190,7 +195,7 @@ def require_program(program: Any, change: str) -> None:
 
 
 def require_disk(needs: Iterable[Need], folder: Path | str) -> None:
-    """Raise `UndertowError` if these needs, in bytes, are more than can be written into `folder`."""
+    """Raise `NoRoomError` if these needs, in bytes, are more than can be written into `folder`."""
     _require_room(list(needs), "disk", free_disk(folder), f" in {folder}")
 
 
@@ -212,7 +217,7 @@ def _require_room(needs: Sequence[Need], kind: str, free: float | None, where: s
     if free is None or total <= SHARE * free:
         return
     largest = max(needs, key=lambda need: need.amount)
-    raise UndertowError(
+    raise NoRoomError(
         f"this needs at least {size(total)} of {kind}, for {largest.what}, and {size(free)} are free{where}: "
         f"lower {largest.change}"
     )
@@ -255,6 +260,8 @@ def real(count: float) -> float:
 
 # --- the last resort --------------------------------------------------------------------------------------------------
 
+OUT_OF_MEMORY = (MemoryError, RuntimeError, ValueError)
+"""What may say that memory was not enough: JAX's errors are `RuntimeError`s."""
 _FULL = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "Unable to allocate", "bad_alloc")
 
 
@@ -262,8 +269,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, numpy or JAX says that memory was not enough."""
     if isinstance(error, MemoryError):
         return True
-    kinds = (jax.errors.JaxRuntimeError, ValueError, RuntimeError)
-    return isinstance(error, kinds) and any(word in str(error) for word in _FULL)
+    return isinstance(error, OUT_OF_MEMORY) and any(word in str(error) for word in _FULL)
 
 
 @contextlib.contextmanager
@@ -276,9 +282,9 @@ def out_of_memory_told(change: str) -> Iterator[None]:
         yield
     except UndertowError:
         raise
-    except (MemoryError, jax.errors.JaxRuntimeError, ValueError) as error:
+    except OUT_OF_MEMORY as error:
         if not is_out_of_memory(error):
             raise
         free = free_device_memory()
         told = "" if free is None else f", of which {size(free)} are free"
-        raise UndertowError(f"out of memory{told}; take {change}") from error
+        raise NoRoomError(f"out of memory{told}; take {change}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import equinox as eqx
 import jax
@@ -28,7 +28,7 @@ from undertow.policies.classical import classical
         ({"method": "td3", "policy__noise": 0.1}, "td3 explores by itself; set policy.noise to 0"),
         ({"method": "ppo", "objective__cloning": 0.1}, "leave data.every and the objective's"),
         ({"baseline__spread": 0.0}, "baseline.spread must be a finite number above 0"),
-        ({"baseline__discount": 1.5}, "baseline.discount must lie between 0 and 1"),
+        ({"baseline__discount": 1.5}, "baseline.discount must be a finite number from 0 to 1"),
         ({"baseline__penalty": -1.0}, "baseline.penalty must be a finite number of 0 or more"),
         ({"method": "pppo"}, "pppo"),
     ],
@@ -39,8 +39,7 @@ def test_contradictions_are_told_before_anything_is_done(fields, message):
 
 
 def test_without_the_library_its_extra_is_named_and_nothing_is_written(monkeypatch, tmp_path):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "stable_baselines3" else found(name))
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(UndertowError, match=r"ppo needs Stable-Baselines3: pip install 'undertow\[baselines\]'"):
         train(tiny(method="ppo"), out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

@@ -159,7 +159,7 @@ def test_balance_brings_the_contributions_of_steps_to_one_size():
 
 def test_flows_say_what_is_wrong():
     for bad in (lambda: window(6, 0), lambda: window(0, 3)):
-        with pytest.raises(UndertowError, match="at least 1 step"):
+        with pytest.raises(UndertowError, match="must be a whole number above 0"):
             bad()
     with pytest.raises(UndertowError, match="did you mean 'physics'"):
         mixed(["full", "phisics"])

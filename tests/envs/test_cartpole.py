@@ -100,7 +100,7 @@ def test_initial_states_hang_nearly_at_rest(draw):
         ),
         (lambda: CartPole().advance(jnp.zeros((1, 2)), jnp.zeros(1)), "shape"),
         (lambda: CartPole().advance(jnp.zeros((2, 2)), jnp.zeros(2)), r"one force of shape \(1,\), got \(2,\)"),
-        (lambda: random_cartpole(jax.random.key(0), 0), "at least 1 pole, got 0"),
+        (lambda: random_cartpole(jax.random.key(0), 0), "poles must be a whole number above 0, got 0"),
         (lambda: published_cartpoles(0), "count must be a whole number above 0"),
     ],
 )

@@ -215,5 +215,5 @@ def test_penalties_add_up():
 def test_messages():
     with pytest.raises(UndertowError, match="'L1' or 'L2'"):
         WeightCloning(WENO, "L3")
-    with pytest.raises(UndertowError, match="at least 0"):
+    with pytest.raises(UndertowError, match="points must be a whole number of 0 or more"):
         ConservationPenalty(-1)

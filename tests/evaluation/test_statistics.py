@@ -197,7 +197,10 @@ def test_bootstrap_is_repeatable_and_takes_lost_runs(rng):
     assert one == again != bootstrap_interval([x], interquartile_mean, seed=5)
     assert np.isfinite(one.mean) and one.low < one.mean < one.high
     assert bootstrap_interval([np.full(4, np.inf)], interquartile_mean) == (np.inf, np.inf, np.inf)
-    for keywords, message in (({"level": 95}, "between 0 and 1"), ({"resamples": 0}, "resamples must be a whole number above 0")):
+    for keywords, message in (
+        ({"level": 95}, "between 0 and 1"),
+        ({"resamples": 0}, "resamples must be a whole number above 0"),
+    ):
         with pytest.raises(UndertowError, match=message):
             bootstrap_interval([x], interquartile_mean, **keywords)
     for strata in ([], [x, np.array([])]):

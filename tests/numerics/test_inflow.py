@@ -146,7 +146,7 @@ def test_derivatives_by_what_enters():
     def function(point):
         inflow = PrescribedInflow(((Opening(point["state"]), None),))
         scheme = SemiDiscrete(Burgers(), UniformGrid(12), "outflow", inflow=inflow, speed=SmoothSpeed())
-        return solve(scheme, WenoJS(), point["u"], steps=2, time_step=FixedStep(0.005)).values[-1]
+        return solve(scheme, WenoJS(epsilon=1e-6), point["u"], steps=2, time_step=FixedStep(0.005)).values[-1]
 
     assert_derivatives_agree(derivative_mismatches(function), {"state": jnp.asarray([1.5]), "u": jnp.ones((1, 12))})
 

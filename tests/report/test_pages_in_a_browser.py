@@ -289,5 +289,5 @@ def test_a_server_follows_a_run(chromium, run):
             assert found.value.code == status
             found.value.close()
         server.close()
-    with pytest.raises(UndertowError, match="a port is a number"):
+    with pytest.raises(UndertowError, match="port must be a whole number from 0 to 65535"):
         ReportServer(run, port=70000)

@@ -49,7 +49,7 @@ def marched(as_users):
     def run(limiter, gamma, ends, end_time, u0):
         scheme = SemiDiscrete(Euler(gamma), UniformGrid(CELLS), (ends,), limiter=limiter)
         step = CFLStep(0.4, end_time, scheme.grid.dx)
-        return solve(scheme, WenoJS(), u0, steps=STEPS, time_step=step, save_every=1)
+        return solve(scheme, WenoJS(epsilon=1e-6), u0, steps=STEPS, time_step=step, save_every=1)
 
     def march(name, kind, limiter):
         gamma, left, right, end_time, _ = PROBLEMS[name]

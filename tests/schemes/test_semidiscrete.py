@@ -235,8 +235,8 @@ def test_mixed_boundaries_are_one_program_and_equal_separate_runs(rng):
         (lambda: SemiDiscrete(Burgers(), UniformGrid(3)), "order 5 needs at least 4 cells, axis 0 has 3"),
         (lambda: SemiDiscrete(Burgers(), UniformGrid((16, 7)), order=13), "needs at least 8 cells, axis 1 has 7"),
         (
-            lambda: SemiDiscrete(Burgers(), UniformGrid(16), ("outflow",) * 2),
-            "2 boundaries given for a grid with 1 axes",
+            lambda: SemiDiscrete(Burgers(), UniformGrid(16), ("outflow",) * 3),
+            "3 boundaries given for a grid with 1 axes",
         ),
         (lambda: SemiDiscrete(Burgers(), UniformGrid(16), (boundary("outflow", ghost=3),)), "needs 4 ghost cells"),
         (lambda: SemiDiscrete(Burgers(), UniformGrid(16), (("outflow", "periodic"),)), "make both periodic"),

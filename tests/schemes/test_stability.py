@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -133,3 +134,15 @@ def test_a_fine_reference_takes_the_steps_that_its_diffusion_bears(traced):
     x = UniformGrid(cells).centers()
     exact = 1e-8 * np.exp(-4 * np.pi**2 * nu * steps * dt) * np.sin(2 * np.pi * x)
     np.testing.assert_allclose(out[-1, 0], exact, atol=5e-3 * np.abs(exact).max())
+
+
+def test_a_fine_reference_without_diffusion_has_gradients_in_the_step():
+    """The number of fine steps does not depend on `dt` then, also where that is traced."""
+    scheme = SemiDiscrete(Burgers(), UniformGrid(8))
+
+    def total(dt):
+        made = fine_reference(scheme, WenoJS(), lambda x: jnp.sin(2 * jnp.pi * x), factor=3, steps=2, dt=dt)
+        return made.values[-1, 0, 1]
+
+    slope, expected = float(jax.jit(jax.grad(total))(0.01)), float(total(0.0101) - total(0.0099)) / 2e-4
+    assert abs(slope) > 0.1 and slope == pytest.approx(expected, rel=1e-3)

@@ -16,7 +16,7 @@ from tests.studies.test_sweep import CONFIG, PAIR, SEARCH, instead_of_training, 
 from undertow._checks import LARGEST_SEED, UndertowError
 from undertow.runs import list_runs
 from undertow.studies import definition, seeds, sweep
-from undertow.studies.definition import MAX_SEEDS, MAX_TRIALS
+from undertow.studies.definition import SEEDS, TRIALS
 from undertow.studies.ledger import Ledger
 from undertow.training.checkpoint import save_checkpoint
 
@@ -161,9 +161,7 @@ def test_wrong_values_in_sweep_json(tmp_path_factory, data):
         assert "\n" not in str(error) and "sweep.json" in str(error)
     else:  # as good a sweep as any
         assert found.config_of({}) == found.config and (storage is None or isinstance(storage, str))
-        assert (
-            1 <= found.trials <= MAX_TRIALS and 1 <= found.seeds <= MAX_SEEDS and len(found.seed_numbers) == found.seeds
-        )
+        assert TRIALS.holds(found.trials) and SEEDS.holds(found.seeds) and len(found.seed_numbers) == found.seeds
 
 
 def definition_space(over):

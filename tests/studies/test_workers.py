@@ -106,18 +106,12 @@ def test_a_users_files_are_no_modules(tmp_path, no_training, monkeypatch):
     ],
 )
 def test_as_many_workers_as_are_of_use(monkeypatch, caplog, wanted, trials, processors, memory, started):
-    monkeypatch.setattr(workers, "processors", lambda: processors)
+    monkeypatch.setattr(workers, "cores", lambda: processors)
     monkeypatch.setattr(workers, "free_memory", lambda: None if memory is None else memory * workers.WORKER_BYTES + 5)
     assert workers.borne(wanted, trials) == started
     assert len(caplog.records) == (started < wanted)
     if started < wanted:
         assert f"{started} of {wanted} workers are started" in caplog.text
-
-
-def test_the_machine_is_asked():
-    assert workers.processors() >= 1
-    memory = workers.free_memory()
-    assert memory is None or memory > 0
 
 
 def test_too_many_workers_of_a_sweep(tmp_path, no_training, monkeypatch, caplog):
@@ -128,7 +122,7 @@ def test_too_many_workers_of_a_sweep(tmp_path, no_training, monkeypatch, caplog)
         started.append((index, number))
         return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
 
-    monkeypatch.setattr(workers, "processors", lambda: 3)
+    monkeypatch.setattr(workers, "cores", lambda: 3)
     monkeypatch.setattr(workers, "free_memory", lambda: None)
     monkeypatch.setattr(workers, "start", start)
     given = {"config": CONFIG, "over": ["gradient=full,stop", "optimizer.learning_rate=1,2,3"], "seeds": 2}

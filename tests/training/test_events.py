@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import os
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch,
 
 
 def test_without_the_extra(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert open_events(None) is False and open_events(False) is False
     with pytest.raises(UndertowError, match=r"pip install 'undertow\[tensorboard\]'"):
         open_events(True)

@@ -11,11 +11,11 @@ from undertow._checks import require, unusable
 
 try:
     import gymnasium
-
-    from undertow.baselines.vector import ProgramVecEnv
+    import stable_baselines3  # noqa: F401  # what is imported below needs it
 except Exception as error:
     raise unusable("this needs Stable-Baselines3", "baselines", error) from error
 
+from undertow.baselines.vector import ProgramVecEnv
 from undertow.games.vector import GameVectorEnv
 
 

@@ -24,11 +24,14 @@ from undertow.training.fit import Callback, FitResult, Progress
 from undertow.training.trainer import TrainState
 
 try:
-    from undertow.baselines import snapshot
-    from undertow.baselines.algorithms import get_policy, make_model
-    from undertow.baselines.vector import FaceVecEnv
+    import stable_baselines3  # noqa: F401  # what is imported below needs them
+    import torch  # noqa: F401
 except Exception as error:
     raise unusable("reinforcement learning needs Stable-Baselines3", "baselines", error) from error
+
+from undertow.baselines import snapshot
+from undertow.baselines.algorithms import get_policy, make_model
+from undertow.baselines.vector import FaceVecEnv
 
 
 def make_rewards(config: SchemeConfig) -> tuple[AbstractObjective, bool]:
@@ -38,7 +41,7 @@ def make_rewards(config: SchemeConfig) -> tuple[AbstractObjective, bool]:
     r^{n+1}| - |u^n - r^n|$ at both sides of a face, so that an episode's rewards add up to minus the distance.
     """
     if config.objective.name == "reward":
-        return make_objective(config.objective, config.grid.order, 1), False
+        return make_objective(config.objective, config.grid.order, 1, viscous=config.law.viscosity > 0), False
     grows = rewards.Reward(rewards.GrowthError(rewards.FullError()), rewards.AdjacentAverage(), rewards.NoSquash())
     return grows, True
 

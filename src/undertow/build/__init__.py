@@ -19,7 +19,7 @@ from undertow.build.experiment import (
     refuse_published,
 )
 from undertow.build.judge import AbstractJudge
-from undertow.build.needs import TrainingNeeds
+from undertow.build.needs import TrainingNeeds, require_several
 from undertow.build.scheme import build_scheme, needs_of_scheme
 from undertow.config import Config, ControlConfig, SchemeConfig, validate_config
 from undertow.training.optimizer import build_optimizer
@@ -33,6 +33,7 @@ __all__ = [
     "cast",
     "read_policy",
     "refuse_published",
+    "require_several",
     "training_needs",
 ]
 

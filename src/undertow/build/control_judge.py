@@ -89,9 +89,11 @@ class ControlJudge(AbstractJudge):
         usual = self.task.horizon * (2 if suite_name == "longer" else 1)
         steps = whole_number("steps", overrides.get("steps", usual))
         task = dataclasses.replace(self.task, horizon=steps)
-        self._require_room(suite_name, overrides.get("n"), steps, parameters_of(policy), overrides.get("long", False))
+        n = overrides.get("n")
+        n = None if n is None else whole_number("n, the number of initial states,", n)
+        self._require_room(suite_name, n, steps, parameters_of(policy), overrides.get("long", False))
         policies = {LEARNED: policy, UNCONTROLLED: ZeroAction(self._action_shape)}
-        problems = self.problems(suite_name, overrides.get("n"))
+        problems = self.problems(suite_name, n)
         describe = f"{self.known[suite_name]}, {steps} steps"
         return evaluate_control(policies, task, problems, self.cost, suite=suite_name, describe=describe)
 

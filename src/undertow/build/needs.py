@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ class TrainingNeeds:
 
     - `problems`: bytes of what the trainings of all seeds share; `each`: bytes of every further seed.
     - `preparing`, `update`: seconds before the training, and of one update of one seed, with `updates` of them in all.
-    - `disk`: bytes of what a run directory keeps.
+    - `disk`: bytes of what a run directory keeps; `checkpoint`: of one of its checkpoints.
     """
 
     problems: tuple[Need, ...]
@@ -35,6 +37,7 @@ class TrainingNeeds:
     update: Need
     updates: int
     disk: tuple[Need, ...]
+    checkpoint: float
 
     def memory(self, seeds: int = 1) -> list[Need]:
         """Bytes, with so many seeds trained side by side."""
@@ -54,7 +57,7 @@ class TrainingNeeds:
             Need(
                 f"{number(left)} updates of {self.update.what}{several}",
                 real(trainings) * real(left) * self.update.amount,
-                f"training.updates{', seeds or trials' if trainings > 1 else ''} or {self.update.change}",
+                f"training.updates{', trials' if trainings > 1 else ''} or {self.update.change}",
             ),
         ]
 
@@ -76,6 +79,47 @@ class TrainingNeeds:
         if folder is not None:
             require_disk(self.disk, folder)
         require_time(self.seconds(trainings, done), long=long)
+
+
+def require_several(
+    several: Sequence[tuple[TrainingNeeds, int]],
+    *,
+    seeds: int,
+    workers: int = 1,
+    folder: Path | str | None = None,
+    long: bool = False,
+    change: str | None = None,
+) -> None:
+    """Raise `UndertowError` for trainings, one after another, of which one cannot fit, or which together need more disk than
+    there is or, without `long`, hours.
+
+    **Arguments:** `several`: what each takes, and the updates that are behind it; `seeds`: trained side by side in each, with
+    one checkpoint of all of them; `workers`: processes that share the trainings; `folder`: where files will be written (None:
+    nowhere); `change`: which options to change (default: the configuration's own).
+    """
+
+    def told(needs: Iterable[Need]) -> list[Need]:
+        return [need if change is None else need._replace(change=change) for need in needs]
+
+    counted = Counter(several)
+    for needs, _ in counted:
+        require_memory(told(needs.memory(seeds)))
+    if folder is not None and counted:
+        kept = (
+            Need(
+                f"{number(count)} checkpoints of {number(seeds)} trainings",
+                count * seeds * needs.checkpoint,
+                "seeds, trials or policy.hidden",
+            )
+            for (needs, _), count in counted.items()
+        )
+        require_disk(told(kept), folder)
+    seconds = [
+        need._replace(amount=need.amount / workers)
+        for (needs, done), count in counted.items()
+        for need in needs.seconds(count, done)
+    ]
+    require_time(told(seconds), long=long)
 
 
 def require_policy(policy: object) -> None:
@@ -135,7 +179,7 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
             finer="data.refinement",
         ),
     )
-    return TrainingNeeds(shared, each, preparing, update, training.updates, _disk(config, policy))
+    return TrainingNeeds(shared, each, preparing, update, training.updates, *_disk(config, policy))
 
 
 def control_needs(config: ControlConfig, policy: AbstractPolicy, state: jax.ShapeDtypeStruct) -> TrainingNeeds:
@@ -156,7 +200,7 @@ def control_needs(config: ControlConfig, policy: AbstractPolicy, state: jax.Shap
     )
     seconds = least_seconds(horizon, training.batch, parameters_of(policy), training=True)
     update = Need(f"{number(horizon)} steps from {number(training.batch)} states", seconds, _batch("horizon"))
-    return TrainingNeeds(shared, each, (), update, training.updates, _disk(config, policy))
+    return TrainingNeeds(shared, each, (), update, training.updates, *_disk(config, policy))
 
 
 def _kept(steps: float, segment: int | None) -> float:
@@ -192,12 +236,13 @@ def _state(config: Config, policy: AbstractPolicy) -> Need:
     return Need(what, 2 * weights + kept, "policy.hidden")
 
 
-def _disk(config: Config, policy: AbstractPolicy) -> tuple[Need, ...]:
-    """One checkpoint at every evaluation, and the newest of them kept."""
+def _disk(config: Config, policy: AbstractPolicy) -> tuple[tuple[Need, ...], float]:
+    """One checkpoint at every evaluation, and the newest of them kept; and how large one is."""
     weights, kept = _sizes(config, policy)
     portion = max(config.evaluation.every, config.training.dispatch)
     newest = max(1, min(config.checkpoint.keep, config.training.updates // portion))
-    return (
+    needs = (
         Need(f"{number(newest)} checkpoints", newest * (weights + kept), "checkpoint.keep or policy.hidden"),
         Need("the best policy", weights, "policy.hidden"),
     )
+    return needs, weights + kept

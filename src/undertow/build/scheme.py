@@ -80,13 +80,16 @@ def _first_policy(config: SchemeConfig) -> AbstractPolicy:
     return cast(policy, config.training.precision)
 
 
-def make_objective(objective: ObjectiveConfig, order: int, every: int) -> AbstractObjective:
-    """The objective: the distance to the truth or the published reward, plus the penalties that are switched on."""
+def make_objective(objective: ObjectiveConfig, order: int, every: int, *, viscous: bool = False) -> AbstractObjective:
+    """The objective: the distance to the truth or the published reward, plus the penalties that are switched on.
+
+    With `viscous` a finer grid is marched in steps that diffusion bears there.
+    """
     comparator = classical(objective.comparator, order)
     kinds: dict[str, Callable[[], AbstractObjective]] = {
         "trajectory": lambda: TrajectoryError(every),
         "log-trajectory": lambda: LogTrajectoryError(every, objective.floor, objective.penalty),
-        "reward": lambda: _reward(objective, comparator),
+        "reward": lambda: _reward(objective, comparator, viscous),
     }
     total = kinds[objective.name]()
     if objective.conservation:
@@ -98,10 +101,10 @@ def make_objective(objective: ObjectiveConfig, order: int, every: int) -> Abstra
     return total
 
 
-def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy) -> AbstractObjective:
+def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy, viscous: bool) -> AbstractObjective:
     full = rewards.FullError(None if objective.against == "truth" else comparator)
-    # Two fine steps per step: the finer grid is then marched at the Courant number of the coarse one.
-    fine = FineStep(comparator, substeps=2)
+    # Two fine steps per step: the finer grid is then marched at the Courant number of the coarse one; four for its diffusion.
+    fine = FineStep(comparator, substeps=4 if viscous else 2)
     errors = {
         "one-step": rewards.OneStepError(comparator),
         "full": full,
@@ -252,7 +255,7 @@ def build_scheme(config: SchemeConfig) -> Experiment:
     check_scheme(config)
     whole = config.grid.complete()
     every = compared_every(config, whole.steps)
-    objective = make_objective(config.objective, config.grid.order, every)
+    objective = make_objective(config.objective, config.grid.order, every, viscous=config.law.viscosity > 0)
     if config.method == "cloning":
         objective = WeightCloning(classical(config.objective.comparator, config.grid.order), held=True)
     task = Task(

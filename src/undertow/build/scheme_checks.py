@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require, unusable
+from undertow._checks import UndertowError, import_extra, lookup, require
 from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
@@ -22,13 +20,14 @@ from undertow.envs.truth import rows_of
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
-from undertow.laws.burgers_exact import EXACT_BOUNDARIES
 from undertow.laws.euler import Euler
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.gas_cases import gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import plane_case
 from undertow.numerics.boundary import BOUNDARIES
+from undertow.numerics.integrator import INTEGRATORS
+from undertow.schemes.positivity import check_limited
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_finite, check_step
 
@@ -58,10 +57,8 @@ def check_scheme(config: SchemeConfig) -> None:
             "data.boundary is for named conditions, and random ones have their own; name some with data.conditions or "
             "leave it out",
         )
-    require(
-        not (config.grid.positivity and config.grid.integrator == "rk4"),
-        "grid.positivity holds with the integrators euler and ssp_rk3, not with rk4",
-    )
+    if config.grid.positivity:
+        check_limited(INTEGRATORS[config.grid.integrator])
     _check_method(config)
     own = config.law.name == "euler" or config.grid.dimensions == 2
     if config.data.truth == "exact" and not (own and config.data.conditions):
@@ -76,9 +73,8 @@ def check_scheme(config: SchemeConfig) -> None:
         return
     for name in names:
         condition = burgers_condition(name, boundary=config.data.boundary)
-        known = EXACT_BOUNDARIES if config.law.name == "burgers" else ("periodic", "outflow", "mixed")
         require(
-            config.data.truth != "exact" or condition.boundary in known,
+            config.data.truth != "exact" or has_exact_solution(make_law(config), condition),
             f"condition {name!r} has a {condition.boundary} boundary, with which {config.law.name} has no exact solution; "
             "choose another with --data.boundary, or take --data.truth fine",
         )
@@ -103,16 +99,9 @@ def _check_method(config: SchemeConfig) -> None:
 
 
 def check_library(method: str) -> None:
-    """Raise `UndertowError` where a method's library is not installed."""
+    """Raise `UndertowError` where a method's library is not installed, or broken."""
     if method in LIBRARY:
-        names = ("stable_baselines3", "torch")
-        missing = [name for name in names if importlib.util.find_spec(name) is None]
-        require(not missing, f"method {method} needs Stable-Baselines3: pip install 'undertow[baselines]'")
-        try:
-            for name in names:
-                importlib.import_module(name)
-        except Exception as error:
-            raise unusable(f"method {method} needs Stable-Baselines3", "baselines", error) from error
+        import_extra(f"method {method} needs Stable-Baselines3", "baselines", "stable_baselines3", "torch")
 
 
 def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:

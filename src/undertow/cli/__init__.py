@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
-from undertow._limits import is_out_of_memory
+from undertow._limits import OUT_OF_MEMORY, is_out_of_memory
 from undertow.cli import export, lists, logs, many, report, runs, solver, streams, study, sweep
 from undertow.cli.parse import fail
 from undertow.training._machine import describe_machine
@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
         if error.filename is None and error.strerror is None:
             raise
         return fail(f"{error.filename or 'reading or writing'}: {error.strerror}", 2)
-    except (MemoryError, jax.errors.JaxRuntimeError, ValueError) as error:
+    except OUT_OF_MEMORY as error:
         if not is_out_of_memory(error):
             raise
         return fail("out of memory; take less of what is large: cells, cases, states, batch, saves, seeds", 2)

@@ -9,8 +9,9 @@ from typing import Annotated
 import tyro
 
 from undertow import experiment
-from undertow._checks import Within, require
+from undertow._checks import require
 from undertow.cli.parse import parse, say, show, show_json
+from undertow.experiment.serving import PORTS
 from undertow.progress import Display
 
 
@@ -28,7 +29,7 @@ class ReportArguments:
     """suites to evaluate on (`undertow list suites`); none: the run's own"""
     serve: bool = False
     """serve the page on this machine, and follow the run while it trains; Ctrl-C stops it"""
-    port: Annotated[int, Within(at_least=0, at_most=65535)] = 0
+    port: Annotated[int, PORTS] = 0
     """of the server; 0: any that is free"""
     json: bool = False
     """print JSON: the file, its size in bytes"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,8 @@ class ReproduceArguments:
     """some of the settings, such as "1 pole" "4 poles"; none: all"""
     out: Path | None = None
     """the study's directory, which is gone on with if it holds this very study; None: runs/reproduce/TASK"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     quiet: bool = False
     """show no progress bar"""
 
@@ -77,6 +80,7 @@ def run(arguments: list[str]) -> int:
         clips=given.clips,
         panels=given.panels,
         quiet=given.quiet,
+        long=given.long,
     )
     show(outcome.table)
     show(outcome.timed)
@@ -84,5 +88,5 @@ def run(arguments: list[str]) -> int:
         show(str(path))
     if not outcome.finished:
         say("stopped; the same command goes on from here")
-        return 130
+        return 128 + (outcome.signal or signal.SIGINT)
     return 0

@@ -43,6 +43,8 @@ class SweepArguments(Generic[C]):
     """the sweep's directory, which is gone on with if it holds this very sweep; None: runs/sweep/PRESET"""
     storage: str | None = None
     """a database's address, such as postgresql://host/name, instead of a journal in the directory"""
+    long: bool = False
+    """begin also what certainly takes hours"""
     json: bool = False
     """print the summary as JSON"""
     quiet: bool = False
@@ -101,6 +103,7 @@ def run(arguments: list[str]) -> int:
         out=given.out,
         storage=given.storage,
         quiet=given.quiet,
+        long=given.long,
     )
     return _report(result, given.json)
 

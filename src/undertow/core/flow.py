@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup, require, whole_number
+from undertow._checks import is_zero, lookup, require, whole_number
 from undertow._types import Key
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.policy import AbstractPolicy
@@ -185,7 +185,7 @@ def damp(tree: S, gate: Gate) -> S:
 
 def reattach(tree: S, origin: S, gate: Gate) -> S:
     """The same values as `tree`; additionally `gate` times what arrives goes back to `origin`."""
-    if isinstance(gate, (int, float)) and gate == 0:
+    if is_zero(gate):
         return tree
     gate = jnp.asarray(gate, float)
     return jax.tree.map(lambda x, y: _attach(x, y, gate) if _is_float(x) else x, tree, origin)

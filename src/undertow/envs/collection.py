@@ -21,7 +21,7 @@ from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, coordinates, law_of, point_values
+from undertow.envs.placing import Initial, coordinates, grid_of, law_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
 from undertow.laws.burgers import Burgers
@@ -166,7 +166,7 @@ def _truth(discretised: Discretised, members: Members) -> np.ndarray:
         if not discretised.has_exact(batch):
             values.append(np.asarray(solve(discretised, batch)))
             continue
-        grid = discretised.environment(rows_of(batch, 0)).scheme.grid
+        grid = grid_of(rows_of(batch, 0), discretised.num_cells)
         # One row for every condition and time.
         pairs = rows_of(batch, np.repeat(np.arange(count(batch)), len(times)))
         rows = np.asarray(exact_values(discretised.law, pairs, coordinates(grid), np.tile(times, count(batch))))

@@ -32,7 +32,7 @@ class FineStep(eqx.Module):
     **Arguments:** `comparator`: usually WENO, of the scheme's order; `points` K: the fine grid has K+1 times as many
     cells along each axis (default 1, as published); `interpolation`; `substeps`: equal parts of the step on the fine
     grid. The default, 1, is published; the fine grid's Courant number is K+1 times the coarse one, so a step near the
-    limit of stability needs K+1 of them. With viscosity there are at least $(K+1)^2$.
+    limit of stability needs K+1 of them, and $(K+1)^2$ where viscosity limits it.
 
     **Raises:** `UndertowError` for `points` or `substeps` below 1.
     """
@@ -51,15 +51,12 @@ class FineStep(eqx.Module):
         """The fine state after a step from every state that was acted on."""
         scheme = environment.scheme
         fine_scheme = dataclasses.replace(scheme, grid=scheme.grid.refine(self.factor))
-        # What diffusion bears shrinks with the square of the cells, whatever the viscosity is.
-        inviscid = isinstance(scheme.decay_rate, (int, float)) and scheme.decay_rate == 0
-        substeps = self.substeps if inviscid else max(self.substeps, self.factor**2)
 
         def one(state: FieldState, dt: Array) -> Array:
-            fixed = FixedStep(dt / substeps)
+            fixed = FixedStep(dt / self.substeps)
             step = closed_loop(dataclasses.replace(environment, scheme=fine_scheme, time_step=fixed), self.comparator)
             fine = FieldState(self.interpolation.refine(scheme, state.u, self.factor), state.time)
-            for _ in range(substeps):
+            for _ in range(self.substeps):
                 fine, _ = step(fine)
             return fine.u
 

@@ -20,7 +20,7 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
-from undertow.schemes.positivity import PositivityLimiter
+from undertow.schemes.positivity import PositivityLimiter, check_limited
 from undertow.schemes.reference import fine_reference
 from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
 from undertow.schemes.solve import solve
@@ -63,6 +63,8 @@ class Discretised(eqx.Module):
     def __check_init__(self):
         kinds = get_args(Truth)
         require(self.truth in kinds, f"truth must be one of {', '.join(kinds)}, got {self.truth!r}")
+        if self.limiter is not None:
+            check_limited(self.integrator)
 
     def environment(self, condition: Initial, source: SineSource | None = None) -> Conservation:
         """The environment of one condition: its law, its boundary and inflow on its domain, and its source where it has one."""
@@ -108,7 +110,7 @@ class Discretised(eqx.Module):
         require(
             known or self.truth != "exact",
             f"there is no exact solution of {type(condition).__name__} under {type(law_of(condition, self.law)).__name__} "
-            "with these constants; take truth='fine', which compares with a finer grid",
+            "with these constants and ends; take truth='fine', which compares with a finer grid",
         )
         return known and self.truth != "fine"
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, at_home, require, require_positive
 from undertow._types import Metrics
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
@@ -30,8 +30,9 @@ from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
-from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete, relative
 from undertow.schemes.solve import step_length
+from undertow.training._files import make_folder
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -107,7 +108,8 @@ class PlaneTransfer:
 
     def save_states(self, path: Path | str) -> None:
         """Write the final values of all runs as single-precision arrays `<case>/<policy>/<cells>` of one `.npz` file."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path = at_home(path)
+        make_folder(path.parent)
         with np.errstate(over="ignore"):  # a run that blew up becomes infinite
             named: dict[str, Any] = {
                 f"{run.case}/{run.policy}/{run.cells}": run.state.astype(np.float32) for run in self.runs
@@ -151,9 +153,9 @@ def run_plane(
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
-    scheme = environment.scheme.relative_to(u0)
+    scheme, unit = relative(environment.scheme, u0)
     environment = dataclasses.replace(environment, scheme=scheme)
-    policy = for_problem(policy, scheme.unit(u0))
+    policy = for_problem(policy, unit)
     start = environment.initial(u0)
     first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
     limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)

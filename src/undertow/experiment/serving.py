@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, Within, at_home, whole_number
 from undertow.experiment.local_http import Answer, LocalServer
 from undertow.experiment.reporting import Report, Stage
 from undertow.training._files import to_json
@@ -18,6 +18,8 @@ from undertow.training.rundir import RunDirectory
 
 _log = logging.getLogger(__name__)
 _SECONDS = 2
+PORTS = Within(at_least=0, at_most=65535)
+"""0 is any that is free."""
 
 
 class ReportServer:
@@ -43,8 +45,8 @@ class ReportServer:
         suites: Sequence[str] | None = None,
         on_stage: Stage | None = None,
     ):
-        require(0 <= port <= 65535, f"a port is a number from 0 (any that is free) to 65535, got {port}")
-        self._directory = Path(path)
+        port = whole_number("port", port, PORTS)
+        self._directory = at_home(path)
         self._report = Report(path, which=which, suites=suites, on_stage=on_stage)
         self._version, self._state = 0, RunDirectory.open(path).status
         self._making = threading.Lock()

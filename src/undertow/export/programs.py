@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import stablehlo
 
-from undertow._checks import UndertowError, require, unusable
+from undertow._checks import UndertowError, import_extra, require
 from undertow.core.policy import AbstractPolicy
 from undertow.export.portable import OLDEST_JAX
 from undertow.export.surroundings import Surroundings
@@ -34,14 +33,7 @@ class Program(NamedTuple):
 
 def require_flatbuffers() -> None:
     """Raise `UndertowError` without what `jax.export` serialises with."""
-    require(
-        importlib.util.find_spec("flatbuffers") is not None,
-        "StableHLO is written with the package flatbuffers: pip install 'undertow[export]', or leave it out with --no-programs",
-    )
-    try:
-        importlib.import_module("flatbuffers")
-    except Exception as error:
-        raise unusable("StableHLO (--no-programs leaves it out) needs flatbuffers", "export", error) from error
+    import_extra("StableHLO (--no-programs leaves it out) needs flatbuffers", "export", "flatbuffers")
 
 
 def policy_program(policy: AbstractPolicy, around: Surroundings, precision: str) -> Program:

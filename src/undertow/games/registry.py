@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import Within, known, lookup, real_number, require, require_positive, whole_number
+from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
 from undertow._limits import require_memory
 from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
@@ -115,12 +115,8 @@ class FieldRecipe:
         cells, limit = whole_number("cells", cells), require_positive("limit", limit)
         source = real_number("source", source, Within(at_least=0))
         require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
-        objective = _objective(reward, order, reward_options)
+        objective = _objective(reward, order, reward_options, viscous=viscosity > 0)
         check_truth(law, template, objective)
-        require(
-            not (positivity and integrator == "rk4"),
-            "positivity holds with the integrators euler and ssp_rk3, not with rk4",
-        )
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
         require(steps is None or end_time is None, "steps and end_time contradict each other; give one of them")
         kind = lookup("actions", actions, ACTIONS)() if isinstance(actions, str) else actions
@@ -148,9 +144,8 @@ class FieldRecipe:
         )
         u0, speed_over_dx = _at_start(how, template)
         check_finite(u0)
-        for name, number in (("steps", steps), ("end_time", end_time)):
-            if number is not None:
-                require_positive(name, number)
+        steps = None if steps is None else whole_number("steps", steps)
+        end_time = None if end_time is None else require_positive("end_time", end_time)
         until = math.inf if end_time is None else end_time
         rule: FixedStep | CFLStep
         if cfl is None:
@@ -215,10 +210,12 @@ _NOT_OPTIONS = ("name", "error", "floor", "penalty")
 
 def _constants(law: AbstractConservationLaw) -> AbstractConservationLaw:
     """A law's numbers as arrays; zeros are left out, so that terms that are not there cost nothing."""
-    return jax.tree.map(lambda x: None if isinstance(x, (int, float)) and x == 0 else jnp.asarray(x, float), law)
+    return jax.tree.map(lambda x: None if is_zero(x) else jnp.asarray(x, float), law)
 
 
-def _objective(reward: str | AbstractObjective, order: int, options: dict[str, Any]) -> AbstractObjective:
+def _objective(
+    reward: str | AbstractObjective, order: int, options: dict[str, Any], *, viscous: bool
+) -> AbstractObjective:
     if not isinstance(reward, str):
         known(options, (), "a reward that is an object")
         return reward
@@ -232,7 +229,8 @@ def _objective(reward: str | AbstractObjective, order: int, options: dict[str, A
     if reward in plain:
         known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
         return plain[reward]()
-    return make_objective(ObjectiveConfig("reward", error=reward, **options), order, 1)  # type: ignore[arg-type]
+    config = ObjectiveConfig("reward", error=reward, **options)  # type: ignore[arg-type]
+    return make_objective(config, order, 1, viscous=viscous)
 
 
 def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tuple[Callable, Initial]:

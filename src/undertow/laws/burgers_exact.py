@@ -28,7 +28,7 @@ import numpy as np
 from jax.lax import stop_gradient
 from jax.typing import DTypeLike
 
-from undertow._checks import require
+from undertow._checks import is_traced, require
 from undertow._types import Array, ArrayLike, Float
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
 from undertow.laws.conditions import AbstractCondition, as_float
@@ -160,7 +160,7 @@ def _solve(condition: AbstractCondition, x: Array, t: ArrayLike, num_candidates:
     x = as_float(x)
     require(x.ndim == 1, f"x must have shape (cells,), got {x.shape}; batch with jax.vmap")
     require(jnp.ndim(t) == 0, f"t must be a single time, got shape {jnp.shape(t)}; batch with jax.vmap")
-    if not isinstance(t, jax.core.Tracer):
+    if not is_traced(t):
         require(bool(np.asarray(t) >= 0), f"time must be at least 0, got {t}")
     x = x.astype(jnp.result_type(x, jax.eval_shape(condition, x)))
     return _search(condition, x, jnp.asarray(t, x.dtype), num_candidates)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, is_traced
 from undertow.laws.conditions import (
     AbstractPlainCondition,
     GaussianCondition,
@@ -32,9 +32,7 @@ def moved(condition: AbstractPlainCondition, domain: tuple[float, float]) -> Abs
     start, length = float(domain[0]), float(domain[1]) - float(domain[0])
 
     def place(position: jax.Array) -> jax.Array:
-        if not isinstance(position, jax.core.Tracer) and np.any(
-            (np.asarray(position) < 0) | (np.asarray(position) > 1)
-        ):
+        if not is_traced(position) and np.any((np.asarray(position) < 0) | (np.asarray(position) > 1)):
             raise UndertowError(
                 f"on the domain {domain!r} positions count from 0 at its start to 1 at its end, got "
                 f"{np.asarray(position).tolist()}"

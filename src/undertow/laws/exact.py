@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, is_zero, require
 from undertow._types import Array, ArrayLike, Float
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_exact import burgers_exact
+from undertow.laws.burgers_exact import EXACT_BOUNDARIES, burgers_exact
 from undertow.laws.conditions import AbstractCondition
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
+
+_ADVECTED = ("periodic", "outflow", "mixed")
 
 
 def advection_exact(
@@ -26,7 +28,7 @@ def advection_exact(
     **Returns:** $u(x, t)$, `"cells"`. **Raises:** `UndertowError` for another boundary, which does not continue $u_0$.
     """
     require(
-        condition.boundary in ("periodic", "outflow", "mixed"),
+        condition.boundary in _ADVECTED,
         f"the exact solution of advection needs a periodic or outflow condition, got {condition.boundary!r}",
     )
     low, high = condition.domain
@@ -34,14 +36,23 @@ def advection_exact(
     return condition(jnp.where(condition.periodic > 0, low + (foot - low) % (high - low), jnp.clip(foot, low, high)))
 
 
+def exact_boundaries(law: AbstractConservationLaw) -> tuple[str, ...]:
+    """The boundaries of scalar conditions with which `exact_solution` knows the law: none unless it is Burgers' equation or
+    advection, without viscosity."""
+    if not is_zero(law.viscosity):
+        return ()
+    return EXACT_BOUNDARIES if isinstance(law, Burgers) else _ADVECTED if isinstance(law, LinearAdvection) else ()
+
+
 def has_exact_solution(
     law: AbstractConservationLaw, condition: AbstractCondition | AbstractField | None = None
 ) -> bool:
-    """Whether `exact_solution` knows the law: inviscid Burgers, and advection without diffusion. A field knows for itself."""
+    """Whether `exact_solution` knows the law, and the boundary of the `condition` where one is given. A field knows for
+    itself."""
     if isinstance(condition, AbstractField):
         return condition.solvable
-    inviscid = isinstance(law.viscosity, (int, float)) and law.viscosity == 0
-    return inviscid and isinstance(law, (Burgers, LinearAdvection))
+    known = exact_boundaries(law)
+    return bool(known) if condition is None else condition.boundary in known
 
 
 def exact_solution(

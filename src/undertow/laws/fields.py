@@ -7,11 +7,10 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, is_traced, require
 from undertow._types import ArrayLike, Scalar
 from undertow.laws.conditions import as_float
 from undertow.laws.euler import Euler
@@ -114,7 +113,7 @@ class PiecewiseGas(AbstractField):
         self.periodic, self.reflective = (jnp.broadcast_to(as_float(kind), (1,)) for kind in (periodic, reflective))
         self.lower, self.upper = (float(domain[0]),), (float(domain[1]),)
         self.riemann = riemann
-        alone = pieces == 1 and riemann and not isinstance(self.periodic, jax.core.Tracer)
+        alone = pieces == 1 and riemann and not is_traced(self.periodic)
         require(
             not alone or bool(jnp.all(self.periodic > 0)),
             "a Riemann problem needs two pieces, got one; give another one, periodic=1.0 or riemann=False",

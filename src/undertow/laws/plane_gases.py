@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require, require_positive
+from undertow._checks import is_traced, require, require_positive
 from undertow._types import Scalar
 from undertow.laws.conditions import as_float
 from undertow.laws.euler import Euler
@@ -98,7 +98,7 @@ class IsentropicVortex(AbstractField):
     upper: tuple[float, ...] = eqx.field(static=True, default=(10.0, 10.0))
 
     def __check_init__(self):
-        if isinstance(self.strength, jax.core.Tracer) or self.strength.ndim:
+        if is_traced(self.strength) or self.strength.ndim:
             return
         coldest = float(self._temperature(jnp.zeros(())))
         require(coldest > 0, f"a vortex of strength {float(self.strength):g} has no gas left at its centre; take less")
@@ -260,7 +260,7 @@ class SedovBlast(AbstractField):
     def __check_init__(self):
         for name in ("energy", "density", "width"):
             value = getattr(self, name)
-            if not isinstance(value, jax.core.Tracer) and value.ndim == 0:
+            if not is_traced(value) and value.ndim == 0:
                 require_positive(name, float(value))
 
     @property

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
-from undertow._checks import require
+from undertow._checks import is_traced, require
 from undertow._types import Array, ArrayLike, Float, Scalar
 from undertow.laws.conditions import as_float
 
@@ -190,11 +190,6 @@ def check(*rules: tuple[ArrayLike, Callable, str]) -> None:
     """Rules of `(value, holds, message)` for the values that are known; those traced by JAX are not."""
     for value, holds, message in rules:
         require(is_traced(value) or bool(np.all(holds(np.asarray(value)))), f"{message}, got {value}")
-
-
-def is_traced(value: ArrayLike) -> bool:
-    """Whether JAX is tracing a function and `value` is one of its unknowns."""
-    return isinstance(value, jax.core.Tracer)
 
 
 # --- the root -------------------------------------------------------------------------------------------------------

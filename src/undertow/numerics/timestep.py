@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive, whole_number
+from undertow._checks import (
+    UndertowError,
+    Within,
+    constant,
+    is_zero,
+    real_number,
+    require,
+    require_positive,
+    whole_number,
+)
 
 REFERENCE_SPEED = 1.953125
 """The wave speed that the published set-up assumes when it derives cells from steps (so 128 cells, dt = 4e-4, C = 0.1)."""
-
 
 DIFFUSION_SHARE = 0.8
 """The part of the longest step that diffusion alone bears, which `CFLStep` takes: modes as short as two cells then die out."""
@@ -27,14 +35,11 @@ class FixedStep(eqx.Module):
     **Arguments:** `dt` $\ge 0$, s; `end_time`: the last step is clipped to it, and those after it have length 0 (default None:
     all steps are whole).
 
-    **Raises:** `UndertowError` for a step that is a plain number and negative or not finite.
+    **Raises:** `UndertowError` for a step that is known and negative or not finite.
     """
 
-    dt: float | Float[Array, ""]
+    dt: float | Float[Array, ""] = eqx.field(converter=partial(constant, "dt", within=Within(at_least=0), batched=True))
     end_time: float | Float[Array, ""] | None = None
-
-    def __check_init__(self):
-        _require_number("dt", self.dt, least=0.0)
 
     def __call__(
         self,
@@ -65,22 +70,21 @@ class CFLStep(eqx.Module):
     (default None); `min_speed` a floor of the wave speed, m/s, which bounds a step by $C \Delta x / s_0$ (default None: no
     floor; the published programs have 0.01).
 
-    **Raises:** `UndertowError` for a Courant number that is a plain number and not above 0, a negative `min_speed`, or one
+    **Raises:** `UndertowError` for a Courant number that is known and not above 0, a negative `min_speed`, or one
     without `dx`.
 
     **Reference:** Hundsdorfer and Verwer (2003), Numerical Solution of Time-Dependent Advection-Diffusion-Reaction Equations,
     section I.3.4 for the bounds of explicit methods.
     """
 
-    cfl: float | Float[Array, ""]
+    cfl: float | Float[Array, ""] = eqx.field(converter=partial(constant, "cfl", within=Within(above=0), batched=True))
     end_time: float | Float[Array, ""]
     dx: float | None = eqx.field(static=True, default=None)
     min_speed: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        _require_number("cfl", self.cfl, above=0.0)
         if self.min_speed is not None:
-            _require_number("min_speed", self.min_speed, least=0.0)
+            real_number("min_speed", self.min_speed, Within(at_least=0))
             require(self.dx is not None, f"min_speed={self.min_speed:g} needs the cell size: give dx, too")
 
     def __call__(
@@ -95,7 +99,7 @@ class CFLStep(eqx.Module):
             assert self.dx is not None
             speed_over_dx = jnp.maximum(speed_over_dx, self.min_speed / self.dx)
         rate, share = speed_over_dx, self.cfl
-        if not (isinstance(decay, (int, float)) and decay == 0):
+        if not is_zero(decay):
             rate, share = speed_over_dx / self.cfl + decay / DIFFUSION_SHARE, 1.0
         # Two guards, as the derivative of the branch not taken must be finite, too.
         moves = ~(rate <= 0)  # a rate that is not a number makes a step that is none
@@ -104,19 +108,6 @@ class CFLStep(eqx.Module):
         return jnp.where(moves, jnp.minimum(share / jnp.where(moves, rate, 1.0), left), rest)
 
     needs_speed = True
-
-
-def _require_number(name: str, value: object, *, least: float | None = None, above: float | None = None) -> None:
-    """Raise for a value that is out of range, or no number; what is traced or batched passes."""
-    if isinstance(value, jax.core.Tracer) or getattr(value, "ndim", 0) > 0:
-        return
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    ok = math.isfinite(number) and (least is None or number >= least) and (above is None or number > above)
-    bound = f"of at least {least:g}" if above is None else f"above {above:g}"
-    require(ok, f"{name} must be a finite number {bound}, got {value!r}")
 
 
 @dataclass(frozen=True)

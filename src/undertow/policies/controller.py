@@ -141,3 +141,7 @@ def _windows(x: Float[Array, "points channels"]) -> Float[Array, "windows 3*chan
     """Windows of width 3 and stride 2, position by position, channels fastest: a convolution is then one product."""
     count = _halved(x.shape[0])
     return jnp.concatenate([x[k : k + 2 * count - 1 : 2] for k in range(3)], axis=1)
+
+
+CONTROLLERS = (Controller, WaveController, ZeroAction)
+"""Policies of systems, which see a state and not the stencils of a scheme."""

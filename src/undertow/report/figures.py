@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from undertow._checks import UndertowError, at_home, drawing, require
+from undertow._checks import UndertowError, drawing, require
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.evaluation.actions import profiles
@@ -24,7 +24,7 @@ from undertow.report.solutions import error_over_x, evolution, mean_series, solu
 from undertow.report.style import lead, save
 from undertow.report.training import seeds_figure, training_figure
 from undertow.report.weights import snapshot_figure, weight_profile, weight_scatter
-from undertow.training._files import write_error
+from undertow.training._files import make_folder
 
 __all__ = [
     "animate",
@@ -155,16 +155,6 @@ def save_figures(folder: Path | str, figures: Iterable[Named]) -> list[Path]:
     if failed:
         raise UndertowError(f"{'; '.join(failed)}; {len(paths)} figures are in {folder}")
     return paths
-
-
-def make_folder(folder: Path | str) -> Path:
-    """Make a folder unless it exists. Raises `UndertowError` if it cannot be made."""
-    folder = at_home(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    return folder
 
 
 def statistics(

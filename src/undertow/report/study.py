@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import at_home, require
+from undertow._checks import require
 from undertow.evaluation.statistics import quartiles
 from undertow.report import style
-from undertow.training._files import write_error
+from undertow.training._files import make_folder
 
 COLOURS = {
     "regular": style.BASELINE,
@@ -34,11 +34,7 @@ def draw_study(results: Mapping[str, Any], folder: Path | str) -> list[Path]:
 
     **Raises:** `UndertowError` for results without cells, or a folder that cannot be made.
     """
-    folder = at_home(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
+    folder = make_folder(folder)
     cells = results["cells"].values()
     return [
         study_figure(results, folder / f"{quantity}.png", quantity=quantity)

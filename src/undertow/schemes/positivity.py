@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
 from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.integrator import RK4, AbstractIntegrator
 
 HALVINGS = 20
 """How often a step is tried again with half its length where a stage of it, or its result, is not physical."""
@@ -18,6 +19,11 @@ def is_physical(law: AbstractConservationLaw, u: Float[Array, "chan *cells"]) ->
     """Whether all that the law wants positive is: nothing below 0, and nothing that is not a number. A dry bed and a vacuum are
     0."""
     return jnp.stack([jnp.all(part >= 0) for part in (*law.positive(u), jnp.zeros(()))]).all()
+
+
+def check_limited(integrator: AbstractIntegrator) -> None:
+    """Raise `UndertowError` for an integrator whose steps are no means of forward Euler's: a limiter promises nothing then."""
+    require(not isinstance(integrator, RK4), "positivity holds with the integrators euler and ssp_rk3, not with rk4")
 
 
 class PositivityLimiter(eqx.Module):

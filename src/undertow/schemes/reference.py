@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import is_traced, is_zero, require
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.semidiscrete import SemiDiscrete
@@ -64,7 +64,8 @@ def fine_reference(
     the cell centres, one array of the shape of the cells per axis, with or without an axis of components; `factor` odd;
     `steps` and `dt` the *coarse* time steps; `integrator`; `save_every` in coarse steps.
 
-    The viscosity and `dt` may be traced. The number of fine steps is then data, and reverse-mode gradients do not exist.
+    The viscosity and `dt` may be traced. With viscosity the number of fine steps is then data, and reverse-mode gradients do not
+    exist.
 
     **Returns:** a `Solution` on the coarse grid. **Raises:** `UndertowError` for an even factor.
     """
@@ -73,8 +74,10 @@ def fine_reference(
     u0 = condition(*jnp.meshgrid(*(jnp.asarray(fine.grid.centers(axis)) for axis in axes), indexing="ij"))
     u0 = u0[None] if u0.ndim == fine.grid.num_axes else u0
     integrator = SSPRK3() if integrator is None else integrator
-    needed = dt * fine.decay_rate / (DIFFUSION_SHARE * integrator.real_axis)
-    if isinstance(needed, jax.core.Tracer):
+    # Without viscosity the number of steps is known whatever `dt` is, so that gradients exist.
+    rate = fine.decay_rate
+    needed = 0.0 if is_zero(rate) else dt * rate / (DIFFUSION_SHARE * integrator.real_axis)
+    if is_traced(needed):
         count = jnp.maximum(jnp.ceil(needed), factor).astype(int)
         own = FixedStep(jnp.asarray(dt) / count)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require, shown
+from undertow._checks import UndertowError, is_zero, lookup, require, shown
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, check_law
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
@@ -252,7 +252,7 @@ class SemiDiscrete(eqx.Module):
     def forcing(self, u: Float[Array, "chan *cells"], time: Float[Array, ""]) -> Float[Array, "chan *cells"] | None:
         r"""$\nu\nabla^2 u + s(x, t)$ with the second-order Laplacian, or None where both are absent."""
         total = None
-        if not (isinstance(self.law.viscosity, (int, float)) and self.law.viscosity == 0):
+        if not is_zero(self.law.viscosity):
             for axis, dx in enumerate(self.grid.spacing):
                 padded = self.pad(u, axis, time)
                 at = [
@@ -340,7 +340,14 @@ class SemiDiscrete(eqx.Module):
         r"""$4 \nu \sum_a \Delta x_a^{-2}$, the rate at which the shortest wave of the grid decays; the number 0.0 without
         viscosity."""
         nu = self.law.viscosity
-        return 0.0 if isinstance(nu, (int, float)) and nu == 0 else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
+        return 0.0 if is_zero(nu) else 4 * nu * sum(1 / dx**2 for dx in self.grid.spacing)
+
+
+@eqx.filter_jit
+def relative(scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> tuple[SemiDiscrete, Float[Array, " chan"] | None]:
+    """The scheme for the problem that starts from `u`, and the `unit` of that state: one program instead of dozens."""
+    scheme = scheme.relative_to(u)
+    return scheme, scheme.unit(u)
 
 
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import NonFiniteError, UndertowError, Within, require, whole_number
+from undertow._checks import NonFiniteError, UndertowError, Within, is_traced, require, whole_number
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
 from undertow.numerics.timestep import CFLStep, FixedStep
@@ -153,7 +153,7 @@ def solve(
     steps = whole_number("steps", steps, Within(at_least=0))
     every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
     integrator = SSPRK3() if integrator is None else as_integrator(integrator)
-    if _can_be_seen(u0):
+    if not is_traced(u0):
         check_physical(scheme.law, u0, "the initial state", dry=True)
 
     scheme = scheme.relative_to(u0)
@@ -163,16 +163,12 @@ def solve(
     limiter = (scheme if isinstance(scheme, SemiDiscrete) else scheme.field).limiter
     one = advance_physical if limiter is not None and time_step.needs_speed else advance
     out = saved(lambda u, time: one(scheme, choose, integrator, time_step, u, time), u0, steps, every)
-    if _can_be_seen(out.values) and bool(jnp.all(jnp.isfinite(out.values[-1]))):
+    if not is_traced(out.values) and bool(jnp.all(jnp.isfinite(out.values[-1]))):
         if limiter is not None:
             check_physical(scheme.law, out.values[-1], f"the state after step {steps}", dry=True)
-        if isinstance(time_step, CFLStep) and _can_be_seen(time_step.end_time):
+        if isinstance(time_step, CFLStep) and not is_traced(time_step.end_time):
             _check_reached(float(out.times[-1]), float(time_step.end_time), steps, float(jnp.finfo(u0.dtype).eps))
     return out
-
-
-def _can_be_seen(value: object) -> bool:
-    return not isinstance(value, jax.core.Tracer)
 
 
 def _check_reached(time: float, end_time: float, steps: int, eps: float) -> None:
@@ -261,7 +257,7 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
     """
     with jax.ensure_compile_time_eval():  # within a program, too, of a state that is not part of it
         parts = law.positive(u)
-    if any(isinstance(part, jax.core.Tracer) for part in parts):
+    if any(map(is_traced, parts)):
         return
     empty = np.all(np.asarray(u) == 0, axis=0) if dry else np.zeros(u.shape[1:], bool)
     for name, values in zip(law.positive_names, parts, strict=True):

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require, require_positive
+from undertow._checks import UndertowError, Within, real_number, require, require_positive
 from undertow.numerics.integrator import AbstractIntegrator, ForwardEuler
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
 
@@ -143,10 +143,7 @@ def check_diffusion_number(
 
 def check_viscosity(viscosity: Float[Array, ""] | float) -> float:
     """A viscosity as a number. Raises `UndertowError` if it is negative or not finite."""
-    number = float(viscosity)
-    if not (math.isfinite(number) and number >= 0):
-        raise UndertowError(f"viscosity must be a finite number of at least 0, got {number:g}")
-    return number
+    return real_number("viscosity", viscosity, Within(at_least=0))
 
 
 def _rounded_down(value: float) -> str:

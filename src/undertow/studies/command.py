@@ -11,6 +11,7 @@ import numpy as np
 
 from undertow._checks import at_home
 from undertow.evaluation.statistics import quartiles
+from undertow.progress import StopRequest
 from undertow.studies.grid import CLIPS, Clip, grid
 from undertow.studies.runner import Study
 from undertow.training._files import atomic_write_text, to_json
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outcome:
     """What a study left: whether all of it is trained, its results' file, its figures, tables after equal epochs and equal
-    time."""
+    time; the signal that stopped it."""
 
     finished: bool
     results: Path
     figures: list[Path]
     table: Table
     timed: Table
+    signal: int | None = None
 
 
 def reproduce(
@@ -42,31 +44,35 @@ def reproduce(
     clips: Sequence[Clip] = CLIPS,
     panels: Sequence[str] = (),
     quiet: bool = False,
+    long: bool = False,
 ) -> Outcome:
     """Train the grid of a published task (or what of it is not trained yet), and draw its comparison.
 
     **Arguments:** `task`, `flows`, `clips`, `panels`, `epochs`, `quick` as in [`grid`][undertow.studies.grid.grid];
-    `out`: the study's directory, new or of this very study; `seeds`: trainings per setting; `quiet`: no progress bar.
+    `out`: the study's directory, new or of this very study; `seeds`: trainings per setting; `quiet`: no progress bar;
+    `long`: begin also what certainly takes hours.
 
     **Returns:** `Outcome`; its results are in `out/results.json`, its figures in `out/figures`.
 
-    **Raises:** `UndertowError` for a name that is not there, or a directory that holds something else.
+    **Raises:** `UndertowError` for a name that is not there, a directory that holds something else, or trainings that this
+    machine cannot bear.
     """
     cells = grid(task, flows=flows, clips=clips, panels=panels, epochs=epochs, quick=quick)
     study = Study(at_home(out), task, cells, seeds)
-    finished = study.run(quiet=quiet)
-    return finish(study, finished)
+    with StopRequest() as stop:
+        finished = study.run(quiet=quiet, long=long, stop=stop)
+    return finish(study, finished, stop.signal)
 
 
-def finish(study: Study, finished: bool) -> Outcome:
-    """Results, figures and table of a study as it is."""
+def finish(study: Study, finished: bool, signal: int | None = None) -> Outcome:
+    """Results, figures and table of a study as it is, and the signal that stopped it."""
     from undertow.report.study import draw_study  # not at the top: it takes long to load
 
     results = study.results()
     file = study.folder / "results.json"
     atomic_write_text(file, to_json(results, indent=None) + "\n")
     figures = draw_study(results, study.folder / "figures")
-    return Outcome(finished, file, figures, study_table(results), timed_table(results))
+    return Outcome(finished, file, figures, study_table(results), timed_table(results), signal)
 
 
 def study_table(results: Mapping[str, Any]) -> Table:

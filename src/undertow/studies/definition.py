@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import logging
 import math
-import operator
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import LARGEST_SEED, UndertowError, lookup, require
+from undertow._checks import LARGEST_SEED, UndertowError, Within, lookup, require, whole_number
 from undertow.build import build
-from undertow.config import Config, config_from_dict, config_to_dict, validate_config
+from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.config.fields import with_fields
 from undertow.evaluation.statistics import mean, quartiles
 from undertow.studies.space import Choices, Space, combinations, space_from_plain, to_word
 from undertow.studies.storage import without_password
-from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json, write_error
+from undertow.training._files import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow.training._reader import check_shape, read_json
 
 _logger = logging.getLogger(__name__)
@@ -46,9 +45,12 @@ SAMPLERS = {
 SEARCH_TRIALS = 20
 """Trials of a search that does not say how many."""
 
-MAX_TRIALS, MAX_GRID, MAX_SEEDS = 10_000, 2_000, 1_000
-"""What a sweep may ask for: every trial is a training of minutes, every combination of a grid is built at the door, and all seeds
-of a trial are trained side by side."""
+MAX_GRID = 2_000
+"""Combinations of a grid: each is built at the door."""
+TRIALS = Within(at_least=1, at_most=10_000)
+"""Of a search: every trial is a training of minutes."""
+SEEDS = Within(at_least=1, at_most=1_000)
+"""Of a trial, or of a cell of a study: all of them are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def define(
 
     **Raises:** `UndertowError`.
     """
-    seeds = count("seeds", seeds, MAX_SEEDS, "give other --seed in further sweeps for more")
+    seeds = whole_number("seeds", seeds, SEEDS, "give other --seed in further sweeps for more")
     _check_seeds(config, space, seeds)
     lookup("statistic", statistic, STATISTICS)
     ranges = [name for name, values in space.items() if not isinstance(values, Choices)]
@@ -145,7 +147,7 @@ def define(
         for values in combinations(space):
             _check(sweep.config_of(values), values)
         return sweep
-    trials = SEARCH_TRIALS if trials is None else count("trials", trials, MAX_TRIALS)
+    trials = SEARCH_TRIALS if trials is None else whole_number("trials", trials, TRIALS)
     return Sweep(config, preset, space, seeds, sampler, trials, metric, statistic)
 
 
@@ -153,17 +155,6 @@ def grid_size(space: Space) -> int | None:
     """How many combinations there are; None if there is no end to them."""
     sizes = [len(values.values) if isinstance(values, Choices) else None for values in space.values()]
     return None if None in sizes else math.prod(size for size in sizes if size is not None)
-
-
-def count(name: str, value: Any, most: int, advice: str = "") -> int:
-    """A whole number from 1 to `most`, as a plain one. Raises `UndertowError`."""
-    try:
-        number = 0 if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        number = 0
-    tail = f"; {advice}" if advice and number > most else ""
-    require(1 <= number <= most, f"{name} must be a whole number from 1 to {most}, got {value!r}{tail}")
-    return number
 
 
 def _check_seeds(config: Config, space: Space, seeds: int) -> None:
@@ -280,14 +271,6 @@ def trial_folder(folder: Path, job: int) -> Path:
     return folder / "trials" / f"{job:04d}"
 
 
-def make_folder(folder: Path) -> None:
-    """Make a directory, if it is not there. Raises `UndertowError`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
-
-
 def begun_values(sweep: Sweep, trial: Path) -> dict[str, Any] | None:
     """The values that a trial's directory was begun with; None if it does not tell, or is of another sweep."""
     file = trial / "config.json"
@@ -330,11 +313,11 @@ _SHAPE = {
 
 def _from_plain(given: Any, file: Path) -> tuple[Sweep, str | None]:
     check_shape(given, _SHAPE, file)
-    config = validate_config(config_from_dict(given["config"]))
+    config = config_from_dict(given["config"])
     space = space_from_plain(config, given["over"])
     lookup("sampler", given["sampler"], SAMPLERS)
     lookup("statistic", given["statistic"], STATISTICS)
-    seeds, trials = count("seeds", given["seeds"], MAX_SEEDS), count("trials", given["trials"], MAX_TRIALS)
+    seeds, trials = whole_number("seeds", given["seeds"], SEEDS), whole_number("trials", given["trials"], TRIALS)
     _check_seeds(config, space, seeds)
     made = Sweep(config, given["preset"], space, seeds, given["sampler"], trials, given["metric"], given["statistic"])
     good = len(space) > 0 and (made.sampler != "grid" or grid_size(space) == trials)

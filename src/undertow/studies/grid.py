@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from undertow._checks import lookup
+from undertow._checks import Within, lookup, whole_number
 from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
 from undertow.presets import preset
-from undertow.studies.definition import count
 
 FLOWS: dict[str, GradientName] = {
     "regular": "full",
@@ -28,6 +27,9 @@ FLOWS: dict[str, GradientName] = {
 }
 """The paper's names of the updates (the first four), what else there is, and our names of the estimators. `truncated` is
 backpropagation in windows of a tenth of the horizon."""
+
+EPOCHS = Within(at_least=1, at_most=1_000_000)
+"""Up to a thousand times what was published."""
 
 Clip = Literal["norm", "none", "value"]
 CLIPS: tuple[Clip, ...] = ("norm", "none", "value")
@@ -121,9 +123,6 @@ def _crossover() -> Grid:
     return Grid(panels, 20, 2, updates=10)
 
 
-MAX_EPOCHS = 1_000_000
-"""A thousand times what was published."""
-
 TASKS: dict[str, Callable[[], Grid]] = {
     "cartpole": _cartpole,
     "guidance": _guidance,
@@ -159,7 +158,7 @@ def grid(
         chosen = tuple(panels) or (chosen[0], chosen[-1])
         clips = tuple(clip for clip in clips if clip == "norm") or clips
     epochs = (made.quick_epochs if quick else made.epochs) if epochs is None else epochs
-    epochs = count("epochs", epochs, MAX_EPOCHS)
+    epochs = whole_number("epochs", epochs, EPOCHS)
     cells = []
     for panel in chosen:
         for clip in clips:

@@ -21,11 +21,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from undertow._checks import UndertowError, require
-from undertow.studies.definition import Sweep, begun_values, make_folder, trial_folder
+from undertow.studies.definition import Sweep, begun_values, trial_folder
 from undertow.studies.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
 from undertow.studies.space import Choices, to_word
 from undertow.studies.storage import import_optuna, open_storage, telling
-from undertow.training._files import to_json
+from undertow.training._files import make_folder, to_json
 from undertow.training._lock import Release, try_lock
 
 _logger = logging.getLogger(__name__)
@@ -332,9 +332,7 @@ def _seeded_sampler(optuna: Any, sweep: Sweep) -> Any:
             self.inner = make(0)
 
         def before_trial(self, study: Any, trial: Any) -> None:
-            # A seed below 0 as the number that its 64 bits are: NumPy takes none below 0.
-            seed = sweep.config.seed % 2**64
-            drawn = np.random.SeedSequence([seed, trial.user_attrs.get("job", 0)]).generate_state(1)
+            drawn = np.random.SeedSequence([sweep.config.seed, trial.user_attrs.get("job", 0)]).generate_state(1)
             self.inner = make(int(drawn[0]))
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:

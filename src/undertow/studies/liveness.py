@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from undertow.training._files import make_folder
 from undertow.training._lock import Release, try_lock
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Locks:
         self.folder = folder
 
     def hold(self, job: int, trial_id: int) -> Release | None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return try_lock(self.folder / f"{job:04d}")
 
     def bury(self, running: Sequence[tuple[int, int]], fail: Callable[[int], None]) -> None:
@@ -60,7 +61,7 @@ class Heartbeats:
 
     def hold(self, job: int, trial_id: int) -> Release | None:
         # Whoever looks at the directory sees by the lock that it is at work there; the database does without.
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         unlock = try_lock(self.folder / f"{job:04d}", unlocked=True)
         ended = threading.Event()
         # The first one before the trial counts as running: one that runs without any would never be missed.

@@ -11,7 +11,7 @@ from typing import Any
 
 import equinox as eqx
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, require, whole_number
 from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
 from undertow.core.flow import FULL
@@ -19,10 +19,11 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.progress import Display, StopRequest
-from undertow.studies.definition import MAX_SEEDS, count, make_folder
+from undertow.studies.costs import require_cells
+from undertow.studies.definition import SEEDS
 from undertow.studies.grid import Cell
 from undertow.studies.seeds import Look, begun, rounded, train_seeds
-from undertow.training._files import atomic_write_text, remove_drafts, set_aside, to_json
+from undertow.training._files import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow.training._lock import Lock
 from undertow.training._machine import describe_machine, git_state
 from undertow.training._reader import read_json
@@ -92,16 +93,22 @@ class Study:
         """A cell's checkpoint: the state of all seeds, and what was measured so far."""
         return self.folder / f"{cell.name}.safetensors"
 
-    def run(self, *, quiet: bool = False) -> bool:
+    def run(self, *, quiet: bool = False, long: bool = False, stop: StopRequest | None = None) -> bool:
         """Train every cell that is not finished. Returns whether all are; False after Ctrl-C or SIGTERM.
 
-        **Raises:** `UndertowError` for a folder that holds something else or cannot be written.
+        **Arguments:** `quiet`: no progress bar; `long`: begin also what certainly takes hours; `stop`: what to look at for the
+        wish to stop (default: one of its own).
+
+        **Raises:** `UndertowError` for a folder that holds something else or cannot be written, and for cells that cannot fit
+        into memory or onto the disk.
         """
-        count("seeds", self.seeds, MAX_SEEDS)
+        whole_number("seeds", self.seeds, SEEDS)
         names = [cell.name for cell in self.cells]
         require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
+        require_cells([(cell, self.file(cell)) for cell in self.cells], self.seeds, self.folder, long=long)
         self.open()
-        with self._alone(), StopRequest() as stop, Display(quiet=quiet) as display:
+        asked = StopRequest() if stop is None else contextlib.nullcontext(stop)
+        with self._alone(), asked as stop, Display(quiet=quiet) as display:
             for index, cell in enumerate(self.cells):
                 display.stage(f"{index + 1}/{len(self.cells)} {cell.name}", cell.config.training.updates)
                 run_cell(cell, self.seeds, self.file(cell), stop=stop, display=display)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow.evaluation.statistics import quartiles
-from undertow.studies.definition import STATISTICS, Sweep, make_folder
+from undertow.studies.definition import STATISTICS, Sweep
 from undertow.studies.ledger import Entry
 from undertow.studies.space import to_word
-from undertow.training._files import atomic_write_text, remove_drafts, to_json
+from undertow.training._files import atomic_write_text, make_folder, remove_drafts, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,14 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, at_home
-from undertow.build import Experiment, cast
+from undertow._checks import UndertowError, Within, at_home, whole_number
+from undertow._limits import NoRoomError
+from undertow.build import Experiment, cast, training_needs
 from undertow.config import Config
 from undertow.core.task import take
 from undertow.progress import Display, StopRequest
 from undertow.studies import trials as directories
 from undertow.studies import workers as processes
-from undertow.studies.definition import Sweep, count, define, examine, read, settle, trial_folder
+from undertow.studies.costs import require_sweep
+from undertow.studies.definition import Sweep, define, examine, read, settle, trial_folder
 from undertow.studies.ledger import Job, Ledger
 from undertow.studies.seeds import Look, train_seeds
 from undertow.studies.space import read_space
@@ -39,7 +41,7 @@ _logger = logging.getLogger(__name__)
 WAIT = 0.5
 """Seconds between two looks at a study whose last trials others are working on."""
 
-MAX_WORKERS = 1_000_000
+WORKERS = Within(at_least=1, at_most=1_000_000)
 """What may be asked for; how many are started is for [`borne`][undertow.studies.workers.borne] to say."""
 
 
@@ -81,6 +83,7 @@ def sweep(
     out: Path | str | None = None,
     storage: str | None = None,
     quiet: bool = False,
+    long: bool = False,
 ) -> SweepResult:
     """Train combinations of a configuration's fields, all seeds of one at a time, and compare them.
 
@@ -99,19 +102,21 @@ def sweep(
       `statistic` of the seeds: `median`, `mean` or `worst`.
     - `out`: the directory, new or of this very sweep; None: `runs/sweep/<preset>`.
     - `storage`: a database's address for the study, instead of a journal in the directory.
-    - `quiet`: no progress bar.
+    - `quiet`: no progress bar; `long`: begin also what certainly takes hours.
 
     **Returns:** `SweepResult`.
 
-    **Raises:** `UndertowError` for everything that cannot work, or a directory that holds something else.
+    **Raises:** `UndertowError` for everything that cannot work or that this machine cannot bear, or a directory that holds
+    something else.
     """
-    workers = count("workers", workers, MAX_WORKERS)
+    workers = whole_number("workers", workers, WORKERS)
     space = read_space(config, over)
     made = define(
         config, space, preset=preset, seeds=seeds, sampler=sampler, trials=trials, metric=metric, statistic=statistic
     )
     folder = Path("runs") / "sweep" / preset if out is None else at_home(out)
     new = examine(made, folder, storage)
+    require_sweep(made, folder, workers=workers, long=long)
     # What refuses comes before what writes: a directory that says what it is would stand in the way of the right command.
     import_optuna()
     ledger = None if storage is None else Ledger(made, folder, storage, new=True)
@@ -137,14 +142,16 @@ def join(
 
     **Raises:** `UndertowError` for a directory that holds no sweep.
     """
-    workers = count("workers", workers, MAX_WORKERS)
+    workers = whole_number("workers", workers, WORKERS)
     folder = at_home(folder)
     made, storage = _read(folder, storage)
     ledger = Ledger(made, folder, storage)
     ledger.tidy(again=True)
     if workers > 1:
         left = sum(entry.status not in ("complete", "lost") for entry in ledger.entries())
-        workers = processes.borne(workers, left)
+        workers = processes.borne(
+            workers, left, sum(need.amount for need in training_needs(made.config).memory(made.seeds))
+        )
     with StopRequest() as stop, Display(quiet=quiet) as display:
         if workers == 1:
             _work(ledger, stop, display)
@@ -202,6 +209,10 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
     made = ledger.sweep
     try:
         result = _train(ledger, job, stop, display)
+    except NoRoomError as error:  # a larger machine may do it, or this one at another time
+        _logger.warning("trial %04d: %s", job.number, error)
+        ledger.give_back(job, died=True)
+        return
     except UndertowError as error:  # a combination that cannot work, which the door could not know
         if isinstance(error.__cause__, OSError):  # a full disk says nothing of the combination
             ledger.give_back(job)
@@ -230,6 +241,7 @@ def _train(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> dic
     config = made.config_of(job.values)
     folder = trial_folder(ledger.folder, job.number)
     directories.begin(folder, config)
+    training_needs(config).require(seeds=made.seeds, folder=folder, long=True)
     said = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in job.values.items())
     display.stage(f"{job.number + 1}/{made.trials} {said}", config.training.updates)
     history = train_seeds(

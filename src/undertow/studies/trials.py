@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from undertow.config import Config, config_to_dict
-from undertow.studies.definition import STATISTICS, Sweep, make_folder
-from undertow.training._files import atomic_write_text, remove_drafts, to_json
+from undertow.studies.definition import STATISTICS, Sweep
+from undertow.training._files import atomic_write_text, make_folder, remove_drafts, to_json
 
 
 def begin(folder: Path, config: Config) -> None:

@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+from undertow._limits import cores, free_memory
+
 _logger = logging.getLogger(__name__)
 
 WORKER_BYTES = 2**30
@@ -33,39 +35,19 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def borne(wanted: int, trials: int) -> int:
+def borne(wanted: int, trials: int, each: float = 0.0) -> int:
     """How many workers to start of those that were asked for: at most as many as trials that are left, as processors, and as
-    memory holds. One line of the log says so if they are fewer."""
-    limits = {"trials left": max(trials, 1), "processors": processors()}
+    memory holds, with so many bytes for the training of `each`. One line of the log says so if they are fewer."""
+    limits = {"trials left": max(trials, 1), "processors": cores()}
     memory = free_memory()
     if memory is not None:
-        limits["free memory for"] = max(memory // WORKER_BYTES, 1)
+        limits["workers that fit into memory"] = max(int(memory // (WORKER_BYTES + each)), 1)
     least = min(limits.values())
     if wanted <= least:
         return wanted
-    said = ", ".join(f"{name} {number}" for name, number in limits.items())
-    _logger.warning("%d of %d workers are started, which is as many as are of use: %s", least, wanted, said)
+    said = ", ".join(f"{name}: {number}" for name, number in limits.items())
+    _logger.warning("%d of %d workers are started, more would be of no use (%s)", least, wanted, said)
     return least
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def free_memory() -> int | None:
-    """Bytes that could be taken now without swapping, of the machine or of the group of processes that this one is limited
-    with; None where the system does not say."""
-    found = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        found.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return max(min(found), 0) if found else None
 
 
 def start(folder: Path, storage: str | None, index: int, workers: int, *, double: bool) -> subprocess.Popen[bytes]:

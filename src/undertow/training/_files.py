@@ -113,22 +113,17 @@ def _is_alive(entry: os.DirEntry[str], pid: int) -> bool:
     if entry.is_symlink():
         return False
     paths = [entry.path] + ([os.path.join(entry.path, ".lock")] if entry.is_dir() else [])
-    return any(_is_locked(path) for path in paths)
+    return any(_flock.is_locked(path, unknown=False) for path in paths)
 
 
-def _is_locked(path: str) -> bool:
+def make_folder(folder: Path | str) -> Path:
+    """Make a directory, if it is not there. Returns its path. Raises `UndertowError` if it cannot be made."""
+    folder = at_home(folder)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        return not _flock.flock(descriptor)
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(descriptor)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
 
 
 def make_draft(wanted: Path, *, all_names: bool = False) -> Path:

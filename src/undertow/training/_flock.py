@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 try:
     import fcntl
 except ImportError:  # not a POSIX system: nothing is locked there, and nobody is known to be at work
@@ -27,3 +30,24 @@ def flock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path | str, *, unknown: bool) -> bool:
+    """Whether a process holds the lock of a file or directory.
+
+    **Arguments:** `path`; `unknown`: the answer where its file system has no locks.
+
+    **Returns:** True also for one that cannot be opened; False if there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return not flock(descriptor, shared=True)
+    except OSError:
+        return unknown
+    finally:
+        os.close(descriptor)

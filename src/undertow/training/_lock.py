@@ -119,15 +119,5 @@ def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of a file or directory."""
     if path.name == NAME and not is_regular(path):
         return False
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    except OSError:  # cannot be known
-        return True
-    try:
-        return not _flock.flock(descriptor, shared=True)
-    except OSError:  # a file system without locks: of a directory the file in it tells more
-        return path.name == NAME
-    finally:
-        os.close(descriptor)
+    # On a file system without locks: of a directory the file in it tells more.
+    return _flock.is_locked(path, unknown=path.name == NAME)

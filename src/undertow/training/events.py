@@ -12,31 +12,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, import_extra
 
 _log = logging.getLogger(__name__)
+_MODULES = (
+    "tensorboardX",
+    *(f"tensorboardX.{each}" for each in ("event_file_writer", "proto.event_pb2", "proto.summary_pb2")),
+)
 
 
 def open_events(wanted: bool | None) -> bool:
-    """Whether to write event files: as wanted, or, for None, if tensorboardX is installed.
+    """Whether to write event files: as wanted, or, for None, if tensorboardX is installed and works.
 
-    **Raises:** `UndertowError` if they are wanted and it is not.
+    **Raises:** `UndertowError` if they are wanted and it does not.
     """
     if wanted is False:
         return False
     try:
-        installed = importlib.util.find_spec("tensorboardX") is not None
-        if installed:
-            _library()
-    except Exception as error:  # an installed package may be broken in any way
-        reason = f"tensorboardX is installed and cannot be used ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        import_extra("event files need tensorboardX", "tensorboard", *_MODULES)
+    except UndertowError as error:
         if wanted:
-            raise UndertowError(f"{reason}; install it anew: pip install 'undertow[tensorboard]'") from error
-        _log.warning("no event files for TensorBoard: %s", reason)
+            raise
+        if importlib.util.find_spec("tensorboardX") is not None:  # there, and broken
+            _log.warning("no event files for TensorBoard: %s", error)
         return False
-    if wanted and not installed:
-        raise UndertowError("event files need tensorboardX: pip install 'undertow[tensorboard]'")
-    return installed
+    return True
 
 
 def _library() -> tuple[Any, Any, Any, Any]:

@@ -34,6 +34,7 @@ from undertow.training._files import (
     atomic_write_text,
     draft_name,
     make_draft,
+    make_folder,
     place,
     remove_drafts,
     set_aside,
@@ -130,7 +131,7 @@ class RunDirectory:
                 "resumed": [],
             }
             for folder in ("checkpoints", "figures"):
-                _make_folder(draft / folder)
+                make_folder(draft / folder)
             atomic_write_text(draft / "config.json", config_text)
             atomic_write_text(draft / "run.json", to_json(info) + "\n")
             lock.folder = found = _place(draft, wanted, numbered=path is None)
@@ -340,13 +341,6 @@ class RunDirectory:
         """Unlock it, whatever it says of its status."""
         if self._lock is not None:
             self._lock.release()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise write_error(folder, error) from error
 
 
 def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from undertow._checks import NonFiniteError, require, whole_number
+from undertow._checks import NonFiniteError, is_traced, require, whole_number
 from undertow._types import Key, Metrics
 from undertow.core.gradient import AbstractGradient, Backprop, as_gradient
 from undertow.core.objective import Problem
@@ -63,7 +63,7 @@ class Trainer(eqx.Module):
             self.problems is not None or self.task.sample is not None,
             "a trainer needs a pool of problems, or a task that can sample them",
         )
-        if self.problems is not None and not isinstance(jax.tree.leaves(self.problems)[0], jax.core.Tracer):
+        if self.problems is not None and not is_traced(jax.tree.leaves(self.problems)[0]):
             size = batch_size(self.problems)
             require(self.batch <= size, f"batch={self.batch} is larger than the pool of {size} problems")
 
