@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -50,11 +50,18 @@ def test_of_equal_numbers_every_mean_is_that_number(value, count):
 
 
 @given(arrays(float, (5, 3), elements=st.floats(allow_nan=False)))
+@example(np.full((5, 3), 3.6e307))
 def test_means_lie_among_their_values(x):
     found = mean(x)
     inside = (x.min(axis=0) <= found) & (found <= x.max(axis=0))
     both = np.isposinf(x).any(axis=0) & np.isneginf(x).any(axis=0)
     assert (inside | both).all() and np.isnan(found[both]).all()
+
+
+def test_means_of_the_largest_numbers():
+    x = np.array([[1.7e308], [1.0e308], [1.2e308]])
+    for found in (mean(x), finite_mean(np.vstack([x, [[np.nan]]]))):
+        assert found == pytest.approx(1.3e308)
 
 
 def test_kinds():

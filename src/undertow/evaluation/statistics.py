@@ -29,8 +29,10 @@ def mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
     """The mean over the first axis, within the least and the largest value: rounding takes it out of there, and so a mean of
     equal numbers is that number. Infinite values are allowed."""
     x = np.asarray(values, float)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is not a number
-        return _within(x.mean(axis=0), x)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is not a number
+        middle = x.mean(axis=0)
+        # Of the largest numbers the sum is none any more.
+        return _within(np.where(np.isfinite(middle), middle, (x / len(x)).sum(axis=0)), x)
 
 
 def geometric_mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
@@ -48,8 +50,10 @@ def _within(middle: np.ndarray, x: np.ndarray) -> np.ndarray:
 def finite_mean(values: Float[np.ndarray, "values ..."]) -> Float[np.ndarray, "..."]:
     """The mean over the first axis of the values that are finite; NaN where none is."""
     good = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        middle = np.where(good, values, 0).sum(axis=0) / good.sum(axis=0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        count = good.sum(axis=0)
+        middle = np.where(good, values, 0).sum(axis=0) / count
+        middle = np.where(np.isfinite(middle), middle, (np.where(good, values, 0) / count).sum(axis=0))
         low, high = (np.where(good, values, far) for far in (np.inf, -np.inf))
         return np.clip(middle, low.min(axis=0, initial=np.inf), high.max(axis=0, initial=-np.inf))
 
