@@ -80,7 +80,7 @@ def draw(path, axis, loss, regular, modified):
     axes[0, 0].set_title("log10 of the loss")
     for place, (title, field) in zip(axes[0, 1:], {"regular": regular, "modified": modified}.items(), strict=True):
         # Drawn is what an optimiser follows: downhill.
-        image = draw_field(place, axis, axis, -field[..., 0], -field[..., 1])
+        image = draw_field(place, axis, axis, -field[..., 0], -field[..., 1], limits=(-3.0, 3.0))
         place.set_title(f"{title} field: direction and log10 of the length")
     fig.colorbar(image, ax=axes[0, 1:]).ax.tick_params(labelsize=8)
     x = np.asarray(START)

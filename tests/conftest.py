@@ -99,6 +99,16 @@ def few_programs() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """What was logged about odd names may hold half a character, which a report cannot take to another process."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(scope="session")
 def reference_dir() -> Path:
     """The folder of arrays recorded from other programs, beside the checkout or at $UNDERTOW_REFERENCE; else a skip."""

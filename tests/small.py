@@ -43,7 +43,15 @@ def tubes() -> Suite:
     """Named problems of a gas on characteristic fields: one on a domain of ten, one with a reference on a finer grid."""
     names = ("sod", "lax", "shu_osher", "double_rarefaction")
     how = Discretised(
-        Euler(), 32, 64, END_TIME, order=3, integrator=ForwardEuler(), refinement=3, reconstruction="characteristic"
+        Euler(),
+        32,
+        64,
+        END_TIME,
+        order=3,
+        integrator=ForwardEuler(),
+        refinement=3,
+        reconstruction="characteristic",
+        truth="best",
     )
     return make_suite("tubes", "four tubes", how, batches([normalised_case(name) for name in names]), names)
 

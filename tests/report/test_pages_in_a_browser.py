@@ -20,7 +20,7 @@ from undertow.evaluation.evaluate import evaluate
 from undertow.experiment import ReportServer, train
 from undertow.policies.classical import classical
 from undertow.report.html import render_page
-from undertow.report.html.blocks import moving_scene, player, shape
+from undertow.report.html.blocks import chart, line, moving_scene, player, scatter, shape
 from undertow.report.html.page import Section
 from undertow.report.html.run_facts import training_section
 from undertow.report.html.scheme_pages import scheme_sections
@@ -79,6 +79,43 @@ def test_it_loads_without_a_word_and_fits(chromium, file, width, scheme):
         page.get_by_label("switch between light and dark").click()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
         assert contrast(page, "figcaption") >= 4.5 and watched.errors == []
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1e150])
+def test_curves_are_the_same_in_every_unit(chromium, tmp_path, scale):
+    """Lines and dots stand at the same places, and every number at an axis is another one."""
+
+    def shown(factor):
+        y = factor * np.sin(np.arange(12.0))
+        near = factor * (1 + 1e-7 * np.sin(np.arange(12.0)))
+        blocks = [
+            chart("a wave", [line("wave", np.arange(12), y), line("dots", np.arange(12), 0.9 * y, look="dots")]),
+            chart("nearly equal", [line("near", np.arange(12), near)]),
+            chart("errors", [line("error", np.arange(12), np.abs(y) + factor / 9)], log=True),
+            scatter("cases", np.abs(y) + factor, factor + y**2 / factor, ["case"] * 12, names=("a", "b")),
+        ]
+        path = tmp_path / "page.html"
+        path.write_text(render_page("a", "b", [Section("charts", "Charts", blocks)]), encoding="utf-8")
+        with Watched(chromium, path.as_uri()) as watched:
+            watched.page.wait_for_selector("svg circle")
+            paths = watched.page.eval_on_selector_all("svg path[stroke]", "all => all.map((p) => p.getAttribute('d'))")
+            dots = watched.page.eval_on_selector_all(
+                "svg circle", "all => all.map((c) => [+c.getAttribute('cx'), +c.getAttribute('cy')])"
+            )
+            ticks = watched.page.eval_on_selector_all(
+                "svg",
+                "all => all.map((svg) => [...svg.querySelectorAll('text[text-anchor=end]')].map((t) => t.textContent))",
+            )
+            assert watched.errors == []
+        return [[float(x) for x in path.replace("M", " ").replace("L", " ").split()] for path in paths], dots, ticks
+
+    one, other = shown(1.0), shown(scale)
+    assert len(one[0]) == 3 and len(one[1]) == 24
+    for a, b in zip(one[0], other[0], strict=True):
+        assert b == pytest.approx(a, abs=0.2)
+    np.testing.assert_allclose(other[1], one[1], atol=0.2)
+    for found in (*one[2], *other[2]):
+        assert len(found) > 1 and len(set(found)) == len(found)
 
 
 def contrast(page, selector: str) -> float:

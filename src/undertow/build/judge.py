@@ -14,6 +14,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.envs.suites import SUITES, suite
 from undertow.evaluation.evaluate import Evaluation, evaluate
+from undertow.evaluation.statistics import written
 from undertow.laws.law import AbstractConservationLaw
 from undertow.policies.classical import classical
 from undertow.schemes.splitting import SPEEDS
@@ -139,7 +140,7 @@ class SchemeJudge(AbstractJudge):
                 values = [rows[policy][key] for key in ("geometric_mean", "median", "worst")]
                 # The baseline over itself is 1, which need not be said three times.
                 same = policy == BASELINE and set(values) == {1.0}
-                cells.append("1" if same else " ".join(f"{value:.3f}" for value in values))
+                cells.append("1" if same else " ".join(map(written, values)))
             table.add_row(name, str(rows[policies[0]]["cases"]), *cells)
         return table
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from undertow._checks import lookup
 from undertow.envs.collection import Suite
-from undertow.evaluation.statistics import geometric_mean, mean
+from undertow.evaluation.statistics import geometric_mean, mean, written
 from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
@@ -150,9 +150,9 @@ class Evaluation:
         rows = []
         for name, row in self.summary().items():
             mass = "-" if row["mass_error"] is None else f"{row['mass_error']:.1e}"
-            ratios = [f"{row[key]:.3f}" for key in ("geometric_mean", "median", "worst")]
+            ratios = [written(row[key]) for key in ("geometric_mean", "median", "worst")]
             case = row["worst_case"] if name != self.baseline or row["non_finite"] else None
-            cost = [f"{row['variation']:.3f}", mass, str(row["non_finite"]), f"{row['nanoseconds']:.0f}"]
+            cost = [written(row["variation"]), mass, str(row["non_finite"]), f"{row['nanoseconds']:.0f}"]
             rows.append([name, *ratios, case or "-", *cost])
         heads = ["policy", "geo. mean", "median", "worst", "worst case", "TV/exact", "mass error", "NaN", "ns/cell"]
         return self._table(heads, rows, left={0, 4})

@@ -2,6 +2,7 @@ r"""How far a vector field over the parameters is from being the gradient of any
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 
 from undertow._checks import require
 from undertow._types import Key
+from undertow.core.flow import magnitude
 from undertow.core.gradient import AbstractGradient
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
@@ -78,7 +80,7 @@ def rotation(
     **Arguments:** `field`: a direction with the policy's structure from a policy, such as
     [`update_field`][undertow.evaluation.rotation.update_field]; `policy`: where; `key`; `probes`: 16; `derivative`:
     `differences` (default) or `autodiff`; `step` $h$ of the differences along a unit of $v$ (default: the cube root of the
-    precision times the parameters' root mean square, or of one where they are smaller than that).
+    precision times the parameters' root mean square, or one where all are 0).
 
     **Returns:** [`Rotation`][undertow.evaluation.rotation.Rotation]. Differences across the jumps of
     [`SignAgreement`][undertow.core.gradient.SignAgreement] measure the jumps, too.
@@ -100,7 +102,7 @@ def rotation(
         jnp.eye(count, dtype=point.dtype) if exact else jax.random.normal(key, (count, point.size), point.dtype)
     )
     if step is None:
-        scale = max(1.0, float(jnp.sqrt(jnp.mean(point**2))))
+        scale = float(magnitude(point)) / math.sqrt(point.size) or 1.0
         step = float(jnp.finfo(point.dtype).eps) ** (1 / 3) * scale
 
     def flat(x: Float[Array, " n"]) -> Float[Array, " n"]:

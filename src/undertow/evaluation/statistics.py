@@ -209,6 +209,13 @@ def _quantiles(x: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     return np.where(np.isfinite(between), between, np.quantile(x, shares, axis=0, method="nearest"))
 
 
+def written(ratio: float) -> str:
+    """A ratio as tables have it: with three decimals, or, where these hide a small or say too much of a large one, with three or
+    four significant digits."""
+    size = abs(ratio)
+    return f"{ratio:.3g}" if 0 < size < 0.1 else f"{ratio:.4g}" if size >= 1000 else f"{ratio:.3f}"
+
+
 def student_quantile(level: float, freedom: int) -> float:
     r"""The $t$ with $P(|T| \le t) = $ `level` for Student's distribution with `freedom` degrees of freedom.
 

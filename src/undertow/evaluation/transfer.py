@@ -10,6 +10,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.suites import SUITES, suite
 from undertow.evaluation.evaluate import evaluate
 from undertow.evaluation.results import Evaluation
+from undertow.evaluation.statistics import written
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +54,7 @@ def transfer_table(evaluations: Mapping[str, Evaluation], policy: str) -> Table:
     for name, evaluation in evaluations.items():
         row = lookup("policy", policy, evaluation.summary())
         how = evaluation.suite.discretised
-        ratios = (f"{row[key]:.3f}" for key in ("geometric_mean", "median", "worst"))
+        ratios = (written(row[key]) for key in ("geometric_mean", "median", "worst"))
         setting = (str(how.num_cells), str(how.steps), f"{how.end_time:g}")
         table.add_row(name, *setting, *ratios, str(row["cases"]), str(row["non_finite"]))
     return table

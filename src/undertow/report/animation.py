@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from undertow._checks import at_home, lookup, require
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.series import Series
+from undertow.evaluation.simulation import Simulation
 from undertow.report import maps, style
 from undertow.report.gas import fit, line_style
 from undertow.report.solutions import component
@@ -45,8 +46,10 @@ def animate(
         name: axis.plot(x, series.values[name][place, 0, 0], "o", markersize=3, color=colour[name], label=name)[0]
         for name in reversed(names)
     }
-    low, high = series.truth[place].min(), series.truth[place].max()
-    room = 0.12 * (high - low) + 1e-6
+    shown = series.truth[place, :, 0]
+    shown = shown[np.isfinite(shown)] if np.isfinite(shown).any() else np.zeros(1)
+    low, high = float(shown.min()), float(shown.max())
+    room = 0.12 * style.span(low, high, 1e-3)
     axis.set(xlabel="x", ylabel=component(series), ylim=(low - room, high + room))
     style.legend(axis, loc="upper right")
 
@@ -54,7 +57,7 @@ def animate(
         truth.set_ydata(series.truth[place, index, 0])
         for name, line in dots.items():
             line.set_ydata(series.values[name][place, index, 0])
-        axis.set_title(f"{series.suite.cases[place]}, t = {series.times[index]:.3f}")
+        axis.set_title(f"{series.suite.cases[place]}, t = {series.times[index]:.4g}")
         return (truth, *dots.values())
 
     moving = FuncAnimation(fig, draw, frames=len(series.times), blit=False)
@@ -135,9 +138,8 @@ def _moving_lines(comparison: Comparison, names: Sequence[str], baseline: str | 
 def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
     runs, saved = comparison.simulations, range(len(comparison.times))
     fields = {name: [maps.pick(run, index, quantity) for index in saved] for name, run in runs.items()}
-    steepest = maps.top_of(
-        [maps.gradient_size(field, runs[name].grid.spacing) for name, own in fields.items() for field in own[-1:]]
-    )
+    # The last states say what is steep: at the start a jump is as steep as the grid lets it be. Those may be constant.
+    steepest = next((top for own in (np.s_[-1:], np.s_[:]) if (top := _steepest(runs, fields, own)) > 0), 0.0)
     scale = maps.scale_of([field for own in fields.values() for field in own])
     fig, axes = maps.map_axes(len(runs), comparison.first, width=3.2)
     FigureCanvasAgg(fig)
@@ -161,6 +163,11 @@ def _moving_maps(comparison: Comparison, quantity: str) -> FuncAnimation:
         return [image for image, _ in images]
 
     return FuncAnimation(fig, draw, frames=len(saved), blit=False)
+
+
+def _steepest(runs: Mapping[str, Simulation], fields: Mapping[str, list[np.ndarray]], which: slice) -> float:
+    slopes = [maps.gradient_size(each, runs[name].grid.spacing) for name, own in fields.items() for each in own[which]]
+    return style.largest(*slopes)
 
 
 def write_gif(moving: FuncAnimation, path: Path, fps: int) -> Path:

@@ -45,9 +45,11 @@ def comparison_figure(
     panels: dict[str, Any] = {"columns": 2, "width_ratios": (1.7, 1)} if drawn else {}
     fig, axes = style.figure(width=4.2, height=3.4, sharey=True, **panels)
     looks = {label: (_COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % 4]) for at, label in enumerate(finals)}
+    together = np.concatenate([*(each.values.ravel() for each in drawn.values()), *finals.values()])
+    far = 1e6 * style.largest(together) or 1.0
     for label, each in drawn.items():
         colour, dashes = looks[label]
-        line, low, high = (_shown(part) for part in spread(each.values, statistic))
+        line, low, high = (_shown(part, far) for part in spread(each.values, statistic))
         step = "post" if each.interpolated else None
         drawstyle = "steps-post" if each.interpolated else "default"
         if len(each.values) > 1:
@@ -57,7 +59,6 @@ def comparison_figure(
         axes[0, 0].plot(
             each.x, line, dashes, color=colour, drawstyle=drawstyle, linewidth=1.5, label=f"{label} ({runs})"
         )
-    together = np.concatenate([*(each.values.ravel() for each in drawn.values()), *finals.values()])
     good = together[np.isfinite(together)]
     if good.size and (good > 0).all() and good.max() / good.min() > _RANGE:
         axes[0, 0].set_yscale("log")
@@ -107,9 +108,9 @@ def _draw_finals(
     axis.grid(False, axis="x")
 
 
-def _shown(values: np.ndarray) -> np.ndarray:
-    """What is infinite goes off the figure's edge in a band, and breaks a line."""
-    return np.where(np.isfinite(values), values, np.sign(values) * 1e30)
+def _shown(values: np.ndarray, far: float) -> np.ndarray:
+    """What is infinite goes `far` off the figure's edge in a band, and breaks a line."""
+    return np.where(np.isfinite(values), values, np.sign(values) * far)
 
 
 def _limit(axis: Axes, good: np.ndarray) -> None:
@@ -118,5 +119,6 @@ def _limit(axis: Axes, good: np.ndarray) -> None:
     if axis.get_yscale() == "log":
         axis.set_ylim(*style.log_limits(good, 1.25))
     else:
-        margin = 0.06 * (good.max() - good.min() or 1.0)
-        axis.set_ylim(good.min() - margin, good.max() + margin)
+        low, high = float(good.min()), float(good.max())
+        margin = 0.06 * style.span(low, high, 1e-6)
+        axis.set_ylim(low - margin, high + margin)

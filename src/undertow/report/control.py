@@ -33,6 +33,10 @@ from undertow.report.training import training_figure
 
 SHOWN = 6
 """Trajectories in one picture."""
+CART = 0.15
+"""Half the width of a cart, as a share of a pole's length."""
+ROOM = 0.2
+"""What is left free around all places of a plane, as a share of the longer side."""
 
 
 def draw_control(
@@ -199,7 +203,7 @@ def _poles(environment: CartPole, state: np.ndarray, alpha: float = 1.0) -> Line
     base = np.array([state[0, 0], 0.0])
     reach = 2 * float(environment.half_length)
     tips = [base + reach * np.array([np.sin(angle), np.cos(angle)]) for angle in state[1:, 0]]
-    cart = base + np.array([[-0.15, 0.0], [0.15, 0.0]])
+    cart = base + CART * reach * np.array([[-1.0, 0.0], [1.0, 0.0]])
     colours = [style.EXACT, *(style.LEARNED for _ in tips)]
     return LineCollection(
         [cart, *([base, tip] for tip in tips)], colors=colours, alpha=alpha, linewidths=[4, *(2 for _ in tips)]
@@ -218,13 +222,22 @@ def _cartpole_stage(environment: CartPole, states: np.ndarray, actions: np.ndarr
     def draw(step: int) -> tuple:
         poles.set_segments(_poles(environment, states[step]).get_segments())
         force = float(actions[min(step, len(actions) - 1), 0])
-        axis.set_title(f"t = {step * float(environment.dt):.2f} s, force {force:+.1f} N")
+        axis.set_title(f"t = {step * float(environment.dt):.4g} s, force {force:+.3g} N")
         return (poles,)
 
     return fig, draw
 
 
 # --- guidance ---------------------------------------------------------------------------------------------------------
+
+
+def around(places: np.ndarray) -> list[list[float]]:
+    """The ends of both axes of a plane, with room around `places`, `"... 2"`."""
+    flat = places.reshape(-1, 2)
+    flat = flat[np.isfinite(flat).all(axis=1)] if np.isfinite(flat).all(axis=1).any() else np.zeros((1, 2))
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    room = ROOM * (float((high - low).max()) or style.largest(flat) or 1.0)
+    return [[float(a - room), float(b + room)] for a, b in zip(low, high, strict=True)]
 
 
 @style.drawn
@@ -251,12 +264,8 @@ def _guidance_stage(environment: Guidance, states: np.ndarray, actions: np.ndarr
     fig, axes = style.figure(width=4.2, height=4.2)
     axis: Axes = axes[0, 0]
     places = states[:, :, 0]
-    room = 0.5
-    axis.set(
-        xlim=(places[..., 0].min() - room, places[..., 0].max() + room),
-        ylim=(places[..., 1].min() - room, places[..., 1].max() + room),
-        aspect="equal",
-    )
+    (left, right), (bottom, top) = around(places)
+    axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     n = environment.drivers
     (drivers,) = axis.plot(*places[0, :n].T, "o", color=style.BASELINE, label="drivers")
     (evaders,) = axis.plot(*places[0, n:].T, "o", color=style.LEARNED, label="evaders")
@@ -265,7 +274,7 @@ def _guidance_stage(environment: Guidance, states: np.ndarray, actions: np.ndarr
     def draw(step: int) -> tuple:
         drivers.set_data(*places[step, :n].T)
         evaders.set_data(*places[step, n:].T)
-        axis.set_title(f"t = {step * float(environment.dt):.2f} s")
+        axis.set_title(f"t = {step * float(environment.dt):.4g} s")
         return (drivers, evaders)
 
     return fig, draw
@@ -307,7 +316,7 @@ def _quantum_stage(environment: QuantumBox, states: np.ndarray, actions: np.ndar
     def draw(step: int) -> tuple:
         line.set_ydata(density[step])
         slope = float(actions[min(step, len(actions) - 1), 0])
-        axis.set_title(f"t = {step * float(environment.dt):.2f}, slope {slope:+.1f}")
+        axis.set_title(f"t = {step * float(environment.dt):.4g}, slope {slope:+.3g}")
         return (line,)
 
     return fig, draw
@@ -363,7 +372,7 @@ def _pusher_stage(environment: Pusher, states: np.ndarray, actions: np.ndarray) 
     def draw(step: int) -> tuple:
         discs.set_paths([Circle((x, y), float(environment.reach) / 2) for x, y in places[step]])
         force = np.linalg.norm(actions[min(step, len(actions) - 1)])
-        axis.set_title(f"t = {step * float(environment.dt):.2f} s, force {force:.1f} N; +: target")
+        axis.set_title(f"t = {step * float(environment.dt):.4g} s, force {force:.3g} N; +: target")
         return (discs,)
 
     return fig, draw

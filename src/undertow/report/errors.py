@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from undertow._checks import require
 from undertow.evaluation.results import Evaluation
-from undertow.evaluation.statistics import geometric_mean
+from undertow.evaluation.statistics import geometric_mean, written
 from undertow.report import style
 
 Norm = Literal["l1", "l2", "linf"]
@@ -51,7 +51,7 @@ def error_scatter(
         left.scatter(x[own], y[own], label=group if len(groups) > 1 else None, **look)
         right.scatter(x[own], ratio[own], **look)
     mean, total = _geometric_mean(ratio[shown]), int(shown.sum())
-    text = f"geometric mean of ratios {mean:.3f}\nbetter in {int((y < x)[shown].sum())} of {total} cases"
+    text = f"geometric mean of ratios {written(mean)}\nbetter in {int((y < x)[shown].sum())} of {total} cases"
     lost = int(evaluation.scored.sum()) - total
     text += f"\nnot finite in {lost} more" if lost else ""
     left.text(0.03, 0.97, text, transform=left.transAxes, va="top", fontsize=8.5)
@@ -99,7 +99,7 @@ def ratio_distribution(evaluation: Evaluation, path: Path | str | None = None, *
         bins = np.linspace(np.log(low), np.log(high), max(12, min(40, own.size // 6)))
         left.hist(own, np.exp(bins), color=colour[policy], alpha=0.85)
         mean = _geometric_mean(own)
-        left.axvline(mean, color=style.EXACT, linewidth=1, linestyle="--", label=f"geometric mean {mean:.3f}")
+        left.axvline(mean, color=style.EXACT, linewidth=1, linestyle="--", label=f"geometric mean {written(mean)}")
     left.axvline(1, color=style.GUIDE, linewidth=1)
     left.set(xscale="log", xlabel=f"L1 error of {policy} / {base}", ylabel="cases", title=policy)
     _plain_log_ticks(left.xaxis, left.get_xlim())
@@ -142,7 +142,7 @@ def transfer_bars(
         axis.barh(row, own["geometric_mean"], height=0.62, color=colour[policy], alpha=0.9)
         axis.plot(own["worst"], row, "|", color=colour[policy], markersize=13, markeredgewidth=2)
         inside = {"va": "center", "fontsize": 8, "color": "white", "fontweight": "bold"}
-        axis.text(0.012 * max(1.0, own["worst"]), row, f"{own['geometric_mean']:.3f}", **inside)
+        axis.text(0.012 * max(1.0, own["worst"]), row, written(own["geometric_mean"]), **inside)
         largest = max(largest, own["worst"])
         for name in rivals:
             axis.plot(numbers[name]["geometric_mean"], row, "o", color=colour[name], markersize=5)
@@ -189,12 +189,13 @@ def _name(norm: str) -> str:
 
 def _plain_log_ticks(axis, limits: tuple[float, float]) -> None:
     """Ticks as plain numbers: within a decade the powers of ten say nothing."""
+    decades = np.arange(np.floor(np.log10(limits[0])), np.ceil(np.log10(limits[1])) + 1)
     steps = np.array([1, 2, 3, 5, 7]) if limits[1] / limits[0] < 100 else np.array([1.0])
     if limits[1] / limits[0] < 4:
         steps = np.arange(1, 10)
-    ticks = (steps * 10.0 ** np.arange(-8, 8)[:, None]).ravel()
+    ticks = (steps * 10.0 ** decades[:, None]).ravel()
     if limits[1] / limits[0] < 1.6:
         ticks = np.arange(0.05, 3, 0.05)
-    axis.set_major_locator(FixedLocator(ticks[(ticks >= limits[0]) & (ticks <= limits[1])]))
+    axis.set_major_locator(FixedLocator(ticks[(ticks >= limits[0]) & (ticks <= limits[1])].tolist()))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -100,14 +100,13 @@ def _draw_row(axes: np.ndarray, row: Comparison, names: Sequence[str], saved: in
 
 
 def _draw_errors(axis: Axes, row: Comparison, quantity: str, saved: int, colour: Mapping[str, str]) -> None:
-    every = []
-    for name, run in reversed(list(row.simulations.items())):
-        error = row.error(name, quantity, saved)
-        if error is not None:
-            every.append(np.where(np.isfinite(error), error, 0.0))
-            axis.plot(run.x, np.maximum(error, 1e-17), color=colour[name], linewidth=1.0)
+    found = {name: row.error(name, quantity, saved) for name in row.simulations}
+    errors = {name: error for name, error in found.items() if error is not None}
+    top = style.largest(*errors.values())
+    for name in reversed(list(errors)):
+        # A zero has no place on a logarithmic axis: it goes below the edge.
+        axis.plot(row.simulations[name].x, np.maximum(errors[name], top * 1e-6), color=colour[name], linewidth=1.0)
     axis.set(xlabel="x", ylabel=f"|error| of {quantity}")
-    top = max((float(error.max()) for error in every), default=0.0)
     if top > 0:
         axis.set(yscale="log", ylim=(top * 1e-5, top * 2))
 
@@ -123,7 +122,7 @@ def line_style(baseline: bool, cells: int) -> dict[str, object]:
 def fit(axis: Axes, values: Sequence[np.ndarray], truth: np.ndarray | None) -> None:
     """Limits that show the truth and what is not too far from it; logarithmic where it spans several decades."""
     finite = [each[np.isfinite(each)] for each in values]
-    known = np.concatenate(finite) if truth is None else truth
+    known = np.concatenate(finite) if truth is None else truth[np.isfinite(truth)]
     if known.size == 0:
         return
     low, high = float(known.min()), float(known.max())
@@ -131,7 +130,7 @@ def fit(axis: Axes, values: Sequence[np.ndarray], truth: np.ndarray | None) -> N
         axis.set(yscale="log", ylim=(low / 3, high * 3))
         return
     seen = np.concatenate([known, *finite])
-    room = max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-12)
+    room = style.span(low, high, 1e-3)
     # A scheme that is off by more than the truth's own range would make all else flat.
     bottom, top = max(float(seen.min()), low - 0.6 * room), min(float(seen.max()), high + 0.6 * room)
     axis.set_ylim(bottom - 0.06 * room, top + 0.06 * room)

@@ -15,6 +15,7 @@ from undertow._checks import require
 from undertow.evaluation.health import PARTS, FlowCosines, StepGradients
 from undertow.evaluation.jacobians import JacobianNorms
 from undertow.evaluation.rotation import Rotation
+from undertow.evaluation.statistics import written
 from undertow.report import style
 
 TITLES = {"actions": "what arrives at the action", "states": "what arrives at the state", "parameters": "contribution"}
@@ -124,7 +125,7 @@ def rotation_figure(found: Mapping[str, Rotation], path: Path | str | None = Non
     values = np.array([one.fraction for one in found.values()])
     axis.barh(places, np.nan_to_num(values), color=style.LEARNED, height=0.6)
     for place, value in zip(places, values, strict=True):
-        text = f"{value:.3f}" if np.isfinite(value) else "no derivative"
+        text = written(value) if np.isfinite(value) else "no derivative"
         axis.annotate(text, (np.nan_to_num(value), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(places, list(found))
     axis.invert_yaxis()
@@ -139,19 +140,22 @@ def draw_field(
     u: np.ndarray,
     v: np.ndarray,
     *,
-    limits: tuple[float, float] = (-3.0, 3.0),
+    limits: tuple[float, float] | None = None,
     arrows: int = 21,
 ):
     r"""A field over a plane on an axis: $\log_{10}$ of its length as colour, its direction as arrows of one length.
 
     **Arguments:** `x`, `y`: coordinates of the columns and rows; `u`, `v`: components, `"rows columns"`; `limits` of the
-    colour; `arrows`: about how many along a side.
+    colour (default: the longest one's, and six decades below it); `arrows`: about how many along a side.
 
     **Returns:** the coloured image, for a colour bar. No arrow stands where the field is 0 or not finite.
     """
     length = np.hypot(u, v)
     with np.errstate(divide="ignore", invalid="ignore"):
         colour, eastward, northward = np.log10(length), u / length, v / length
+    if limits is None:
+        top = float(np.max(colour, initial=-np.inf, where=np.isfinite(colour)))
+        limits = (top - 6.0, top) if np.isfinite(top) else (-6.0, 0.0)
     axis.grid(False)
     spacing = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
     extent = (x[0] - spacing[0], x[-1] + spacing[0], y[0] - spacing[1], y[-1] + spacing[1])

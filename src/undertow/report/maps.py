@@ -44,14 +44,16 @@ def schlieren(
     **Reference:** Quirk and Karni (1996), J. Fluid Mech. 318, 129-163, use such pictures, with a scale of their own.
     """
     slope = gradient_size(field, spacing)
-    top = float(np.max(slope, initial=0.0, where=np.isfinite(slope))) if largest is None else largest
+    top = style.largest(slope) if largest is None else largest
     return np.exp(-contrast * slope / (top if top > 0 else 1.0))
 
 
 def gradient_size(field: Float[np.ndarray, "*cells"], spacing: Sequence[float]) -> Float[np.ndarray, "*cells"]:
     r"""$|\nabla\rho|$ by central differences, one-sided at the edges."""
-    parts = np.gradient(field, *spacing)
-    return np.sqrt(sum(part**2 for part in (parts if isinstance(parts, (list, tuple)) else [parts])))
+    with np.errstate(invalid="ignore"):  # beside what is infinite there is none
+        parts = np.gradient(field, *spacing)
+    # No square of a steep or a faint one leaves the range of numbers.
+    return np.hypot.reduce(parts) if isinstance(parts, (list, tuple)) else np.abs(parts)
 
 
 @style.drawn
@@ -138,7 +140,7 @@ def _maps(
     require(first.grid.num_axes == 2, f"maps are of two dimensions, got {first.grid.num_axes}; draw profiles")
     fields = [pick(each, saved, quantity) for _, each, saved in panels]
     slopes = [gradient_size(field, each.grid.spacing) for field, (_, each, _) in zip(fields, panels, strict=True)]
-    scale, steepest = scale_of(fields), top_of(slopes)
+    scale, steepest = scale_of(fields), style.largest(*slopes)
     fig, axes = map_axes(len(panels), first)
     image = None
     for column, ((name, each, _), field) in enumerate(zip(panels, fields, strict=True)):
@@ -171,12 +173,7 @@ def scale_of(fields: Sequence[np.ndarray]) -> Normalize:
     if values.size == 0:
         return Normalize(0, 1)
     low, high = float(values.min()), float(values.max())
-    return Normalize(low, high if high > low else low + max(1e-12, abs(low) * 1e-6))
-
-
-def top_of(slopes: Sequence[np.ndarray]) -> float:
-    """The largest finite one."""
-    return max(float(np.max(slope, initial=0.0, where=np.isfinite(slope))) for slope in slopes)
+    return Normalize(low, low + style.span(low, high, 1e-12))
 
 
 @style.drawn
@@ -249,7 +246,8 @@ def weight_maps(
     if len(names) > 1:
         dx = float(profile.x[1] - profile.x[0])
         # Steepness at every time by itself: waves stay visible while jumps are smeared.
-        slope = np.abs(np.gradient(state, dx, axis=1))
+        with np.errstate(invalid="ignore"):
+            slope = np.abs(np.gradient(state, dx, axis=1))
         top = np.max(slope, axis=1, keepdims=True, initial=0.0, where=np.isfinite(slope))
         grey = np.exp(-SHADE * slope / np.where(top > 0, top, 1.0))
         axes[1, 0].pcolormesh(profile.x, profile.times, grey, cmap="gray", vmin=0, vmax=1, **shown)

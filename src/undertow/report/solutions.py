@@ -15,6 +15,9 @@ from undertow.evaluation.series import Series
 from undertow.laws.exact import has_exact_solution
 from undertow.report import style
 
+# Of the largest value of the truth: an error that is nothing but rounding; the least one that an axis reaches down to; and
+# where an error of 0 is put on a logarithmic axis, out of sight.
+_ROUNDING, _LEAST, _ZERO = 1e-12, 1e-14, 1e-17
 _LABELS = {"l1": "L1 error", "l2": "L2 error", "linf": "Linf error", "total_variation": "total variation"}
 
 
@@ -109,7 +112,7 @@ def time_series(
         for column, case in enumerate(cases):
             axis = axes[row, column]
             if is_error:
-                style.log_scale(axis, np.stack([series.quantity(quantity, name)[column] for name in names]))
+                style.log_scale(axis, np.stack([series.quantity(quantity, name)[column, start:] for name in names]))
             else:
                 axis.plot(series.times, truth[column], color=style.EXACT, linewidth=1, linestyle="--", label="exact")
                 _at_least(axis, 0.02)
@@ -126,7 +129,7 @@ def time_series(
 def _at_least(axis, share: float) -> None:
     """No less than this share of the values on the vertical axis: a change far below it is none to look at."""
     low, high = axis.get_ylim()
-    middle, half = (low + high) / 2, max((high - low) / 2, share / 2 * max(abs(low), abs(high), 1e-12))
+    middle, half = (low + high) / 2, style.span(low, high, share) / 2
     axis.set_ylim(middle - half, middle + half)
     axis.ticklabel_format(axis="y", useOffset=False)
 
@@ -170,8 +173,8 @@ def evolution(
     steps = np.unique(np.linspace(0, len(times) - 1, min(lines, len(times))).round().astype(int))
     shades = LinearSegmentedColormap.from_list("shades", ["#DDDDDD", style.EXACT])
     errors = {name: np.abs(series.values[name][place, :, 0] - series.truth[place, :, 0]) for name in names}
-    top = max(float(np.nanmax(error)) for error in errors.values())
-    scale = LogNorm(max(top, 1e-12) * 1e-4, max(top, 1e-12), clip=True)
+    top = max(style.largest(*errors.values()), _ROUNDING * style.largest(series.truth[place, :, 0])) or 1.0
+    scale = LogNorm(top * 1e-4, top, clip=True)
     image = None
     for column, name in enumerate(names):
         for step in steps:
@@ -200,21 +203,22 @@ def error_over_x(study: Convergence, path: Path | str | None = None, *, baseline
     require(len(study.grids) > 0, "a convergence study without grids has no errors")
     fig, axes = style.figure(1, len(study.policies), width=4.4, height=3.2, sharey=True)
     shades = LinearSegmentedColormap.from_list("shades", ["#F2C14E", style.LEARNED, "#4A1942"])
-    top = 0.0
+    top, size = 0.0, style.largest(*(grid.exact for grid in study.grids)) or 1.0
     for column, policy in enumerate(study.policies):
         axis = axes[0, column]
         for index, (cells, grid) in enumerate(zip(study.cells, study.grids, strict=True)):
             error = np.abs(grid.values[policy] - grid.exact)
-            top = max(top, float(np.nanmax(error, initial=0.0)))
+            top = max(top, style.largest(error))
             shade = shades(index / max(1, len(study.grids) - 1))
-            axis.plot(grid.x, np.maximum(error, 1e-17), color=shade, linewidth=1, label=f"{cells}")
+            axis.plot(grid.x, np.maximum(error, _ZERO * size), color=shade, linewidth=1, label=f"{cells}")
         axis.set(title=policy, xlabel="x", yscale="log")
     axes[0, 0].set_ylabel("|error|")
     finest = np.concatenate(
         [np.abs(study.grids[-1].values[policy] - study.grids[-1].exact) for policy in study.policies]
     )
-    low = float(np.nanpercentile(finest, 3)) if np.isfinite(finest).any() else 1e-13
-    axes[0, 0].set_ylim(max(1e-14, low / 3), top * 3 if top > 0 else 1.0)
+    finest = finest[np.isfinite(finest)]
+    low = float(np.percentile(finest, 3)) if finest.size else 0.0
+    axes[0, 0].set_ylim(max(_LEAST * size, low / 3), top * 3 if top > 0 else size)
     axes[0, -1].legend(title="cells", fontsize=7, title_fontsize=8, frameon=False, ncols=2)
     fig.suptitle(f"{study.case}, t = {study.end_time:g}", fontsize=10)
     return style.finished(fig, path)

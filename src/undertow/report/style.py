@@ -135,6 +135,19 @@ def lead(names: Sequence[str], baseline: str | None, policy: str | None = None) 
     return next((name for name in names if name != baseline), names[0])
 
 
+def largest(*arrays: np.ndarray) -> float:
+    """The largest finite size of a value, 0 where there is none."""
+    return max((float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) for x in arrays), default=0.0)
+
+
+def span(low: float, high: float, least: float) -> float:
+    """What lies between two ends: no less than this share of the larger one, and 1 where both are 0.
+
+    What is drawn has no other unit than its own: a wave of 1e-20 fills a picture as one of 1 does.
+    """
+    return max(high - low, least * max(abs(low), abs(high))) or 1.0
+
+
 def log_limits(values: np.ndarray, margin: float = 1.5) -> tuple[float, float]:
     """Limits of a logarithmic axis around the positive finite values."""
     good = values[np.isfinite(values) & (values > 0)]

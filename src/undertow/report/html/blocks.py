@@ -9,6 +9,7 @@ import numpy as np
 
 from undertow._types import ArrayLike
 from undertow.report.html.encode import limits_of, pack
+from undertow.report.style import log_limits
 
 Block = dict[str, Any]
 Role = Literal["learned", "baseline", "exact", "other-0", "other-1", "other-2", "other-3", "guide"]
@@ -130,9 +131,7 @@ def common_limits(*arrays: ArrayLike, positive: bool = False) -> list[float]:
     """Limits of an axis that stays the same in every frame."""
     if not positive:
         return limits_of(*arrays)
-    values = np.concatenate([np.asarray(array, float).ravel() for array in arrays])
-    values = values[np.isfinite(values) & (values > 0)]
-    return [1e-16, 1.0] if values.size == 0 else [float(values.min()) / 1.5, float(values.max()) * 1.5]
+    return list(log_limits(np.concatenate([np.asarray(array, float).ravel() for array in arrays])))
 
 
 def _cell(value: Any) -> str:

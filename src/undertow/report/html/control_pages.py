@@ -17,7 +17,7 @@ from undertow.envs.guidance import Guidance
 from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
 from undertow.evaluation.statistics import quartiles
-from undertow.report.control import on_plane
+from undertow.report.control import CART, around, on_plane
 from undertow.report.html.blocks import (
     OTHERS,
     Block,
@@ -37,6 +37,8 @@ SHOWN = 6
 """Initial states to choose from."""
 FRAMES = 160
 """At most so many instants of one trajectory."""
+_DISC = 0.015
+"""The radius of a body without a size, as a share of the longer side of its picture."""
 _ROLES: tuple[Role, ...] = ("learned", "baseline", *OTHERS)
 
 
@@ -145,7 +147,9 @@ def _cartpole(environment: CartPole, states: np.ndarray, role: Role, name: str, 
     carts = np.stack([states[:, 0, 0], np.zeros(len(states))], axis=-1)
     angles = states[:, 1:, 0]
     tips = carts[:, None] + reach * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
-    shapes = [shape("path", carts[:, None] + np.array([[-0.15, 0.0], [0.15, 0.0]]), "exact", "cart", width=7)]
+    shapes = [
+        shape("path", carts[:, None] + CART * reach * np.array([[-1.0, 0.0], [1.0, 0.0]]), "exact", "cart", width=7)
+    ]
     for pole in range(tips.shape[1]):
         shapes.append(shape("path", np.stack([carts, tips[:, pole]], axis=1), role, f"pole {pole + 1}", width=3))
     room = 1.2 * reach
@@ -154,13 +158,13 @@ def _cartpole(environment: CartPole, states: np.ndarray, role: Role, name: str, 
 
 
 def _guidance(environment: Guidance, states: np.ndarray, role: Role, name: str, every: np.ndarray) -> Block:
-    places, drivers, room = states[:, :, 0], environment.drivers, 0.5
-    corners = every[:, :, 0]
+    places, drivers = states[:, :, 0], environment.drivers
+    bounds = around(every[:, :, 0])
+    radius = _DISC * max(high - low for low, high in bounds)
     shapes = [
-        shape("disc", places[:, :drivers], "baseline", "drivers", radius=0.06),
-        shape("disc", places[:, drivers:], "learned", "evaders", radius=0.06),
+        shape("disc", places[:, :drivers], "baseline", "drivers", radius=radius),
+        shape("disc", places[:, drivers:], "learned", "evaders", radius=radius),
     ]
-    bounds = [[corners[..., axis].min() - room, corners[..., axis].max() + room] for axis in range(2)]
     return moving_scene(name, shapes, bounds=bounds, x="x / m", y="y / m")
 
 

@@ -11,6 +11,7 @@ from undertow._checks import UndertowError
 from undertow.evaluation.health import FlowCosines, StepGradients
 from undertow.report.html.blocks import OTHERS, Block, Role, chart, facts, line, table
 from undertow.report.html.page import Section
+from undertow.report.style import log_limits
 from undertow.report.training import training_panels
 
 Metrics = Mapping[str, np.ndarray]
@@ -55,10 +56,9 @@ def health_section(gradients: StepGradients | None, cosines: FlowCosines | None,
             line(name, steps[norms > 0], norms[norms > 0], role)
             for (name, norms), role in zip(shown.items(), ("learned", "baseline", *OTHERS), strict=False)
         ]
-        largest = max((float(norms.max()) for norms in shown.values()), default=1.0)
-        smallest = min((float(norms[norms > 0].min()) for norms in shown.values()), default=1e-12)
+        low, high = log_limits(np.concatenate(list(shown.values()) or [np.ones(1)]), 2.0)
         # What vanishes does so without end, and would leave the rest no room.
-        limits = (max(smallest / 2, largest * 1e-12), 2 * largest)
+        limits = (max(low, high / 2 * 1e-12), high)
         if lines:
             blocks.append(
                 chart("norm of the gradient by the action of each step", lines, x="step", log=True, limits=limits)

@@ -20,13 +20,14 @@ from undertow.report.figures import PANELS, telling_cases
 from undertow.report.html.blocks import OTHERS, Block, Role, chart, common_limits, player, scatter, table
 from undertow.report.html.encode import pack, quantise
 from undertow.report.html.page import Section
-from undertow.report.style import lead
+from undertow.report.style import largest, lead
 
 FRAMES = 50
 """At most so many instants of one case."""
 _NUMBERS = 250_000
 """Cells times frames of all maps on a page: about 0.7 MB for each policy."""
 _ERROR_FLOOR = 1e-12
+"""Of the largest value of the truth: where errors end on their logarithmic axis."""
 _DIRECTIONS = ("right-going flux", "left-going flux")
 
 
@@ -188,16 +189,16 @@ def _state_charts(states: Series, place: int, learned: str, units: Units | None)
         view = chart(name, lines, x="x", limits=limits)
         views.append({**view, "group": "quantity"} if len(truth) > 1 else view)
     first = next(iter(truth))
-    errors = {
-        policy: np.maximum(np.abs(values[first] - truth[first]), _ERROR_FLOOR) for policy, values in by_policy.items()
-    }
+    distance = {policy: np.abs(values[first] - truth[first]) for policy, values in by_policy.items()}
+    size = largest(truth[first]) or largest(*distance.values()) or 1.0
+    errors = {policy: np.maximum(each, _ERROR_FLOOR * size) for policy, each in distance.items()}
     lines = [
         _moving(policy, x, errors[policy], "learned" if policy == learned else "baseline", "line")
         for policy in reversed(list(errors))
     ]
     low, high = common_limits(*(error[1:] for error in errors.values()), positive=True)
-    high = min(high, 10 * float(np.max(np.abs(truth[first])) or 1.0))
-    limits = [max(low, 1e-6 * high), high]
+    high = min(high, 10 * size)
+    limits = [min(max(low, 1e-6 * high), high / 10), high]
     views.append(chart(f"error of {first}", lines, x="x", limits=limits, log=True))
     return views
 

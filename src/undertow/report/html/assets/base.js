@@ -27,14 +27,15 @@ function unpack(packed) {
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   const view = new DataView(bytes.buffer);
   const short = packed.kind === "u2";
-  const values = new Float32Array(bytes.length / (short ? 2 : 4));
-  const unit = short ? (packed.high - packed.low) / 65534 : 0;
+  const single = packed.kind === "f4";
+  const values = new Float64Array(bytes.length / (short ? 2 : single ? 4 : 8));
+  const unit = short ? (packed.high - packed.low) / 65534 : packed.unit;
   for (let i = 0; i < values.length; i++) {
     if (short) {
       const code = view.getUint16(2 * i, true);
       values[i] = code === 65535 ? NaN : packed.low + code * unit;
     } else {
-      values[i] = view.getFloat32(4 * i, true);
+      values[i] = unit * (single ? view.getFloat32(4 * i, true) : view.getFloat64(8 * i, true));
     }
   }
   const found = { shape: packed.shape, values };
@@ -63,14 +64,24 @@ function short(value, digits = 4) {
 function ticks(low, high, wanted) {
   const raw = (high - low) / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw);
+  const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw) ?? 10 * power;
   const found = [];
+  // Beyond whole numbers that can be counted, the next one would be the same.
+  if (!(step > 0 && Math.max(Math.abs(low), Math.abs(high)) / step < 2 ** 50)) return found;
   for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) found.push(k * step);
   return found;
 }
 
+// Digits that tell round numbers apart.
+function digitsOf(found) {
+  if (found.length < 2) return 3;
+  const largest = Math.max(...found.map(Math.abs));
+  return Math.max(3, Math.min(9, Math.ceil(Math.log10(largest / (found[1] - found[0])) + 1)));
+}
+
 function logTicks(low, high) {
   const found = [];
+  if (!(low > 0 && high < Infinity)) return found;
   const decades = Math.log10(high / low);
   const every = Math.max(1, Math.ceil(decades / 6));
   const parts = decades < 1.2 ? [1, 2, 3, 5, 7] : decades < 2.5 ? [1, 3] : [1];
@@ -110,7 +121,8 @@ function extent(arrays, log, margin = 0.04) {
   }
   if (low > high) return log ? [0.1, 10] : [0, 1];
   if (log) return [low / 1.3, high * 1.3];
-  const room = margin * (high - low) || 0.05 * Math.abs(high) || 1;
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const room = high - low > 1e-6 * size ? margin * (high - low) : 0.05 * size || 1;
   return [low - room, high + room];
 }
 

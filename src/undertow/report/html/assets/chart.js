@@ -1,20 +1,23 @@
 // Axes and lines, with a read-out that follows the pointer or the arrow keys.
-const MARGIN = { left: 56, right: 12, top: 8, bottom: 36 };
+const MARGIN = { left: 64, right: 12, top: 8, bottom: 36 };
 
 function axes(svg, width, height, x, y, spec) {
   const { left, right, top, bottom } = MARGIN;
   const group = drawn("g");
   const shown = spec.logX ? logTicks(...spec.limitsX) : ticks(...spec.limitsX, Math.max(2, width / 110));
+  const digitsX = spec.logX ? 3 : digitsOf(shown);
   for (const value of shown) {
     group.append(
       drawn("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: height - bottom }),
-      drawn("text", { x: x(value), y: height - bottom + 15, "text-anchor": "middle", text: short(value, 3) }),
+      drawn("text", { x: x(value), y: height - bottom + 15, "text-anchor": "middle", text: short(value, digitsX) }),
     );
   }
-  for (const value of spec.log ? logTicks(...spec.limits) : ticks(...spec.limits, Math.max(2, height / 45))) {
+  const levels = spec.log ? logTicks(...spec.limits) : ticks(...spec.limits, Math.max(2, height / 45));
+  const digits = spec.log ? 3 : digitsOf(levels);
+  for (const value of levels) {
     group.append(
       drawn("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
-      drawn("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end", text: short(value, 3) }),
+      drawn("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end", text: short(value, digits) }),
     );
   }
   group.append(
