@@ -24,7 +24,7 @@ from undertow.training.optimizer import build_optimizer
 
 @dataclass(frozen=True)
 class TrainingNeeds:
-    """What trainings of one configuration take at least, see [`Need`][undertow._limits.Need].
+    """What trainings of one configuration take at least, as `Need`s: what, how much of it, and which options change it.
 
     - `problems`: bytes of what the trainings of all seeds share; `each`: bytes of every further seed.
     - `preparing`, `update`: seconds before the training, and of one update of one seed, with `updates` of them in all.
