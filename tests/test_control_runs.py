@@ -181,10 +181,10 @@ def cell(updates=6, gradient="sign-agreement"):
     )
 
 
-def interrupt_after_the_first(epoch):
+def interrupt_after_the_first(epoch, number=signal.SIGINT):
     """In the place of `measured`: Ctrl-C in the first epoch, which is measured."""
     if epoch == 1:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
     return True
 
 
@@ -238,8 +238,9 @@ def test_reproduce_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert "did you mean 'cartpole'" in capsys.readouterr().err
 
 
-def test_a_stopped_comparison_says_so(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_comparison_says_so(number, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "grid", lambda task, **_: [cell(updates=9)])
-    monkeypatch.setattr("undertow.studies.runner.measured", interrupt_after_the_first)
-    assert cli.main(["reproduce", "cartpole", "--seeds", "1", "--out", str(tmp_path / "s"), "--quiet"]) == 130
+    monkeypatch.setattr("undertow.studies.runner.measured", lambda epoch: interrupt_after_the_first(epoch, number))
+    assert cli.main(["reproduce", "cartpole", "--seeds", "1", "--out", str(tmp_path / "s"), "--quiet"]) == 128 + number
     assert "goes on from here" in capsys.readouterr().err

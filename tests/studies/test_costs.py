@@ -111,3 +111,13 @@ def test_a_trial_without_room_is_no_result(tmp_path, monkeypatch, caplog):
     monkeypatch.undo()
     result = sweep.sweep(tiny, ["gradient=full,stop"], seeds=1, out=tmp_path / "sweep", quiet=True)
     assert result.finished and result.exit_code == 0
+
+
+def test_a_base_that_cannot_work_alone_is_none_of_the_sweep():
+    """A batch of 300 needs more than the preset's 256 states, which every combination has."""
+    base = with_fields(CARTPOLE, {"training.batch": 300})
+    pair = dataclasses.replace(made(["data.train=512,1024"]), config=base)
+    assert costs.least_memory(pair) > 0
+    search = dataclasses.replace(pair, sampler="random", trials=3)
+    assert costs.least_memory(search) > 0
+    assert costs.least_memory(dataclasses.replace(pair, config=with_fields(base, {"training.batch": 3000}))) == 0

@@ -13,13 +13,13 @@ from typing import Any, TextIO, TypeVar, cast
 
 import tyro
 
-from undertow._checks import UndertowError, at_home, printable, require
+from undertow._checks import UndertowError, at_home, printable
 from undertow._fields import read, stated_types
 from undertow.cli import streams
 from undertow.config import Config, validate_config
 from undertow.presets import PRESETS
 from undertow.progress import terminal
-from undertow.training._files import to_json
+from undertow.training._files import require_free, to_json
 
 A = TypeVar("A")
 _WIDEST = 1000  # table in a file or a pipe
@@ -133,4 +133,5 @@ def presets_listed() -> str:
 
 def require_new(path: Path | None) -> None:
     """Raise `UndertowError` if something is there already."""
-    require(path is None or not path.exists(), f"{path} exists already and is left as it is; choose another --out")
+    if path is not None:
+        require_free(path)

@@ -30,6 +30,7 @@ from undertow.policies.published import is_published
 from undertow.progress import Display
 from undertow.schemes.semidiscrete import Reconstruction
 from undertow.simulate import Case, named_case, simulate
+from undertow.training._files import require_free
 from undertow.training.rundir import RunDirectory
 
 _ENDINGS = (".csv", ".png", ".gif")
@@ -94,7 +95,7 @@ def run(arguments: list[str]) -> int:
     parsed = parse(SimulateArguments, arguments, "simulate", "Solve one initial value problem and measure the result.")
     for path in parsed.out:
         require(path.suffix in _ENDINGS, f"--out takes .csv and .png files, and .gif for moving pictures, got {path}")
-        require(not path.exists(), f"{path} exists already and is left as it is; choose another --out")
+        require_free(path)
         require(path.absolute().parent.is_dir(), f"cannot write {path}: there is no directory {path.parent}")
     trained = _trained_on(parsed.policy)
     problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)

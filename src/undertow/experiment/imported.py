@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from undertow._checks import UndertowError, at_home, require
+from undertow._checks import UndertowError
 from undertow.build import build, cast
 from undertow.config import PolicyConfig, SchemeConfig, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.published import read_published
+from undertow.training._files import require_free
 from undertow.training.keeping import BestCheckpoints, LastCheckpoints
 from undertow.training.rundir import RunDirectory
 
@@ -48,8 +48,7 @@ def import_agent(
     **Raises:** `UndertowError` for a file that is not such a checkpoint, a configuration that cannot work, or a directory
     that exists.
     """
-    out = None if out is None else at_home(out)
-    require(out is None or not os.path.lexists(out), f"{out} exists already and is left as it is; choose another --out")
+    out = None if out is None else require_free(out)
     policy = read_published(path, activation=activation)
     hidden = tuple(len(bias) for bias in policy.network.biases[:-1])
     order: Any = policy.order  # a known one and a known activation: the policy was made with them

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from undertow._checks import UndertowError, at_home, lookup, require
+from undertow._checks import UndertowError, lookup, require
 from undertow._limits import out_of_memory_told
 from undertow.build import Experiment
 from undertow.core.flow import FLOWS
@@ -23,7 +23,7 @@ from undertow.core.task import take
 from undertow.evaluation.health import flow_cosines, step_gradients
 from undertow.experiment.existing import load_run
 from undertow.runs.fields import config_fields, shown
-from undertow.training._files import atomic_write_text
+from undertow.training._files import atomic_write_text, require_free
 from undertow.training.checkpoint import SUFFIX
 from undertow.training.rundir import RunDirectory
 
@@ -63,9 +63,8 @@ def report_run(
     if out is None:
         target = directory.path / FILE
     else:
-        target = at_home(out)
+        target = require_free(out)
         require(target.suffix in (".html", ".htm"), f"a report ends in .html, got {target.name!r}")
-        require(not os.path.lexists(target), f"{target} exists already and is left as it is; choose another file")
         require(target.parent.is_dir(), f"there is no directory {target.parent} to write {target.name} into")
     for name, read in (("summary.json", directory.read_summary), ("metrics.csv", directory.read_metrics)):
         if os.path.lexists(directory.path / name):

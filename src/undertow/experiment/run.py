@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
+from undertow.training._files import require_free
 from undertow.training.events import open_events
 from undertow.training.fit import Callback, as_callbacks
 from undertow.training.keeping import last_first, newest_metadata
@@ -103,9 +103,7 @@ def train(
     **Raises:** `UndertowError` for a configuration that cannot work or that the machine's memory, disk or (without `long`) your
     patience cannot bear, a directory that exists or cannot be written.
     """
-    out = None if out is None else at_home(out)
-    taken = out is not None and os.path.lexists(out)
-    require(not taken, f"{out} exists already and is left as it is; choose another --out")
+    out = None if out is None else require_free(out)
     training_needs(config).require(folder=root if out is None else out, long=long)
     experiment, callbacks = build(config), as_callbacks(callbacks)
     experiment.check()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from undertow.export.programs import policy_program, require_flatbuffers, step_p
 from undertow.export.readme import readme
 from undertow.export.surroundings import Surroundings, surroundings
 from undertow.training import _safetensors
-from undertow.training._files import atomic_write_bytes, new_folder, taken, to_json
+from undertow.training._files import atomic_write_bytes, new_folder, require_free, to_json
 from undertow.training._machine import package_version
 from undertow.training.checkpoint import read_metadata
 
@@ -92,9 +91,7 @@ def export(
     run = at_home(run)
     directory, experiment, policy = load_run(run, which)
     file = run if run.is_file() else directory.checkpoint(which)
-    wanted = directory.path / "export" if out is None else at_home(out)
-    if os.path.lexists(wanted):  # before the long work
-        raise taken(wanted)
+    wanted = require_free(directory.path / "export" if out is None else out)  # before the long work
     config = config_from_dict(directory.config)
     precision = config.training.precision
     around = surroundings(experiment.config, cells=cells, boundary=boundary)

@@ -40,6 +40,16 @@ def require_sweep(made: Sweep, folder: Path, *, workers: int, long: bool) -> Non
     )
 
 
+def least_memory(made: Sweep) -> float:
+    """Bytes that a trial of a sweep takes at least, all its seeds together: of a grid the first one, of a search the cheapest;
+    0 where that cannot be said."""
+    try:
+        needs = training_needs(_cheapest(made) if made.grid is None else made.config_of(made.grid[0]))
+    except UndertowError:
+        return 0.0
+    return sum(need.amount for need in needs.memory(made.seeds))
+
+
 def _cheapest(made: Sweep) -> Config:
     """The configuration with the value of every field that makes its training shortest, one field after the other."""
     config = made.config

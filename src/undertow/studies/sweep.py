@@ -23,7 +23,7 @@ from undertow.core.task import take
 from undertow.progress import Display, StopRequest
 from undertow.studies import trials as directories
 from undertow.studies import workers as processes
-from undertow.studies.costs import require_sweep
+from undertow.studies.costs import least_memory, require_sweep
 from undertow.studies.definition import Sweep, define, examine, read, settle, trial_folder
 from undertow.studies.ledger import Job, Ledger
 from undertow.studies.seeds import Look, train_seeds
@@ -149,9 +149,7 @@ def join(
     ledger.tidy(again=True)
     if workers > 1:
         left = sum(entry.status not in ("complete", "lost") for entry in ledger.entries())
-        workers = processes.borne(
-            workers, left, sum(need.amount for need in training_needs(made.config).memory(made.seeds))
-        )
+        workers = processes.borne(workers, left, least_memory(made))
     with StopRequest() as stop, Display(quiet=quiet) as display:
         if workers == 1:
             _work(ledger, stop, display)

@@ -147,9 +147,7 @@ def new_folder(wanted: Path) -> Iterator[Path]:
 
     **Raises** `UndertowError` if the directory exists, or cannot be made.
     """
-    wanted = at_home(wanted)
-    if os.path.lexists(wanted):
-        raise taken(wanted)
+    wanted = require_free(wanted)
     draft = make_draft(wanted)
     descriptor = None
     try:
@@ -185,8 +183,17 @@ def place(draft: Path, path: Path) -> bool:
 
 
 def taken(path: Path) -> UndertowError:
-    """The error for a directory that is there already."""
-    return UndertowError(f"{path} exists already and is left as it is; choose another directory")
+    """The error for a file or directory that is there already."""
+    return UndertowError(f"{path} exists already and is left as it is; choose another --out")
+
+
+def require_free(path: Path | str) -> Path:
+    """The path that something new is to have. Raises `UndertowError` if anything is there already, be it a link that leads
+    nowhere."""
+    path = at_home(path)
+    if os.path.lexists(path):
+        raise taken(path)
+    return path
 
 
 def set_aside(path: Path) -> Path:

@@ -37,6 +37,7 @@ from undertow.training._files import (
     make_folder,
     place,
     remove_drafts,
+    require_free,
     set_aside,
     taken,
     to_json,
@@ -109,9 +110,7 @@ class RunDirectory:
         config_text = _recover.config_text(name, preset, config)  # before anything is made on the disk
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         root = at_home(root)
-        wanted = root / preset / stamp if path is None else at_home(path)
-        if path is not None and os.path.lexists(wanted):
-            raise taken(wanted)
+        wanted = root / preset / stamp if path is None else require_free(path)
         draft = make_draft(wanted, all_names=path is None)
         lock = Lock(draft)
         try:
