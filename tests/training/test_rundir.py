@@ -426,3 +426,14 @@ def test_the_command_line_does_not_name_its_user(monkeypatch):
     words = ["/home/somebody/env/bin/undertow", "train", "burgers", "--out=/home/somebody/out"]
     assert _machine.without_home(words) == ["undertow", "train", "burgers", "--out=~/out"]
     assert _machine.without_home(None) is None
+
+
+def test_a_run_that_is_withdrawn_takes_the_folders_with_it_that_were_made_for_it(tmp_path: Path):
+    root = tmp_path / "deep" / "runs"
+    first = RunDirectory.create(preset="toy", config={}, root=root)
+    second = RunDirectory.create(preset="other", config={}, root=root)
+    second.remove()
+    assert sorted(path.name for path in root.iterdir()) == ["last", "toy"]
+    assert (root / "last").resolve() == first.path.resolve()
+    first.remove()
+    assert list(tmp_path.iterdir()) == []

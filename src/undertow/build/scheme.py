@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import equinox as eqx
@@ -29,7 +30,7 @@ from undertow.envs.families import draw, on_a_circle, random_conditions, trainin
 from undertow.envs.field_suites import PIECES, with_gamma
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.pools import Discretised, make_pool
+from undertow.envs.pools import Discretised, Truth, make_pool
 from undertow.envs.truth import batches, common_form
 from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
@@ -126,8 +127,10 @@ def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy, viscous: boo
     return rewards.Reward(error, combination, squashes[objective.squash], components=objective.components)
 
 
-def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None = None) -> Discretised:
-    """How conditions become problems, over `times` times the training's horizon."""
+def make_discretised(
+    config: SchemeConfig, *, times: int = 1, every: int | None = None, truth: Truth | None = None
+) -> Discretised:
+    """How conditions become problems, over `times` times the training's horizon; with another `truth` than the training's."""
     whole = config.grid.complete()
     steps = times * whole.steps
     return Discretised(
@@ -138,7 +141,7 @@ def make_discretised(config: SchemeConfig, *, times: int = 1, every: int | None 
         order=config.grid.order,
         integrator=INTEGRATORS[config.grid.integrator],
         speed=SPEEDS[config.grid.speed],
-        truth=config.data.truth,
+        truth=config.data.truth if truth is None else truth,
         refinement=config.data.refinement,
         every=every,
         reconstruction=config.grid.reconstruction,
@@ -291,15 +294,25 @@ def build_scheme(config: SchemeConfig) -> Experiment:
         noisy=config.policy.noise > 0,
         make_pool=make_training_pool,
         make_measure=lambda: _make_measure(config, task, every),
-        make_sets=lambda: {"test": make_problems(config, discretised, watched_data(config))},
+        make_sets=lambda: {
+            "test": make_problems(config, replace(discretised, truth=_watched_truth(config)), watched_data(config))
+        },
         check=check,
         judge=SchemeJudge(config, make_law(config)),
     )
 
 
+def _watched_truth(config: SchemeConfig) -> Truth:
+    """The training's truth. Where it is exact for named gases or planes, of the random ones that are watched it is the best."""
+    own = config.law.name == "euler" or config.grid.dimensions == 2
+    drawn = own and not config.evaluation.conditions
+    return "best" if drawn and config.data.truth == "exact" else config.data.truth
+
+
 def _make_measure(config: SchemeConfig, task: Task, every: int) -> Measure:
     """The metrics of `EvaluationConfig`, of a policy in default precision on the watched conditions."""
-    discretised = make_discretised(config, times=config.evaluation.horizon)
+    truth = _watched_truth(config)
+    discretised = make_discretised(config, times=config.evaluation.horizon, truth=truth)
     members = watched_data(config)
     problems = make_problems(config, discretised, members)
     check_scales(problems, config.evaluation.conditions)
@@ -308,7 +321,7 @@ def _make_measure(config: SchemeConfig, task: Task, every: int) -> Measure:
     losses = eqx.filter_jit(lambda task, policy, problems: task.losses(policy, FULL, problems))
     trained_on = None
     if config.objective.name == "reward" or config.evaluation.keep_by == "objective":
-        trained_on = make_problems(config, make_discretised(config, every=every), members)
+        trained_on = make_problems(config, make_discretised(config, every=every, truth=truth), members)
 
     def measure(policy: AbstractPolicy) -> dict[str, float]:
         ratios = np.asarray(losses(ending, policy, problems))

@@ -14,7 +14,7 @@ import jax
 
 from undertow._checks import NonFiniteError
 from undertow._types import Key
-from undertow.build import Experiment, cast
+from undertow.build import Experiment, Measure, cast
 from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.recorder import Recorder
@@ -70,11 +70,13 @@ class Training:
 
 
 class Prepared(NamedTuple):
-    """What a training begins with: the experiment, its trainer with the problems, the state before the first update."""
+    """What a training begins with: the experiment, its trainer with the problems, the state before the first update, and what
+    measures its policies."""
 
     experiment: Experiment
     trainer: Trainer | Learner
     state: TrainState
+    measure: Measure
 
 
 def prepare(experiment: Experiment, display: Display) -> Prepared:
@@ -82,7 +84,7 @@ def prepare(experiment: Experiment, display: Display) -> Prepared:
     display.stage("preparing problems")
     trainer = _trainer(experiment)
     state = trainer.init(experiment.policy, jax.random.fold_in(jax.random.key(experiment.config.seed), 1))
-    return Prepared(experiment, trainer, state)
+    return Prepared(experiment, trainer, state, experiment.make_measure())
 
 
 def carry_out(
@@ -92,11 +94,11 @@ def carry_out(
 
     The seed decides everything: the same configuration has the same policy, bit for bit, in whichever store.
     """
-    experiment, trainer, state = prepared
+    experiment, trainer, state, measure = prepared
     config = experiment.config
     updates = config.training.updates
     found = store.newest(state)
-    record = Recorder(experiment, store, stop, display, experiment.make_measure())
+    record = Recorder(experiment, store, stop, display, measure)
     with contextlib.closing(store):
         if found is None:
             display.stage("first evaluation")

@@ -74,6 +74,7 @@ class RunDirectory:
         self._lock = lock
         self._repairs: list[Callable[[], None]] = []
         self._removed = False
+        self._made: tuple[Path, ...] = ()  # folders above it that were made for it, the innermost first
         self._unlink: Callable[[], None] = lambda: None
         self._started = time.monotonic()
         self._seconds = info.get("seconds") or 0.0  # of earlier sessions
@@ -111,6 +112,7 @@ class RunDirectory:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         root = at_home(root)
         wanted = root / preset / stamp if path is None else require_free(path)
+        made = tuple(folder for folder in wanted.parents if not folder.exists())
         draft = make_draft(wanted, all_names=path is None)
         lock = Lock(draft)
         try:
@@ -139,6 +141,7 @@ class RunDirectory:
             shutil.rmtree(draft, ignore_errors=True)  # made above, for this run alone
             raise
         directory = cls(found, preset, config, info, lock)
+        directory._made = made
         if path is None:
             directory._unlink = _link(root / "last", found)
         return directory
@@ -335,6 +338,9 @@ class RunDirectory:
             shutil.rmtree(self.path, ignore_errors=True)
             self._removed = True
             self._unlink()
+            for folder in self._made:
+                with contextlib.suppress(OSError):  # something else is in it by now
+                    folder.rmdir()
 
     def close(self) -> None:
         """Unlock it, whatever it says of its status."""
