@@ -399,3 +399,12 @@ def test_an_exact_truth_is_asked_of_laws_that_have_one():
     conditions = jax.tree.map(lambda x: jnp.stack([x]), ut.burgers_condition("smooth_sine"))
     with pytest.raises(UndertowError, match="no exact solution .*take truth='fine'"):
         ut.make_pool(ut.Discretised(ut.Burgers(0.01), 16, 4, 0.01), conditions)
+
+
+def test_a_list_of_very_many_names_is_cut():
+    names = [f"name-{number:04}" for number in range(2000)]
+    with pytest.raises(
+        UndertowError, match=r"did you mean 'name-1234'\? \(choose from name-0000, .*, \.\.\. \(2000 in all\)\)"
+    ) as told:
+        lookup("name", "name-1234x", dict.fromkeys(names))
+    assert len(str(told.value)) < 1200

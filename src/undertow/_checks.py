@@ -28,6 +28,7 @@ In single precision JAX looks at no more than 32 bits, so that larger seeds woul
 LARGEST_SIZE, SMALLEST_SIZE = 1e150, 1e-150
 """Absolute values between which squares and products of two numbers neither overflow nor vanish in double precision."""
 _SHOWN = 80  # characters of a value in a message
+_LISTED = 1000  # characters of a list of names in a message
 _COMPARED = 100  # characters of a name that is compared with the known ones
 
 
@@ -238,9 +239,13 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """The tail of an error message: the closest option to a misspelt name, if there is one, and all options."""
+    """The tail of an error message: the closest option to a misspelt name, if there is one, and all options, or
+    the first of very many."""
     options = sorted(options)
-    meant, listed = closest(name, options), f"choose from {', '.join(options)}"
+    names = ", ".join(options)
+    if len(names) > _LISTED:  # hundreds of names are no help
+        names = f"{names[:_LISTED].rpartition(', ')[0]}, ... ({len(options)} in all)"
+    meant, listed = closest(name, options), f"choose from {names}"
     return f"{meant} ({listed})" if meant else f"; {listed}"
 
 
