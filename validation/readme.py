@@ -143,7 +143,7 @@ class Reader:
             raise
 
     def _stopped_run(self) -> None:
-        """A training that Ctrl-C stopped, as the newest run: `resume` needs one."""
+        """A training that was stopped, as the newest run: `resume` needs one. Not by SIGINT, which a background job ignores."""
         metrics = self.folder / "runs" / "last" / "metrics.csv"
         before = metrics.resolve()
         process = self._start("exec undertow train cartpole")
@@ -153,9 +153,9 @@ class Reader:
             if time.monotonic() - begun > 600:
                 break
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        if self._wait(process) != 130:
-            raise RuntimeError("the training that was to be stopped and resumed did not end with exit code 130")
+            os.killpg(process.pid, signal.SIGTERM)
+        if self._wait(process) != 143:
+            raise RuntimeError("the training that was to be stopped and resumed did not end with exit code 143")
 
     def _python(self, block: str) -> bool:
         if self.session is None:
