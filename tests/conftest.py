@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +67,10 @@ def as_users_do() -> Iterator[None]:
 
 
 compile_quickly()
+
+# A job in the background has Ctrl-C ignored, and undertow leaves that so; here it is tried what it does.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Many tests train the same small run: what one has compiled another finds, in a folder of this process's own (a file that
 # another one is writing could be read), made anew each time.
