@@ -7,6 +7,9 @@ makes the training's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from undertow._checks import UndertowError
 from undertow.build.control import build_control, needs_of_control
 from undertow.build.experiment import (
@@ -37,18 +40,15 @@ __all__ = [
     "training_needs",
 ]
 
+T = TypeVar("T")
+
 
 def build(config: Config) -> Experiment:
     """The experiment that `config` describes.
 
     Nothing long happens here. **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    config = _checked(config)
-    if isinstance(config, SchemeConfig):
-        return build_scheme(config)
-    if isinstance(config, ControlConfig):
-        return build_control(config)
-    raise UndertowError(f"no task is built from a {type(config).__name__}")
+    return _of_family(_checked(config), build_scheme, build_control)
 
 
 def training_needs(config: Config) -> TrainingNeeds:
@@ -56,12 +56,7 @@ def training_needs(config: Config) -> TrainingNeeds:
 
     **Raises:** `UndertowError` for everything in the configuration that cannot work.
     """
-    config = _checked(config)
-    if isinstance(config, SchemeConfig):
-        return needs_of_scheme(config)
-    if isinstance(config, ControlConfig):
-        return needs_of_control(config)
-    raise UndertowError(f"no task is built from a {type(config).__name__}")
+    return _of_family(_checked(config), needs_of_scheme, needs_of_control)
 
 
 def _checked(config: Config) -> Config:
@@ -70,3 +65,12 @@ def _checked(config: Config) -> Config:
     build_optimizer(config.optimizer, config.training.updates)
     make_gradient(config)
     return config
+
+
+def _of_family(config: Config, scheme: Callable[[SchemeConfig], T], control: Callable[[ControlConfig], T]) -> T:
+    """What the function of the configuration's family makes of it."""
+    if isinstance(config, SchemeConfig):
+        return scheme(config)
+    if isinstance(config, ControlConfig):
+        return control(config)
+    raise UndertowError(f"no task is built from a {type(config).__name__}")

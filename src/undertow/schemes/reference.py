@@ -16,7 +16,7 @@ from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import Solution, advance, saved, solve
 from undertow.schemes.weights import AbstractWeights, at_faces
 
-DIFFUSION_SHARE = 0.6
+REFERENCE_SHARE = 0.6
 """Of the longest step that diffusion alone bears: the rest is left to the waves."""
 
 
@@ -76,7 +76,7 @@ def fine_reference(
     integrator = SSPRK3() if integrator is None else integrator
     # Without viscosity the number of steps is known whatever `dt` is, so that gradients exist.
     rate = fine.decay_rate
-    needed = 0.0 if is_zero(rate) else dt * rate / (DIFFUSION_SHARE * integrator.real_axis)
+    needed = 0.0 if is_zero(rate) else dt * rate / (REFERENCE_SHARE * integrator.real_axis)
     if is_traced(needed):
         count = jnp.maximum(jnp.ceil(needed), factor).astype(int)
         own = FixedStep(jnp.asarray(dt) / count)
