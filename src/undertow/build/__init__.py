@@ -18,6 +18,7 @@ from undertow.build.experiment import (
     cast,
     check_precision,
     make_gradient,
+    one_of,
     read_policy,
     refuse_published,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "TrainingNeeds",
     "build",
     "cast",
+    "one_of",
     "read_policy",
     "refuse_published",
     "require_several",

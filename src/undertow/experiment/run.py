@@ -169,12 +169,12 @@ def resume(
                 f"undertow resume {quoted(path)} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
-        training_needs(config).require(done=done or 0, folder=directory.path, long=long)
+        training_needs(config).require(done=done or 0, seeds=len(directory.seeds) or 1, folder=directory.path, long=long)
         experiment = build(config.untrained() if done is not None else config)
         if done is None:
             experiment.check()
         # Up to here nothing was written: what cannot work leaves the run as it is.
-        prepared = prepare(replace(experiment, config=config), display)
+        prepared = prepare(replace(experiment, config=config), display, directory.seeds)
         with directory:
             directory.resumed(done or 0, config_to_dict(config), command)
             return _train(prepared, directory, stop, display, callbacks, write_events)
@@ -187,7 +187,7 @@ def _withdraw(directory: RunDirectory) -> None:
 
 
 def _of_run(directory: RunDirectory) -> list[dict[str, Any]]:
-    return [each for each in newest_metadata(directory.checkpoints) if each.get("run") in (directory.id, None)]
+    return [each for each in newest_metadata(directory.checkpoints) if each.get("run") == directory.id]
 
 
 def _is_whole(directory: RunDirectory) -> bool:

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class Mark(TypedDict):
 
     bytes: int
     sha256: str
-    header: NotRequired[str]
-    lines: NotRequired[list[str]]
+    header: str
+    lines: list[str]
 
 
-START: Mark = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+START: Mark = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest(), "header": "", "lines": []}
 """Before the first row."""
-MARK = {"bytes": int, "sha256": str, "?header": str, "?lines": [str]}
-"""The shape of a `Mark`; an early version noted no lines."""
+MARK = {"bytes": int, "sha256": str, "header": str, "lines": [str]}
+"""The shape of a `Mark`."""
 
 
 class MetricsTable:
@@ -48,8 +48,8 @@ class MetricsTable:
         self._header = ""
         self._lines: list[str] = []
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Append one row, in one write, so that a reader sees it whole.
+    def append(self, *rows: Mapping[str, Any]) -> None:
+        """Append rows, in one write, so that a reader sees them whole.
 
         The first row's names, in their order, become the header: give None for a column that has no value yet. Later
         rows may leave columns out, but not add any.
@@ -57,17 +57,14 @@ class MetricsTable:
         **Raises** `UndertowError` for a name that the header lacks, a value that is not one number, or a file that
         cannot be written; a row that got only half onto a full disk is taken back.
         """
-        cells = {str(name): _number(str(name), value) for name, value in row.items()}
-        lines = []
+        table = [{str(name): _number(str(name), value) for name, value in row.items()} for row in rows]
         self._open()
-        if self._columns is None:
-            require(bool(cells), "the first row of metrics names the columns, and it is empty")
-            lines.append(list(cells))
-        columns = self._columns or list(cells)
-        for name in cells:
+        columns = list(table[0]) if self._columns is None else self._columns
+        require(bool(columns), "the first row of metrics names the columns, and it is empty")
+        for name in (name for cells in table for name in cells):
             require(name in columns, f"metric {name!r} is not a column of {self.path}{nearest(name, columns)}")
-        lines.append([cells.get(name, "") for name in columns])
-        data = _to_csv(lines)
+        lines = [[cells.get(name, "") for name in columns] for cells in table]
+        data = _to_csv(lines if self._columns is not None else [columns, *lines])
         _append(self.path, data)
         self._note(data)
         self._columns = columns
@@ -130,7 +127,7 @@ class MetricsTable:
             atomic_write_bytes(self.path, mark["header"].encode("utf-8") + b"".join(kept))
         else:
             self.path.unlink()
-        lost = max(len(mark.get("lines", ())) - 1 - len(kept), 0)
+        lost = max(len(mark["lines"]) - 1 - len(kept), 0)
         return (
             f"{self.path} was damaged or of another run, and is kept as {aside.name}; "
             f"{len(kept)} of its rows go on, {lost} are lost"
@@ -170,7 +167,7 @@ class MetricsTable:
 def _of_this_table(data: bytes, mark: Mark) -> list[bytes]:
     """The rows that the table had at a moment, and that are still there, in their order."""
     found = {_digest(line): line for line in data.splitlines(keepends=True)}
-    return [found[digest] for digest in mark.get("lines", ())[1:] if digest in found]
+    return [found[digest] for digest in mark["lines"][1:] if digest in found]
 
 
 def _digest(line: bytes) -> str:
