@@ -71,11 +71,11 @@ class Training:
             **several,
         }
 
-    def ending(self, stop: StopRequest) -> tuple[Status, str | None]:
-        """Finished, interrupted or failed; and why."""
+    def ending(self, signal_number: int | None) -> tuple[Status, str | None]:
+        """Finished, interrupted (by a signal, where there was one) or failed; and why."""
         done, updates = updates_of(self.state), self.prepared.experiment.config.training.updates
-        if stop:
-            name = signal.Signals(stop.signal or signal.SIGINT).name
+        if signal_number is not None:
+            name = signal.Signals(signal_number).name
             return "interrupted", f"stopped by {name} after {done} of {updates} updates"
         if self.error is not None:
             return "failed", f"{self.error}, after {done} updates"

@@ -10,10 +10,12 @@ from undertow._limits import cores
 from undertow.build import require_several, training_needs
 from undertow.config import Config
 from undertow.config.fields import with_fields
+from undertow.experiment.seeds import is_over
 from undertow.studies.definition import Sweep, trial_folder
 from undertow.studies.grid import Cell
 from undertow.studies.space import Choices
-from undertow.training.checkpoint import read_metadata
+from undertow.training.keeping import newest_metadata
+from undertow.training.rundir import RunDirectory
 
 
 def require_sweep(made: Sweep, folder: Path, *, workers: int, long: bool) -> None:
@@ -22,7 +24,7 @@ def require_sweep(made: Sweep, folder: Path, *, workers: int, long: bool) -> Non
 
     What a search will draw is not known: each of its trials counts as the cheapest one.
     """
-    left = [job for job in range(made.trials) if not (trial_folder(folder, job) / "summary.json").exists()]
+    left = [job for job in range(made.trials) if not _is_over(trial_folder(folder, job))]
     grid = made.grid
     if grid is not None:
         several = [training_needs(made.config_of(grid[job])) for job in left]
@@ -71,17 +73,20 @@ def _amounts(config: Config) -> tuple[float, float]:
 def require_cells(cells: Sequence[tuple[Cell, Path]], seeds: int, folder: Path, *, long: bool) -> None:
     """Raise `UndertowError` for what is left of a study's cells, as `require_sweep` does.
 
-    **Arguments:** `cells`, each with the file of its checkpoint; `seeds` of each; `folder` of the study; `long`.
+    **Arguments:** `cells`, each with its run directory; `seeds` of each; `folder` of the study; `long`.
     """
-    several = [(training_needs(cell.config), _done(file)) for cell, file in cells]
+    several = [(training_needs(cell.config), _done(run)) for cell, run in cells]
     change = "the number of epochs, panels, flows, clips or seeds"
     require_several(several, seeds=seeds, folder=folder, long=long, change=change)
 
 
-def _done(file: Path) -> int:
-    """Updates that are behind a cell, as far as its checkpoint can be read."""
+def _done(run: Path) -> int:
+    """Updates that are behind a run, as far as its checkpoints can be read."""
+    return next((each["update"] for each in newest_metadata(run / "checkpoints")), 0)
+
+
+def _is_over(run: Path) -> bool:
     try:
-        done = read_metadata(file).get("done")
+        return is_over(RunDirectory.open(run))
     except UndertowError:
-        return 0
-    return done if isinstance(done, int) else 0
+        return False

@@ -116,7 +116,7 @@ def _crossover() -> Grid:
             data=dataclasses.replace(base.data, pool=64),
             optimizer=dataclasses.replace(base.optimizer, schedule="constant", learning_rate=3e-3),
             training=dataclasses.replace(base.training, batch=4),
-            evaluation=dataclasses.replace(base.evaluation, cases=16),
+            evaluation=dataclasses.replace(base.evaluation, cases=16, keep_by="objective"),
         )
         for steps in (40, 160, 640)
     }

@@ -1,4 +1,4 @@
-"""Training the cells of a grid, several seeds at once, so that an interruption costs seconds."""
+"""Training the cells of a grid, several seeds at once, each in a run directory, so that an interruption costs seconds."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
+import numpy as np
 
 from undertow._checks import UndertowError, require, whole_number
-from undertow.build import Experiment, cast
 from undertow.config import config_to_dict
-from undertow.core.flow import FULL
-from undertow.core.objective import Problem
-from undertow.core.policy import AbstractPolicy
-from undertow.core.task import Task
+from undertow.experiment.seeds import SEEDS, train_seeds
 from undertow.progress import Display, StopRequest
 from undertow.studies.costs import require_cells
-from undertow.studies.definition import SEEDS
 from undertow.studies.grid import Cell
-from undertow.studies.seeds import Look, begun, rounded, train_seeds
 from undertow.training._files import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow.training._lock import Lock
 from undertow.training._machine import describe_machine, git_state
 from undertow.training._reader import read_json
-from undertow.training.trainer import TrainState
+from undertow.training.fit import Progress
+from undertow.training.rundir import RunDirectory
 
 _logger = logging.getLogger(__name__)
+
+TRAINED = ("train_loss", "loss", "gradient_norm", "cosine", "zeroed")
+"""What is taken over from the runs beside the test loss: means over the updates since the last measurement, where the estimator
+has them."""
 
 
 def measured(epoch: int) -> bool:
@@ -54,7 +53,7 @@ class Study:
         return {
             "study": self.name,
             "seeds": self.seeds,
-            "cells": {cell.name: config_to_dict(cell.config) for cell in self.cells},
+            "runs": {cell.name: config_to_dict(cell.config) for cell in self.cells},
         }
 
     def open(self) -> None:
@@ -72,7 +71,8 @@ class Study:
             else:
                 require(
                     to_json(before) == to_json(settings),
-                    f"{self.folder} holds a study with other settings, which is left as it is; choose another --out",
+                    f"{self.folder} holds a study with other settings, or of another version, which is left as it is; "
+                    "choose another --out",
                 )
                 return
         require(
@@ -84,14 +84,10 @@ class Study:
         atomic_write_text(file, to_json(settings) + "\n")
 
     def _is_ours(self, names: set[str]) -> bool:
-        """Whether a directory has nothing but what this study makes: another study's cells have other names, and each
-        checkpoint says which training it is of."""
-        own = {self.file(cell).name for cell in self.cells} | {"settings.json", "results.json", "figures", ".lock"}
+        """Whether a directory has nothing but what this study makes: another study's cells have other names, and each run says
+        which training it is of."""
+        own = {cell.name for cell in self.cells} | {"settings.json", "results.json", "figures", ".lock"}
         return all(name in own or ".damaged-" in name or (name[0] == "." and name.endswith(".tmp")) for name in names)
-
-    def file(self, cell: Cell) -> Path:
-        """A cell's checkpoint: the state of all seeds, and what was measured so far."""
-        return self.folder / f"{cell.name}.safetensors"
 
     def run(self, *, quiet: bool = False, long: bool = False, stop: StopRequest | None = None) -> bool:
         """Train every cell that is not finished. Returns whether all are; False after Ctrl-C or SIGTERM.
@@ -105,16 +101,31 @@ class Study:
         whole_number("seeds", self.seeds, SEEDS)
         names = [cell.name for cell in self.cells]
         require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
-        require_cells([(cell, self.file(cell)) for cell in self.cells], self.seeds, self.folder, long=long)
+        require_cells([(cell, self.folder / cell.name) for cell in self.cells], self.seeds, self.folder, long=long)
         self.open()
         asked = StopRequest() if stop is None else contextlib.nullcontext(stop)
         with self._alone(), asked as stop, Display(quiet=quiet) as display:
             for index, cell in enumerate(self.cells):
-                display.stage(f"{index + 1}/{len(self.cells)} {cell.name}", cell.config.training.updates)
-                run_cell(cell, self.seeds, self.file(cell), stop=stop, display=display)
+                display.label = f"{index + 1}/{len(self.cells)} {cell.name}: "
+                self._train(cell, stop, display)
                 if stop:
                     return False
         return True
+
+    def _train(self, cell: Cell, stop: StopRequest, display: Display) -> None:
+        def due(before: int, done: int, total: int) -> bool:
+            return done == total or measured(done // cell.epoch)
+
+        train_seeds(
+            cell.config,
+            range(self.seeds),
+            self.folder / cell.name,
+            preset=self.name,
+            stop=stop,
+            display=display,
+            callbacks=(_time_epoch,),
+            due=due,
+        )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -127,12 +138,7 @@ class Study:
 
     def results(self) -> dict[str, Any]:
         """Settings, machine, commit, and every cell's measurements so far; arrays are `"measured seeds"`."""
-        cells = {}
-        for cell in self.cells:
-            found = begun(cell.config, range(self.seeds), self.file(cell), cell.name)
-            if found is not None:
-                labels = {"panel": cell.panel, "line": cell.line, "clip": cell.clip, "epoch": cell.epoch}
-                cells[cell.name] = {**labels, "updates": cell.config.training.updates, **found["history"]}
+        histories = {cell.name: self._history(cell) for cell in self.cells}
         machine = describe_machine()
         return {
             "study": self.name,
@@ -140,41 +146,38 @@ class Study:
             "machine": {key: machine[key] for key in ("platform", "cpu_count", "device", "versions")},
             "git": git_state(),
             "settings": config_to_dict(self.cells[0].config),
-            "cells": cells,
+            "cells": {name: history for name, history in histories.items() if history},
         }
 
-
-def run_cell(
-    cell: Cell, seeds: int, file: Path, *, stop: StopRequest | None = None, display: Display | None = None
-) -> dict[str, Any]:
-    """Train a cell from its checkpoint, or from the start, to its end. Returns its history.
-
-    The history, as of [`train_seeds`][undertow.studies.seeds.train_seeds], has lists over the measured epochs: `epochs`,
-    and per seed `train_loss` and `test_loss`.
-    """
-    total = cell.config.training.updates
-
-    def make_look(experiment: Experiment) -> Look:
-        precision = cell.config.training.precision
-        sets = {name: cast(problems, precision) for name, problems in experiment.make_sets().items()}
-        losses = eqx.filter_jit(_losses)
-
-        def look(state: TrainState, done: int) -> dict[str, Any] | None:
-            epoch = done // cell.epoch
-            if not measured(epoch) and done != total:
-                return None
-            found = {name: losses(experiment.task, state.policy, problems) for name, problems in sets.items()}
-            return {"epochs": epoch, **{f"{name}_loss": rounded(values) for name, values in found.items()}}
-
-        return look
-
-    return train_seeds(
-        cell.config, range(seeds), file, make_look, every=cell.epoch, stop=stop, display=display, label=cell.name
-    )
+    def _history(self, cell: Cell) -> dict[str, Any]:
+        """What was measured of a cell, from its first epoch on; nothing where it has not come so far."""
+        if not (self.folder / cell.name / "metrics.csv").is_file():
+            return {}
+        run = RunDirectory.open(self.folder / cell.name)
+        table = {name: column[1:] for name, column in run.read_seeds().items()}
+        summary = run.read_summary()
+        found = {
+            "panel": cell.panel,
+            "line": cell.line,
+            "clip": cell.clip,
+            "epoch": cell.epoch,
+            "updates": cell.config.training.updates,
+            "seconds": table["epoch_seconds"][:, 0].tolist(),
+            "skipped": summary.get("skipped", [summary["skipped_updates"]]),
+            "lost": summary.get("lost", [summary["status"] == "failed"]),
+            "training_seconds": summary["training_seconds"],
+            "epochs": (table["update"] // cell.epoch).astype(int).tolist(),
+            "test_loss": rounded(table[cell.config.evaluation.keep_by]),
+            **{name: rounded(table[name]) for name in TRAINED if name in table},
+        }
+        return found | ({"failed": summary["reason"]} if summary["status"] == "failed" else {})
 
 
-def _losses(task: Task, policies: AbstractPolicy, problems: Problem) -> Any:
-    def mean(policy: AbstractPolicy) -> Any:
-        return task.losses(policy, FULL, problems).mean()
+def _time_epoch(progress: Progress) -> None:
+    """Note what the updates of an epoch took, beside the other metrics of it."""
+    progress.metrics["epoch_seconds"] = np.array([progress.seconds])
 
-    return eqx.filter_vmap(mean)(policies)
+
+def rounded(values: np.ndarray) -> list[list[float]]:
+    """Five digits are enough for a figure, and keep the committed results small."""
+    return [[float(f"{value:.5g}") for value in row] for row in values]

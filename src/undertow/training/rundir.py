@@ -279,15 +279,15 @@ class RunDirectory:
         """`metrics.csv` by column; see [`MetricsTable.read`][undertow.training.metrics.MetricsTable.read].
 
         Of several seeds it has the medians, in which one that is not finite counts as infinite; NaN where none has a value."""
-        return {name: values if values.ndim == 1 else _middle(values) for name, values in self.read_seeds().items()}
+        table = self.read_seeds()
+        return {name: column if column.ndim == 1 else _middle(column) for name, column in table.items()}
 
     def read_seeds(self) -> dict[str, np.ndarray]:
-        """`metrics.csv` by column: `update`, and all else of several seeds as `"measured seeds"`."""
+        """`metrics.csv` by column: `update`, and all else as `"measured seeds"`."""
         path = self.path / "metrics.csv"
         require(os.path.lexists(path), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
         table = self.metrics.read()
-        if self.seeds:
-            table = _by_seed(table, self.seeds, path)
+        table = _by_seed(table, self.seeds, path) if self.seeds else _of_one(table)
         updates = table.get("update")
         require(
             updates is not None
@@ -359,7 +359,13 @@ class RunDirectory:
             self._lock.release()
 
 
+def _of_one(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column if name == "update" else column[:, None] for name, column in table.items()}
+
+
 def _middle(values: np.ndarray) -> np.ndarray:
+    if values.shape[1] == 1:
+        return values[:, 0]
     return np.where(np.isnan(values).all(axis=1), np.nan, quartiles(values.T).mean)
 
 
@@ -371,7 +377,8 @@ def _by_seed(table: dict[str, np.ndarray], seeds: tuple[int, ...], path: Path) -
         (rows["seed"] == np.array(seeds)).all() and (rows["update"] == rows["update"][:, :1]).all()
     )
     require(good, f"{path} is damaged: expected a row for each of the seeds {', '.join(map(str, seeds))}")
-    return {"update": rows["update"][:, 0], **{name: rows[name] for name in rows.keys() - {"seed", "update"}}}
+    updates = rows["update"][:, 0]
+    return {name: updates if name == "update" else column for name, column in rows.items() if name != "seed"}
 
 
 def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:
