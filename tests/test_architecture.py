@@ -26,7 +26,8 @@ MAX_LINES = 400
 BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own"}
 SOLVER = {"numerics", "laws", "schemes"}
 PARTS = BASE | SOLVER | {"core"}
-LOOP = PARTS | {"envs", "policies"}
+TASKS = BASE | {"core"}
+LOOP = PARTS | {"envs", "policies", "tasks"}
 USES = LOOP | {"training", "evaluation", "report"}
 SEES: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
@@ -36,6 +37,7 @@ SEES: dict[str, set[str]] = {
     "schemes": BASE | SOLVER,
     "envs": LOOP,
     "policies": LOOP,
+    "tasks": TASKS,
     "training": USES,
     "evaluation": USES,
     "report": USES,
