@@ -23,7 +23,7 @@ from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
 from undertow.envs.quantum import Infidelity, QuantumBox, random_wave
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.evaluate import evaluate
-from undertow.evaluation.health import FlowCosines, StepGradients
+from undertow.instruments.health import FlowCosines, StepGradients
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.policies.classical import classical
 from undertow.policies.controller import ZeroAction

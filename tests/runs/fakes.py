@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from undertow.config import CartPoleTask, Config, config_to_dict
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 
 def make_run(

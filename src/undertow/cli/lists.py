@@ -5,7 +5,7 @@ from __future__ import annotations
 from undertow._checks import lookup, require
 from undertow.catalogue import catalogue
 from undertow.cli.parse import show_json
-from undertow.training import _machine
+from undertow.store import machine as _machine
 
 
 def names(arguments: list[str]) -> int:

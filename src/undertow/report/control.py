@@ -24,7 +24,7 @@ from undertow.envs.contact import Pusher
 from undertow.envs.guidance import Guidance
 from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
-from undertow.evaluation.health import StepGradients
+from undertow.instruments.health import StepGradients
 from undertow.report import style
 from undertow.report.animation import write_gif
 from undertow.report.figures import Named, save_figures
