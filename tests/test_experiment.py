@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny
-from undertow import _io as _files
+from undertow import _io
 from undertow._checks import UndertowError
 from undertow.assembly import build, read_policy
 from undertow.assembly.scheme import make_policy, training_data, watched_data
@@ -178,7 +178,7 @@ def test_a_full_disk_loses_nothing_written_before(tmp_path: Path, monkeypatch: p
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_io.os, "fsync", fsync)
     out = tmp_path / "run"
     config = tiny(training=TrainingConfig(updates=40, batch=2, dispatch=2))
     with pytest.raises(UndertowError, match="No space left on device"):

@@ -16,7 +16,7 @@ from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
-from undertow.reproduction.grid import TASKS
+from undertow.reproduction.grid import COMPARISONS
 from undertow.schemes.splitting import SPEEDS
 from undertow.training.optimizer import Name
 
@@ -65,7 +65,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "cnn": "controller of waves",
         },
         "games": {id: recipe.summary for id, recipe in GAMES.items()},
-        "published comparisons": {name: f"undertow reproduce {name}" for name in TASKS},
+        "published comparisons": {name: f"undertow reproduce {name}" for name in COMPARISONS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},
         "integrators": {name: f"order {each.order}, {each.num_stages} stages" for name, each in INTEGRATORS.items()},

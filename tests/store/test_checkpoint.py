@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.odd import ODD, leaves, put
-from undertow import _io as _files
+from undertow import _io
 from undertow._checks import UndertowError
 from undertow.store import _safetensors, checkpoint
 from undertow.store.checkpoint import load_checkpoint, read_metadata, save_checkpoint
@@ -261,7 +261,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_retur
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (order.append(name), real(*a))[1])
-    _files.atomic_write_bytes(tmp_path / "a", b"x")
+    _io.atomic_write_bytes(tmp_path / "a", b"x")
     assert order == ["fsync", "replace", "fsync"]
 
 
@@ -281,7 +281,7 @@ def test_values_that_cannot_be_stored(tmp_path):
 
 
 def test_json_has_no_words_that_other_readers_refuse():
-    text = _files.to_json({"a": float("nan"), "b": (np.float32(0.5), -np.inf), "c": jnp.arange(2), 3: os.curdir})
+    text = _io.to_json({"a": float("nan"), "b": (np.float32(0.5), -np.inf), "c": jnp.arange(2), 3: os.curdir})
     assert json.loads(text, parse_constant=pytest.fail) == {"a": "nan", "b": [0.5, "-inf"], "c": [0, 1], "3": "."}
 
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow import _io as _files
+from undertow import _io
 from undertow._checks import UndertowError, at_home
 from undertow._io import atomic_write_text
-from undertow.store import machine as _machine
+from undertow.store import machine
 from undertow.store._lock import Lock
 from undertow.store.checkpoint import save_checkpoint
 from undertow.store.keeping import BestCheckpoints, LastCheckpoints
@@ -342,13 +342,13 @@ def test_drafts_of_the_dead_go_and_those_of_the_living_stay(kind: str, tmp_path)
             (tmp_path / name / "a").write_text("half")
         else:
             (tmp_path / name).symlink_to("nowhere")
-    ours = _files.draft_name(wanted)
+    ours = _io.draft_name(wanted)
     ours.write_text("at it")
     atomic_write_text(wanted, "whole")
     left = {path.name for path in tmp_path.iterdir()}
     # Its number may be that of another process by now; this process's own number may have been that of a dead one.
     assert left == {"wanted", names[os.getppid()], ours.name, *others}
-    _files.remove_drafts(tmp_path)
+    _io.remove_drafts(tmp_path)
     assert others[-1] not in {path.name for path in tmp_path.iterdir()}
 
 
@@ -360,24 +360,24 @@ def test_a_draft_whose_writer_is_elsewhere_stays(tmp_path):
     draft.mkdir()
     lock = Lock(draft)
     lock.acquire()
-    _files.remove_drafts(tmp_path)
+    _io.remove_drafts(tmp_path)
     assert draft.exists()
     lock.release()
-    _files.remove_drafts(tmp_path)
+    _io.remove_drafts(tmp_path)
     assert not draft.exists()
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(ZeroDivisionError), _files.new_folder(Path("~/out")) as draft:
+    with pytest.raises(ZeroDivisionError), _io.new_folder(Path("~/out")) as draft:
         (draft / "a").write_text("1")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
-    with _files.new_folder(Path("~/out")) as draft:
+    with _io.new_folder(Path("~/out")) as draft:
         (draft / "a").write_text("1")
         assert not (tmp_path / "out").exists()
     assert (tmp_path / "out" / "a").read_text() == "1"
-    with pytest.raises(UndertowError, match="exists already"), _files.new_folder(tmp_path / "out"):
+    with pytest.raises(UndertowError, match="exists already"), _io.new_folder(tmp_path / "out"):
         pass
 
 
@@ -407,26 +407,26 @@ def test_git_state_tells_a_clean_tree_from_a_changed_one(tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "untracked").write_text("")
     monkeypatch.setattr(_machine, "__file__", str(tmp_path / "a"))
-    clean = _machine.git_state()
+    clean = machine.git_state()
     assert clean["of"] == "package" and len(clean["commit"]) == 40 and clean["dirty"] is False
     (tmp_path / "a").write_text("2")
-    assert _machine.git_state() == {**clean, "dirty": True}
+    assert machine.git_state() == {**clean, "dirty": True}
     # Installed into an environment inside of somebody's repository: that one's commit says nothing of the package.
     monkeypatch.setattr(_machine, "__file__", str(tmp_path / "runs" / "untracked"))
     monkeypatch.chdir(tmp_path)
-    assert _machine.git_state()["of"] == "working directory"
+    assert machine.git_state()["of"] == "working directory"
 
 
 def test_no_git_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _machine.git_state() is None
+    assert machine.git_state() is None
 
 
 def test_the_command_line_does_not_name_its_user(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     words = ["/home/somebody/env/bin/undertow", "train", "burgers", "--out=/home/somebody/out"]
-    assert _machine.without_home(words) == ["undertow", "train", "burgers", "--out=~/out"]
-    assert _machine.without_home(None) is None
+    assert machine.without_home(words) == ["undertow", "train", "burgers", "--out=~/out"]
+    assert machine.without_home(None) is None
 
 
 def test_a_run_that_is_withdrawn_takes_the_folders_with_it_that_were_made_for_it(tmp_path: Path):

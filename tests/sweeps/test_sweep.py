@@ -20,13 +20,21 @@ import pytest
 from undertow import cli, experiment
 from undertow._checks import UndertowError
 from undertow._io import write_error
-from undertow.config import CartPoleTask, ControlDataConfig, ControlEvaluationConfig, ControllerConfig, TrainingConfig
+from undertow.config import (
+    CONTROL_CONFIGS,
+    ControlDataConfig,
+    ControlEvaluationConfig,
+    ControllerConfig,
+    TrainingConfig,
+)
 from undertow.store.checkpoint import read_metadata
 from undertow.sweeps import definition, ledger, liveness, sweep
 from undertow.sweeps.definition import define, enter, read
 from undertow.sweeps.ledger import MAX_TRIES, Ledger
 from undertow.sweeps.space import read_space
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 optuna = pytest.importorskip("optuna")
 
