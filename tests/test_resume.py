@@ -17,13 +17,12 @@ import pytest
 from tests.test_control_runs import SYSTEMS
 from tests.tiny import tiny
 from tests.traces import check_whole, checkpoint_essence, differences, essence, table_essence
+from undertow import _io
 from undertow._checks import UndertowError
 from undertow.config import CheckpointConfig, Config, TrainingConfig, load_config
 from undertow.experiment import Run, load_run, loop, resume, train
 from undertow.experiment.recorder import Recorder
-from undertow.training import _files
 from undertow.training.optimizer import OptimizerConfig
-from undertow.training.rundir import RunDirectory
 
 # Evaluations after 4, 8, 10 updates, checkpoints after every dispatch of 2.
 CONFIG = tiny(
@@ -137,7 +136,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_nothing_else(full_at: int, whole
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_io.os, "fsync", fsync)
     with pytest.raises(UndertowError, match="No space left on device; free some space and start again"):
         train(CONFIG, preset="tiny", out=tmp_path / "run")
     monkeypatch.undo()

@@ -17,10 +17,10 @@ from undertow._checks import UndertowError
 from undertow.core.policy import AbstractPolicy
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.convergence import Convergence, Grid
-from undertow.evaluation.rotation import rotation
 from undertow.evaluation.series import Series
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.statistics import written
+from undertow.instruments.rotation import rotation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.conditions import SineCondition
 from undertow.laws.euler import Euler

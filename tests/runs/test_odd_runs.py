@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from tests.odd import ODD, leaves, put
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
+from undertow._io import to_json
 from undertow.config import CONTROL_CONFIGS
 from undertow.experiment.reporting import Report
 from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.runs.tables import COLUMNS, comparison_table, run_values, runs_table
-from undertow.training._files import to_json
-from undertow.training._recover import describe_config
-from undertow.training.rundir import RunDirectory
+from undertow.store.recover import describe_config
+from undertow.store.rundir import RunDirectory
 
 CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
@@ -65,8 +65,8 @@ def look(root: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    make_run(root / "good", CartPoleTask(seed=1))
-    run = make_run(root / "odd", CartPoleTask(seed=2), summary={"training_seconds": 2.0})
+    make_run(root / "good"(seed=1))
+    run = make_run(root / "odd"(seed=2), summary={"training_seconds": 2.0})
     run.info = {
         **run.info,
         "resumed": [{"start": "2026-01-31T14:25:01+00:00", "update": 1, "command": None, "git": None}],

@@ -14,18 +14,18 @@ import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError, UndertowError
+from undertow._tree import cast, take
 from undertow._types import Key
-from undertow.build import Experiment, Measure, cast
+from undertow.assembly import Experiment, Measure
 from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.evaluation.statistics import quartiles
 from undertow.experiment.recorder import Due, Recorder, updates_of
 from undertow.experiment.stores import Best, Store
 from undertow.progress import Display, StopRequest
+from undertow.store.rundir import Status
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import Callback, FitResult, fit
-from undertow.training.rundir import Status
 from undertow.training.trainer import Trainer, TrainState
 
 _log = logging.getLogger(__name__)

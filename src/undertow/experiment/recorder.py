@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from undertow._checks import require
-from undertow.build import Experiment, Measure
+from undertow.assembly import Experiment, Measure
 from undertow.evaluation.statistics import finite_mean
 from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest
@@ -139,7 +139,7 @@ class Recorder:
         return {name: np.concatenate([np.atleast_1d(each[name]) for each in self._pending]) for name in names}
 
     def _metadata(self, state: TrainState) -> dict[str, Any]:
-        recorder = {
+        recorder: dict[str, Any] = {
             "begun": self._begun,
             "pending": {name: _to_plain(values) for name, values in self._gathered().items()},
             "seconds": self.seconds,

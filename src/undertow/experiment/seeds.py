@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from undertow._checks import UndertowError, Within
-from undertow.build import build
+from undertow._io import set_aside, to_json
+from undertow.assembly import build
 from undertow.config import Config, config_to_dict
 from undertow.experiment.loop import prepare
 from undertow.experiment.recorder import Due
 from undertow.experiment.run import is_whole, train_in, updates_done
 from undertow.progress import Display, StopRequest
-from undertow.training._files import set_aside, to_json
-from undertow.training._lock import AtWorkError
+from undertow.store._lock import AtWorkError
+from undertow.store.rundir import RunDirectory
 from undertow.training.fit import Callback
-from undertow.training.rundir import RunDirectory
 
 SEEDS = Within(at_least=1, at_most=1_000)
 """How many are trained side by side."""
