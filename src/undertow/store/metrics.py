@@ -88,6 +88,28 @@ class MetricsTable:
         table = np.array(values, np.float64).reshape(len(values), len(rows[0]))
         return {name: table[:, column] for column, name in enumerate(rows[0])}
 
+    def read_seeds(self, seeds: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The columns of a run's table: `update`, and all else as `"measured seeds"`.
+
+        `seeds`: of a run of several, whose table has a row for each of them; a last measurement that was cut short is left out.
+        Raises as `read`, and for a table of something else.
+        """
+        table, count = self.read(), max(len(seeds), 1)
+        whole = len(next(iter(table.values()))) // count
+        rows = {name: column[: whole * count].reshape(whole, count) for name, column in table.items()}
+        updates = rows.get("update", np.full((1, 1), np.nan))
+        require(
+            bool(np.all(np.isfinite(updates) & (updates >= 0) & (updates == np.floor(updates)))),
+            f"{self.path} is damaged: expected a column 'update' of whole numbers",
+        )
+        require(bool(np.all(np.diff(updates[:, 0]) > 0)), f"{self.path} is damaged: its updates do not grow")
+        if seeds:
+            good = "seed" in rows and (rows.pop("seed") == np.array(seeds)).all() and (updates == updates[:, :1]).all()
+            require(
+                bool(good), f"{self.path} is damaged: expected a row for each of the seeds {', '.join(map(str, seeds))}"
+            )
+        return {**rows, "update": updates[:, 0]}
+
     def mark(self) -> Mark:
         """This moment, for `rewind`. Raises `UndertowError` if the file cannot be read."""
         self._open()
@@ -162,6 +184,18 @@ class MetricsTable:
 
     def _bytes(self) -> bytes:
         return read_bytes(self.path) if os.path.lexists(self.path) else b""
+
+
+def medians(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns of `read_seeds` with the median of the seeds, where there are several."""
+
+    def middle(values: np.ndarray) -> np.ndarray:
+        found = np.median(np.where(np.isfinite(values), values, np.inf), axis=1)
+        return np.where(np.isnan(values).all(axis=1), np.nan, found)
+
+    flat = {name: values if values.ndim == 1 else values[:, 0] for name, values in table.items()}
+    several = {name: middle(values) for name, values in table.items() if values.ndim > 1 and values.shape[1] > 1}
+    return flat | several
 
 
 def _of_this_table(data: bytes, mark: Mark) -> list[bytes]:

@@ -48,7 +48,7 @@ from undertow.store._lock import Lock, is_held
 from undertow.store.checkpoint import SUFFIX
 from undertow.store.keeping import last_first, rank_checkpoints
 from undertow.store.machine import describe_machine, git_state, without_home
-from undertow.store.metrics import Mark, MetricsTable
+from undertow.store.metrics import Mark, MetricsTable, medians
 from undertow.store.recover import FORMAT_VERSION
 
 __all__ = ["RunDirectory", "Status"]
@@ -278,24 +278,13 @@ class RunDirectory:
         """`metrics.csv` by column; see [`MetricsTable.read`][undertow.store.metrics.MetricsTable.read].
 
         Of several seeds it has the medians, in which one that is not finite counts as infinite; NaN where none has a value."""
-        table = self.read_seeds()
-        return {name: column if column.ndim == 1 else _middle(column) for name, column in table.items()}
+        return medians(self.read_seeds())
 
     def read_seeds(self) -> dict[str, np.ndarray]:
         """`metrics.csv` by column: `update`, and all else as `"measured seeds"`."""
-        path = self.path / "metrics.csv"
-        require(os.path.lexists(path), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
-        table = self.metrics.read()
-        table = _by_seed(table, self.seeds, path) if self.seeds else _of_one(table)
-        updates = table.get("update")
-        require(
-            updates is not None
-            and bool(np.all(np.isfinite(updates) & (updates >= 0) & (updates == np.floor(updates)))),
-            f"{path} is damaged: expected a column 'update' of whole numbers",
-        )
-        assert updates is not None
-        require(bool(np.all(np.diff(updates) > 0)), f"{path} is damaged: its updates do not grow")
-        return table
+        there = os.path.lexists(self.path / "metrics.csv")
+        require(there, f"{self.path} has no metrics.csv: the run ended before its first evaluation")
+        return self.metrics.read_seeds(self.seeds)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically. What is not finite becomes the string "nan", "inf" or "-inf"."""
@@ -356,29 +345,6 @@ class RunDirectory:
         """Unlock it, whatever it says of its status."""
         if self._lock is not None:
             self._lock.release()
-
-
-def _of_one(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: column if name == "update" else column[:, None] for name, column in table.items()}
-
-
-def _middle(values: np.ndarray) -> np.ndarray:
-    if values.shape[1] == 1:
-        return values[:, 0]
-    middle = np.median(np.where(np.isfinite(values), values, np.inf), axis=1)
-    return np.where(np.isnan(values).all(axis=1), np.nan, middle)
-
-
-def _by_seed(table: dict[str, np.ndarray], seeds: tuple[int, ...], path: Path) -> dict[str, np.ndarray]:
-    """A table with a row per seed and measurement; a last measurement that a kill cut short is left out."""
-    whole = len(table.get("seed", ())) // len(seeds)
-    rows = {name: column[: whole * len(seeds)].reshape(whole, len(seeds)) for name, column in table.items()}
-    good = rows.keys() >= {"seed", "update"} and bool(
-        (rows["seed"] == np.array(seeds)).all() and (rows["update"] == rows["update"][:, :1]).all()
-    )
-    require(good, f"{path} is damaged: expected a row for each of the seeds {', '.join(map(str, seeds))}")
-    updates = rows["update"][:, 0]
-    return {name: updates if name == "update" else column for name, column in rows.items() if name != "seed"}
 
 
 def _place(draft: Path, wanted: Path, *, numbered: bool) -> Path:

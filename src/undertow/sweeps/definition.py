@@ -21,11 +21,11 @@ from undertow._io import atomic_write_text, make_folder, remove_drafts, set_asid
 from undertow._reader import check_shape, read_json
 from undertow.assembly import build
 from undertow.config import Config, config_from_dict, config_to_dict
-from undertow.config.fields import with_fields
+from undertow.config.fields import to_word, with_fields
 from undertow.evaluation.statistics import mean, quartiles
 from undertow.experiment.seeds import SEEDS
 from undertow.store.recover import read_config
-from undertow.sweeps.space import Choices, Space, combinations, space_from_plain, to_word
+from undertow.sweeps.space import Choices, Space, combinations, space_from_plain
 from undertow.sweeps.storage import without_password
 
 _logger = logging.getLogger(__name__)

@@ -23,11 +23,12 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow._io import make_folder, to_json
+from undertow.config.fields import to_word
 from undertow.store._lock import Release, try_lock
 from undertow.store.recover import read_config
 from undertow.sweeps.definition import Sweep, trial_folder, values_of
 from undertow.sweeps.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
-from undertow.sweeps.space import Choices, to_word
+from undertow.sweeps.space import Choices
 from undertow.sweeps.storage import import_optuna, open_storage, telling
 
 _logger = logging.getLogger(__name__)
