@@ -65,8 +65,8 @@ def look(root: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    make_run(root / "good"(seed=1))
-    run = make_run(root / "odd"(seed=2), summary={"training_seconds": 2.0})
+    make_run(root / "good", CartPoleTask(seed=1))
+    run = make_run(root / "odd", CartPoleTask(seed=2), summary={"training_seconds": 2.0})
     run.info = {
         **run.info,
         "resumed": [{"start": "2026-01-31T14:25:01+00:00", "update": 1, "command": None, "git": None}],

@@ -405,13 +405,13 @@ def test_git_state_tells_a_clean_tree_from_a_changed_one(tmp_path, monkeypatch):
     git("commit", "-m", "one")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "untracked").write_text("")
-    monkeypatch.setattr(_machine, "__file__", str(tmp_path / "a"))
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "a"))
     clean = machine.git_state()
     assert clean["of"] == "package" and len(clean["commit"]) == 40 and clean["dirty"] is False
     (tmp_path / "a").write_text("2")
     assert machine.git_state() == {**clean, "dirty": True}
     # Installed into an environment inside of somebody's repository: that one's commit says nothing of the package.
-    monkeypatch.setattr(_machine, "__file__", str(tmp_path / "runs" / "untracked"))
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "runs" / "untracked"))
     monkeypatch.chdir(tmp_path)
     assert machine.git_state()["of"] == "working directory"
 
