@@ -270,7 +270,7 @@ def at_home(path: Path | str) -> Path:
         return Path(path)
 
 
-def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
+def require_options(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
     """Raise for the first of some options that `what` does not have, with the nearest one that it has."""
     allowed = tuple(allowed)
     for name in options:

@@ -15,7 +15,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
+from undertow._checks import (
+    Within,
+    is_zero,
+    lookup,
+    real_number,
+    require,
+    require_options,
+    require_positive,
+    whole_number,
+)
 from undertow._fields import read
 from undertow._limits import require_memory
 from undertow._tree import numbers_as_arrays
@@ -109,7 +118,7 @@ class FieldRecipe:
     ) -> tuple[FieldGame, FieldParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
-        known(reward_options, [*_options(self), *rewards], "the game")
+        require_options(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
         start, template = _initial(self, self.case if case is None else case)
         law = law_of(template, law)
@@ -219,7 +228,7 @@ def _objective(
     reward: str | AbstractObjective, order: int, options: dict[str, Any], *, viscous: bool
 ) -> AbstractObjective:
     if not isinstance(reward, str):
-        known(options, (), "a reward that is an object")
+        require_options(options, (), "a reward that is an object")
         return reward
     lookup("reward", reward, dict.fromkeys(REWARDS))
     comparator = options.get("comparator", ObjectiveConfig.comparator)
@@ -229,7 +238,7 @@ def _objective(
         "cloning": lambda: WeightCloning(classical(comparator, order)),
     }
     if reward in plain:
-        known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
+        require_options(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
         return plain[reward]()
     config = ObjectiveConfig("reward", error=reward, **options)  # type: ignore[arg-type]
     return make_objective(config, order, 1, viscous=viscous)
@@ -306,7 +315,7 @@ class ControlRecipe:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         task = self.task
         fields = [f.name for f in dataclasses.fields(task.settings)]
-        known(system_options, [*_options(self), *fields], f"the game of {self.name}")
+        require_options(system_options, [*_options(self), *fields], f"the game of {self.name}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
             changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})

@@ -103,7 +103,7 @@ class Ledger:
             f"{', '.join(directions)}; delete it, or give another --storage",
         )
         locks = folder / "locks"
-        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage, locks)
+        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage)
 
     # --- the jobs -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from undertow.assembly import training_needs
 from undertow.config import Config
 from undertow.experiment.seeds import is_over, train_seeds
 from undertow.progress import Display, StopRequest
+from undertow.store._lock import AtWorkError
 from undertow.store.rundir import RunDirectory
 from undertow.sweeps import workers as processes
 from undertow.sweeps.costs import least_memory, require_sweep
@@ -207,6 +208,11 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
     except NoRoomError as error:  # a larger machine may do it, or this one at another time
         _logger.warning("trial %04d: %s", job.number, error)
         ledger.give_back(job, died=True)
+        return
+    except AtWorkError as error:  # somebody resumes it, or a worker that was taken for dead lives
+        _logger.warning("trial %04d: %s", job.number, error)
+        ledger.give_back(job)
+        time.sleep(WAIT)
         return
     except UndertowError as error:  # a combination that cannot work, which the door could not know
         if isinstance(error.__cause__, OSError):  # a full disk says nothing of the combination
