@@ -136,7 +136,7 @@ def check_states(discretised: Discretised, members: Members, dt: float) -> None:
         flat = states.reshape(len(states), -1)
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
-        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
+        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.domain.speed_over_dx))(jnp.asarray(states))))
         check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 
 

@@ -96,7 +96,9 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
     condition = first_condition(config)
     grid = replace(config.grid, num_cells=cells or whole.num_cells, dt=None, steps=whole.steps, end_time=whole.end_time)
     environment = make_discretised(replace(config, grid=grid)).environment(condition)
-    kinds = (boundary,) * len(environment.scheme.boundary) if boundary is not None else _boundary(config, condition)
+    kinds = (
+        (boundary,) * len(environment.scheme.domain.boundary) if boundary is not None else _boundary(config, condition)
+    )
     for kind in kinds:
         lookup("boundary", kind, dict.fromkeys(BOUNDARIES))
     scheme = _with_boundary(environment.scheme, kinds)
@@ -127,7 +129,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
         "boundary": {
             "kind": list(kinds),
             "rule": _BOUNDARY,
-            "ghost": scheme.ghost,
+            "ghost": scheme.domain.ghost,
             "parity": [list(law.parity(axis)) for axis in range(scheme.grid.num_axes)],
             "trained": config.data.boundary or "each condition's own",
         },
@@ -138,7 +140,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
             "mean": scheme.mean,
             "rule": _EIGENVECTORS if scheme.reconstruction == "characteristic" else "every component by itself",
         },
-        "limiter": None if scheme.limiter is None else constants(scheme.limiter),
+        "limiter": None if scheme.domain.limiter is None else constants(scheme.domain.limiter),
         "integrator": {
             **constants(environment.integrator),
             "name": config.grid.integrator,
@@ -182,16 +184,7 @@ def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:
 
 
 def _with_boundary(scheme: SemiDiscrete, kinds: tuple[str, ...]) -> SemiDiscrete:
-    return SemiDiscrete(
-        scheme.law,
-        scheme.grid,
-        kinds,
-        order=scheme.order,
-        speed=scheme.speed,
-        reconstruction=scheme.reconstruction,
-        mean=scheme.mean,
-        limiter=scheme.limiter,
-    )
+    return scheme.over(replace(scheme.domain, boundary=kinds, source=None, inflow=None))
 
 
 # --- controlled systems -----------------------------------------------------------------------------------------------
