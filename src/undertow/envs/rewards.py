@@ -252,7 +252,7 @@ class AdjacentAverage(AbstractCombination):
     def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
         """One array per axis."""
         out = []
-        for axis, boundary in enumerate(conservation(problem).scheme.boundary):
+        for axis, boundary in enumerate(conservation(problem).scheme.domain.boundary):
             e = jnp.moveaxis(errors, axis + 1, -1)
             wrapped = 0.5 * (e[..., :1] + e[..., -1:])
             first = jnp.where(boundary.periodic > 0, wrapped, e[..., :1])
