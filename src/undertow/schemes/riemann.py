@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import choice, require
 from undertow.laws.euler import Euler
 from undertow.laws.law import AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
@@ -26,7 +26,7 @@ from undertow.schemes.domain import Domain, Ends, Fluxes
 from undertow.schemes.fluxes import HLL, HLLC, AbstractFlux
 from undertow.schemes.interpolation import WenoInterpolation, interpolation_coefficients
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import AbstractScheme, Reconstruction, as_reconstruction
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
 from undertow.schemes.splitting import AbstractSpeed, LocalSpeed, as_speed
 
 _HALF = Fraction(1, 2)
@@ -122,7 +122,8 @@ class RiemannScheme(AbstractScheme):
         self.unit = unit
         self.domain = Domain(law, grid, boundary, order=order, source=source, limiter=limiter, inflow=inflow)
         self.speed = LocalSpeed() if speed is None else as_speed(speed)
-        self.reconstruction, self.mean = as_reconstruction(reconstruction, mean)
+        self.reconstruction = choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.mean = choice("mean", mean, get_args(Mean))
         self.flux = (HLLC() if isinstance(law, Euler) else HLL()) if flux is None else flux
         self.interpolation = WenoInterpolation() if interpolation is None else interpolation
 

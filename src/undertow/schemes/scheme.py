@@ -9,7 +9,6 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import lookup
 from undertow.laws.law import AbstractConservationLaw, Mean
 from undertow.numerics.grid import UniformGrid
 from undertow.schemes.domain import Domain, Fluxes
@@ -105,11 +104,3 @@ class AbstractScheme(eqx.Module):
             share = min(float(jnp.finfo(u.dtype).tiny) ** power, 1e-12)
         law = self.law.relative_to(u, share)
         return self.domain if law is self.law else eqx.tree_at(lambda domain: domain.law, self.domain, law)
-
-
-def as_reconstruction(name: Reconstruction, mean: Mean) -> tuple[Reconstruction, Mean]:
-    """Both as they are. Raises `UndertowError` for unknown names, with the nearest ones."""
-    return (
-        lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS}),
-        lookup("mean", mean, {each: each for each in get_args(Mean)}),
-    )

@@ -3,12 +3,13 @@ r"""Conservative finite differences: from point values to stencils, and from ste
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, choice, require
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
@@ -20,7 +21,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.domain import Domain, Ends, Fluxes
 from undertow.schemes.faces import Answer, FaceValues, Stencils
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import AbstractScheme, Reconstruction, as_reconstruction
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
 from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
 from undertow.schemes.weights import reconstruct, size, typical
 
@@ -75,7 +76,8 @@ class SemiDiscrete(AbstractScheme):
     ):
         self.domain = Domain(law, grid, boundary, order=order, source=source, limiter=limiter, inflow=inflow)
         self.speed = GlobalSpeed() if speed is None else as_speed(speed)
-        self.reconstruction, self.mean = as_reconstruction(reconstruction, mean)
+        self.reconstruction = choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.mean = choice("mean", mean, get_args(Mean))
 
     def relative_to(self, u):
         """The law's floors."""
