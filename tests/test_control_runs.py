@@ -13,31 +13,31 @@ import pytest
 
 from undertow import cli
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.config import (
-    CartPoleTask,
+    CONTROL_CONFIGS,
     ControlDataConfig,
     ControlEvaluationConfig,
     ControllerConfig,
-    ControlObjectiveConfig,
-    GuidanceConfig,
-    GuidanceTask,
-    QuantumConfig,
-    QuantumTask,
     TrainingConfig,
     config_from_dict,
     config_to_dict,
 )
 from undertow.core.flow import FULL
-from undertow.envs.cartpole import published_cartpoles
-from undertow.envs.guidance import published_guidance
-from undertow.envs.quantum import published_waves
 from undertow.experiment import evaluate_run, plot_run, train
 from undertow.presets import preset
-from undertow.studies import command
-from undertow.studies.grid import Cell, grid
-from undertow.studies.runner import Study
+from undertow.reproduction import command
+from undertow.reproduction.grid import Cell, grid
+from undertow.reproduction.runner import Study
+from undertow.tasks.cartpole import published_cartpoles
+from undertow.tasks.guidance import GuidanceSettings, published_guidance
+from undertow.tasks.quantum import QuantumSettings, published_waves
+from undertow.tasks.task import ControlObjectiveSettings
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
+GuidanceTask = CONTROL_CONFIGS["guidance"]
+QuantumTask = CONTROL_CONFIGS["quantum"]
 
 SHARED = {
     "horizon": 5,
@@ -49,9 +49,11 @@ SHARED = {
 }
 SYSTEMS = {
     "cartpole": CartPoleTask(**SHARED),
-    "guidance": GuidanceTask(**SHARED, objective=ControlObjectiveConfig("running", action_cost=0.1)),
+    "guidance": GuidanceTask(**SHARED, objective=ControlObjectiveSettings("running", action_cost=0.1)),
     "quantum": QuantumTask(
-        **{**SHARED, "policy": ControllerConfig("cnn", channels=3)}, system=QuantumConfig(points=8), gradient="physics"
+        **{**SHARED, "policy": ControllerConfig("cnn", channels=3)},
+        system=QuantumSettings(points=8),
+        gradient="physics",
     ),
 }
 
@@ -159,10 +161,10 @@ def test_configurations_go_to_json_and_back(name):
             CartPoleTask(evaluation=ControlEvaluationConfig(suites=("tests",))),
             "unknown suite 'tests'; did you mean 'test'",
         ),
-        (GuidanceTask(objective=ControlObjectiveConfig(action_cost=-1.0)), "0 or more, got -1"),
-        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be a whole number above 0"),
-        (QuantumTask(system=QuantumConfig(level=40)), "levels 1 .ground state. to 32, got 40"),
-        (QuantumTask(system=QuantumConfig(dt=0.0)), "system.dt must be"),
+        (GuidanceTask(objective=ControlObjectiveSettings(action_cost=-1.0)), "0 or more, got -1"),
+        (GuidanceTask(system=GuidanceSettings(drivers=0)), "drivers must be a whole number above 0"),
+        (QuantumTask(system=QuantumSettings(level=40)), "levels 1 .ground state. to 32, got 40"),
+        (QuantumTask(system=QuantumSettings(dt=0.0)), "system.dt must be"),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_made(config, message, tmp_path):
@@ -206,7 +208,7 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert whole.run(quiet=True)
     halves = Study(tmp_path / "halves", "test", [cell()], 2)
     with monkeypatch.context() as patch:
-        patch.setattr("undertow.studies.runner.measured", interrupt_after_the_first)
+        patch.setattr("undertow.reproduction.runner.measured", interrupt_after_the_first)
         assert not halves.run(quiet=True)
     assert halves.results()["cells"]["1-pole_combined_norm"]["epochs"] == [1]
     assert halves.run(quiet=True)
@@ -241,6 +243,6 @@ def test_reproduce_from_the_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_comparison_says_so(number, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "grid", lambda task, **_: [cell(updates=9)])
-    monkeypatch.setattr("undertow.studies.runner.measured", lambda epoch: interrupt_after_the_first(epoch, number))
+    monkeypatch.setattr("undertow.reproduction.runner.measured", lambda epoch: interrupt_after_the_first(epoch, number))
     assert cli.main(["reproduce", "cartpole", "--seeds", "1", "--out", str(tmp_path / "s"), "--quiet"]) == 128 + number
     assert "goes on from here" in capsys.readouterr().err

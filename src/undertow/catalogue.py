@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from undertow.build.control_judge import CONTROL_SUITES
+from undertow.assembly.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.games.registry import GAMES
@@ -16,8 +16,8 @@ from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
+from undertow.reproduction.grid import COMPARISONS
 from undertow.schemes.splitting import SPEEDS
-from undertow.studies.grid import TASKS
 from undertow.training.optimizer import Name
 
 ABOUT_GRADIENTS = {
@@ -65,7 +65,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "cnn": "controller of waves",
         },
         "games": {id: recipe.summary for id, recipe in GAMES.items()},
-        "published comparisons": {name: f"undertow reproduce {name}" for name in TASKS},
+        "published comparisons": {name: f"undertow reproduce {name}" for name in COMPARISONS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},
         "integrators": {name: f"order {each.order}, {each.num_stages} stages" for name, each in INTEGRATORS.items()},

@@ -19,6 +19,7 @@ from undertow._checks import (
     LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
+    choice,
     closest,
     lookup,
     require,
@@ -49,6 +50,7 @@ from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import PLANE_CASES, plane_case
 from undertow.laws.shallow_water import ShallowWater
+from undertow.laws.speeds import check_own
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, for_problem
@@ -192,6 +194,7 @@ def simulate(
     u0 = point_values(initial, grid)
     scheme.check_state(u0)
     check_finite(u0)
+    check_own(law, u0)
     check_start(law, u0, positivity, method)
     check_weights(policy, scheme, u0)
     scheme, own_unit = relative(scheme, u0)
@@ -336,7 +339,7 @@ def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
     if name is None:
         return "characteristic" if isinstance(law, Euler) else "component"
-    return lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS})
+    return choice("reconstruction", name, RECONSTRUCTIONS)
 
 
 def _called(condition: str | Initial) -> str:

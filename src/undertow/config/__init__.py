@@ -2,7 +2,7 @@ r"""The configuration of a run: nested dataclasses of plain values, which are al
 
 Every field is a flag (`grid.num_cells` is `--grid.num-cells`), the line under it its help, its value the default. A
 configuration is plain data: it holds names and numbers, never arrays or objects, goes to JSON and back, and can be
-compared. `undertow.build` makes the objects.
+compared. `undertow.assembly` makes the objects.
 
 Families of tasks have a configuration class each: a subclass of `Config`, which holds what all of them share, with the
 fields of its own kind, entered in `FAMILIES`.
@@ -10,19 +10,11 @@ fields of its own kind, entered in `FAMILIES`.
 
 from undertow.config.base import CheckpointConfig, Config, EvaluationBase, GradientName, Precision, TrainingConfig
 from undertow.config.control import (
-    CartPoleConfig,
-    CartPoleTask,
-    ContactConfig,
-    ContactTask,
+    CONTROL_CONFIGS,
     ControlConfig,
     ControlDataConfig,
     ControlEvaluationConfig,
     ControllerConfig,
-    ControlObjectiveConfig,
-    GuidanceConfig,
-    GuidanceTask,
-    QuantumConfig,
-    QuantumTask,
 )
 from undertow.config.files import NamedConfig, load_config
 from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, validate_config
@@ -37,32 +29,24 @@ from undertow.config.scheme import (
 )
 
 __all__ = [
+    "CONTROL_CONFIGS",
     "FAMILIES",
-    "CartPoleConfig",
-    "CartPoleTask",
     "CheckpointConfig",
     "Config",
-    "ContactConfig",
-    "ContactTask",
     "ControlConfig",
     "ControlDataConfig",
     "ControlEvaluationConfig",
-    "ControlObjectiveConfig",
     "ControllerConfig",
     "DataConfig",
     "EvaluationBase",
     "EvaluationConfig",
     "GradientName",
     "GridConfig",
-    "GuidanceConfig",
-    "GuidanceTask",
     "LawConfig",
     "NamedConfig",
     "ObjectiveConfig",
     "PolicyConfig",
     "Precision",
-    "QuantumConfig",
-    "QuantumTask",
     "SchemeConfig",
     "TrainingConfig",
     "config_from_dict",
