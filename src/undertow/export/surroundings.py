@@ -23,6 +23,7 @@ from undertow.export.describe import constants
 from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.timestep import FixedStep
+from undertow.schemes.domain import Domain
 from undertow.schemes.semidiscrete import SemiDiscrete
 
 FLUXES = {
@@ -177,7 +178,7 @@ def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:
 
 
 def _with_boundary(scheme: SemiDiscrete, kinds: tuple[str, ...]) -> SemiDiscrete:
-    return scheme.over(replace(scheme.domain, boundary=kinds, source=None, inflow=None))
+    return scheme.over(Domain(scheme.law, scheme.grid, kinds, order=scheme.order, limiter=scheme.domain.limiter))
 
 
 # --- controlled systems -----------------------------------------------------------------------------------------------

@@ -141,5 +141,5 @@ def boundary(left: str, right: str | None = None, *, ghost: int) -> Boundary:
         left_part[:ghost, :edge] = _ONE_SIDED[left](ghost, edge)[::-1]
         right_part = parts["odd" if right == "reflective" else "even"]
         right_part[ghost:, edge:] = _ONE_SIDED[right](ghost, edge)[:, ::-1]
-    periodic = jnp.asarray(float(left == "periodic"))
-    return Boundary(jnp.asarray(parts["even"]), jnp.asarray(parts["odd"]), periodic, ghost)
+    even, odd = (jnp.asarray(parts[name]) for name in ("even", "odd"))
+    return Boundary(even=even, odd=odd, periodic=jnp.asarray(float(left == "periodic")), ghost=ghost)
