@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, choice, require, require_positive
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
@@ -252,7 +252,7 @@ class AdjacentAverage(AbstractCombination):
     def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
         """One array per axis."""
         out = []
-        for axis, boundary in enumerate(conservation(problem).scheme.boundary):
+        for axis, boundary in enumerate(conservation(problem).scheme.domain.boundary):
             e = jnp.moveaxis(errors, axis + 1, -1)
             wrapped = 0.5 * (e[..., :1] + e[..., -1:])
             first = jnp.where(boundary.periodic > 0, wrapped, e[..., :1])
@@ -293,7 +293,7 @@ class StencilCombination(AbstractCombination):
         scheme = conservation(problem).scheme
         width = 2 * substencil_width(scheme.order)
         out = []
-        for axis, boundary in enumerate(scheme.boundary):
+        for axis, boundary in enumerate(scheme.domain.boundary):
             # One sample each, a single component that keeps its sign at a wall.
             padded = jax.vmap(lambda e, axis=axis, boundary=boundary: boundary.pad(e[None], axis, (1.0,))[0])(errors)
             cells = face_slices(jnp.abs(padded), width, boundary.ghost, axis)
@@ -376,7 +376,7 @@ class Reward(AbstractObjective):
     components: Components = eqx.field(static=True, default="summed")
 
     def __check_init__(self):
-        lookup("components", self.components, {name: name for name in get_args(Components)})
+        choice("components", self.components, get_args(Components))
 
     def rewards(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
         """The reward of every face after every step, one array per axis.
