@@ -16,6 +16,7 @@ import numpy as np
 
 from undertow._checks import UndertowError, lookup, require
 from undertow._limits import out_of_memory_told
+from undertow._own import NotAllowedError
 from undertow.build import Experiment
 from undertow.core.flow import FLOWS
 from undertow.core.policy import AbstractPolicy
@@ -146,7 +147,11 @@ class Report:
                     raise
                 # Nothing to keep: there may be one the next time.
                 return [Section("results", "Results", note=str(error))]
-            self._long = self._make(*load_run(self.path, self.which))
+            try:
+                found = load_run(self.path, self.which)
+            except NotAllowedError as error:  # what is not of the policy needs no code
+                return [Section("results", "Results", note=str(error))]
+            self._long = self._make(*found)
         return self._long
 
     def forget(self) -> None:
