@@ -41,7 +41,7 @@ from undertow.laws.euler import Euler
 from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.vector_burgers import VectorBurgers
 from undertow.numerics.timestep import complete
-from undertow.studies.space import read_space
+from undertow.sweeps.space import read_space
 from undertow.tasks.cartpole import published_cartpoles
 
 # --- the helpers ------------------------------------------------------------------------------------------------------

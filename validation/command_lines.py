@@ -21,6 +21,7 @@ from undertow.cli.solver import SimulateArguments
 from undertow.cli.study import ReproduceArguments
 from undertow.cli.sweep import DirectoryArguments, SweepArguments
 from undertow.presets import PRESETS
+from undertow.reproduction.grid import TASKS
 from undertow.simulate import case_names
 
 SCHEME, CONTROLLER = "given/scheme", "given/controller"

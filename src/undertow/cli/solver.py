@@ -14,6 +14,7 @@ import tyro
 from undertow import experiment
 from undertow._checks import UndertowError, at_home, drawing, lookup, real_number, require, shown
 from undertow._fields import Count, Positive
+from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
@@ -30,8 +31,7 @@ from undertow.policies.published import is_published
 from undertow.progress import Display
 from undertow.schemes.semidiscrete import Reconstruction
 from undertow.simulate import Case, named_case, simulate
-from undertow.training._files import require_free
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 _ENDINGS = (".csv", ".png", ".gif")
 _FRAMES = 40  # states for a moving picture

@@ -46,6 +46,7 @@ def config_from_dict(values: Mapping[str, Any], copies: Path | None = None) -> C
     recorded = rest.pop("code", {})
     require(isinstance(recorded, Mapping), f"code must be a table of digests, got {shown(recorded)}")
     family = str(rest.pop("family", SchemeConfig.family))
+    kind: type[Config]
     if is_own(family):
         kind = control_config(open_name(OwnName(family, sha256=recorded.get(family)), copies))
     else:

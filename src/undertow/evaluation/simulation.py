@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from undertow._io import atomic_write_text
 from undertow._types import ArrayLike, Metrics
 from undertow.envs.placing import Initial, coordinates
 from undertow.laws.euler import Euler
@@ -21,7 +22,6 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.shallow_water import ShallowWater
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.norms import l1, l2, linf, total_variation
-from undertow.training._files import atomic_write_text
 
 
 def quantities(law: AbstractConservationLaw, u: ArrayLike) -> dict[str, Float[np.ndarray, "*cells"]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
+from undertow._tree import take
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds
@@ -123,7 +124,7 @@ def compared_with(
     elif not has_exact_solution(law, initial):
         return None, _no_errors(f"no exact solution is known beyond a {initial.boundary} boundary")
     elif isinstance(law, Burgers) and initial.boundary in ("periodic", "outflow", "mixed"):
-        batch = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, initial)
+        batch = take(initial, None)
         if not bool(exact_holds(batch, end_time)[0]):
             return None, _no_errors(
                 f"waves that left through an open end come back before t = {end_time:g} in the exact solution, not in this one"

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, lookup, require
-from undertow.build.scheme import make_discretised, training_data
+from undertow._tree import take
+from undertow.assembly.scheme import make_discretised, training_data
 from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.placing import Initial
-from undertow.envs.truth import rows_of
 from undertow.export.describe import constants
 from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
@@ -150,7 +150,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
 def first_condition(config: SchemeConfig) -> Initial:
     """The first condition that a configuration trains on; only this one is drawn."""
     members = training_data(replace(config, data=replace(config.data, pool=1)))
-    return rows_of(members[0][0], 0)
+    return take(members[0][0], 0)
 
 
 def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:

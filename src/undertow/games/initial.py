@@ -8,8 +8,8 @@ import equinox as eqx
 import jax
 
 from undertow._checks import require
+from undertow._tree import take
 from undertow._types import Key
-from undertow.core.task import take
 from undertow.envs.families import RANDOM_FAMILIES, on_a_circle
 from undertow.envs.placing import Initial
 from undertow.envs.truth import batches, common_form, count

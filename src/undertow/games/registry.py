@@ -18,7 +18,8 @@ from jaxtyping import Array
 from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
 from undertow._fields import read
 from undertow._limits import require_memory
-from undertow.build.scheme import make_objective
+from undertow._tree import numbers_as_arrays
+from undertow.assembly.scheme import make_objective
 from undertow.config import ObjectiveConfig
 from undertow.core.objective import AbstractObjective
 from undertow.envs.field_suites import PIECES
@@ -29,7 +30,7 @@ from undertow.envs.pools import Discretised
 from undertow.games.actions import ACTIONS, AbstractActions
 from undertow.games.control import ControlGame, ControlParams
 from undertow.games.fields import FieldGame, FieldParams, check_truth
-from undertow.games.game import AbstractGame, as_leaves
+from undertow.games.game import AbstractGame
 from undertow.games.initial import Drawn, DrawnBurgers, pool
 from undertow.games.scores import worst_step
 from undertow.laws.advection import LinearAdvection
@@ -325,7 +326,7 @@ class ControlRecipe:
         seen = jax.eval_shape(lambda key: system.environment.observe(system.draw(key)), jax.random.key(0))
         game = ControlGame(system.draw, objective, seen.shape, system.action_shape, names, bound)
         params = ControlParams(
-            as_leaves(system.environment),
+            numbers_as_arrays(system.environment, float),
             jnp.asarray(horizon, int),
             jnp.asarray(limit, float),
             jnp.asarray(penalty, float),

@@ -22,7 +22,8 @@ from undertow._checks import (
     whole_number,
 )
 from undertow._limits import Need, number, real, require_memory, sum_bytes
-from undertow.games.game import AbstractGame, chosen
+from undertow._tree import where
+from undertow.games.game import AbstractGame
 from undertow.games.player import numbers, seed_of
 from undertow.games.processes import require_no_fork
 from undertow.games.registry import make
@@ -84,9 +85,9 @@ def _resets(game: AbstractGame) -> tuple[Callable, Callable]:
         """New episodes where the mask holds."""
         split = jax.vmap(jax.random.split)(roots)
         fresh = jax.vmap(game.reset, in_axes=(0, None))(split[:, 1], params)
-        where = jax.vmap(chosen)
+        choose = jax.vmap(where)
         keys = jnp.where(mask.reshape(-1, *(1,) * (roots.ndim - 1)), split[:, 0], roots)
-        return keys, *where(mask, fresh, (states, observations))
+        return keys, *choose(mask, fresh, (states, observations))
 
     def first(roots: Any, params: Any) -> tuple:
         split = jax.vmap(jax.random.split)(roots)

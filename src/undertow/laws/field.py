@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import calling, lookup, require, shown
-from undertow.laws.conditions import as_pytree
+from undertow._tree import as_pytree
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.boundary import BOUNDARIES

@@ -20,7 +20,7 @@ from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
 from undertow.evaluation.control import ControlEvaluation
-from undertow.evaluation.health import StepGradients
+from undertow.instruments.health import StepGradients
 from undertow.report import style
 from undertow.report.animation import write_gif
 from undertow.report.figures import Named, save_figures

@@ -11,8 +11,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from undertow._checks import UndertowError, check_seed, lookup, require, whole_number
-from undertow.evaluation.curves import Bundle, Curve, bundle
-from undertow.evaluation.groups import (
+from undertow.runs.curves import Bundle, Curve, bundle
+from undertow.runs.fields import is_number, unknown
+from undertow.runs.grouping import RunGroup, group_runs, make_group
+from undertow.runs.groups import (
     ENOUGH,
     GroupSummary,
     Mode,
@@ -23,8 +25,6 @@ from undertow.evaluation.groups import (
     spread,
     summarise,
 )
-from undertow.runs.fields import is_number, unknown
-from undertow.runs.grouping import RunGroup, group_runs, make_group
 from undertow.runs.listing import RunInfo, find_runs, read_all
 
 Axis = Literal["updates", "seconds"]

@@ -15,12 +15,12 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from undertow._checks import UndertowError, at_home, lookup, require, whole_number
+from undertow._reader import fits, read_error
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
 from undertow.runs.trials import trial_values
-from undertow.training._reader import fits, read_error
-from undertow.training._recover import require_directory, sweep_of
-from undertow.training.rundir import RunDirectory, Status
+from undertow.store.recover import require_directory, sweep_of
+from undertow.store.rundir import RunDirectory, Status
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

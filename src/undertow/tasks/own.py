@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from undertow._checks import calling, require, shown
+from undertow._tree import as_pytree
 from undertow.core.environment import AbstractControlled, check_kept
 from undertow.core.objective import one_number
 from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System
@@ -68,7 +69,7 @@ def control_task(
     action: int | Sequence[int],
     observe: Callable[[Any], Array] | None = None,
     horizon: int = 100,
-    objective: str = "running",
+    objective: Literal["final", "running"] = "running",
     action_cost: float = 0.0,
     goal: str = "control a simulator of one's own",
 ) -> ControlTask:
@@ -93,13 +94,14 @@ def control_task(
     **Raises:** `UndertowError` for functions that fail, shapes that do not fit, a start that is not of floating-point numbers or
     not finite, each in one line.
     """
-    if inspect.isclass(simulator):
-        with calling(f"{simulator.__name__}() fails"):
-            simulator = simulator()
-    known = isinstance(simulator, AbstractControlled)
-    require(known or callable(simulator), f"a simulator is a step (state, action) -> state, got {shown(simulator)}")
-    if not known and not isinstance(simulator, jax.tree_util.Partial | eqx.Module):
-        simulator = jax.tree_util.Partial(simulator)
+    made: Any = simulator
+    if inspect.isclass(made):
+        with calling(f"{made.__name__}() fails"):
+            made = made()
+    known = isinstance(made, AbstractControlled)
+    require(known or callable(made), f"a simulator is a step (state, action) -> state, got {shown(made)}")
+    made = as_pytree(made)
+    step: Step = made.advance if known else made
     shape = (action,) if isinstance(action, int) else tuple(action)
     with calling("start(key) fails"):
         state = start(jax.random.key(0))
@@ -110,10 +112,9 @@ def control_task(
         )
     single = isinstance(state, jax.Array | np.ndarray)
     unravel = None if single else ravel_pytree(state)[1]
-    step: Step = simulator.advance if known else simulator
     with calling("the simulator (state, action) fails"):
         check_kept(lambda s, x: (step(s, x), None), state, jnp.zeros(shape), exact=False)
-    environment = Simulator(simulator, observe if observe is None else jax.tree_util.Partial(observe), unravel)
+    environment = Simulator(made, None if observe is None else as_pytree(observe), unravel)
 
     def flat(key: Array) -> Array:
         return jnp.asarray(start(key)) if single else ravel_pytree(start(key))[0]
