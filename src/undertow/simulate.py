@@ -19,6 +19,7 @@ from undertow._checks import (
     LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
+    choice,
     closest,
     lookup,
     require,
@@ -338,7 +339,7 @@ def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
     if name is None:
         return "characteristic" if isinstance(law, Euler) else "component"
-    return lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS})
+    return choice("reconstruction", name, RECONSTRUCTIONS)
 
 
 def _called(condition: str | Initial) -> str:

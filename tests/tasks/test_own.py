@@ -45,28 +45,11 @@ SMALL = {
     "training": {"updates": 4, "batch": 4, "dispatch": 2},
     "evaluation": {"every": 2, "suites": ("test",), "figures": False},
 }
-FLAGS = [
-    "--data.train",
-    "8",
-    "--data.test",
-    "4",
-    "--policy.hidden",
-    "4",
-    "--training.updates",
-    "4",
-    "--training.batch",
-    "4",
-    "--training.dispatch",
-    "2",
-    "--evaluation.every",
-    "2",
-    "--evaluation.suites",
-    "test",
-    "--evaluation.no-figures",
-    "--tensorboard",
-    "False",
-    "--quiet",
-]
+_TEXT = """
+    --data.train 8 --data.test 4 --policy.hidden 4 --training.updates 4 --training.batch 4 --training.dispatch 2
+    --evaluation.every 2 --evaluation.suites test --evaluation.no-figures --tensorboard False --quiet
+"""
+FLAGS = _TEXT.split()
 
 
 def decay(state, action):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import lookup, require
+from undertow._checks import choice, require
 from undertow._tree import cast, concatenate
 from undertow.assembly.experiment import Experiment, Measure, read_policy
 from undertow.assembly.judge import SchemeJudge
@@ -165,7 +165,7 @@ def compared_every(config: SchemeConfig, steps: int) -> int:
 def named_conditions(names: tuple[str, ...], boundary: str | None, seed: int, draws: int) -> list[AbstractCondition]:
     """The named conditions, in one structure where possible; of each random family `draws` samples."""
     if boundary is not None:
-        lookup("boundary", boundary, dict.fromkeys(BOUNDARIES))
+        choice("boundary", boundary, BOUNDARIES)
     conditions = []
     for index, name in enumerate(names):
         burgers_condition(name, boundary=boundary)  # an unknown name or a forced boundary is told from here

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from undertow._checks import UndertowError, import_extra, lookup, require
+from undertow._checks import UndertowError, choice, import_extra, lookup, require
 from undertow._tree import take
 from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
@@ -52,7 +52,7 @@ def check_scheme(config: SchemeConfig) -> None:
     for name in config.evaluation.suites:
         lookup("suite", name, SUITES)
     if config.data.boundary is not None:
-        lookup("boundary", config.data.boundary, dict.fromkeys(BOUNDARIES))
+        choice("boundary", config.data.boundary, BOUNDARIES)
         require(
             bool(config.data.conditions + config.evaluation.conditions),
             "data.boundary is for named conditions, and random ones have their own; name some with data.conditions or "

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, at_home, drawing, lookup, real_number, require, shown
+from undertow._checks import UndertowError, at_home, choice, drawing, real_number, require, shown
 from undertow._fields import Count, Positive
 from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
@@ -180,7 +180,7 @@ def _condition(parsed: SimulateArguments) -> dict[str, Any]:
     require(law.source == 0, "simulate takes no source; train and evaluate do")
     require(law.name != "euler", f"{parsed.case} is a condition of one component; gas cases: undertow list 'gas cases'")
     if parsed.boundary is not None:
-        lookup("boundary", parsed.boundary, dict.fromkeys(BOUNDARIES))
+        choice("boundary", parsed.boundary, BOUNDARIES)
     return {
         "condition": burgers_condition(parsed.case, boundary=parsed.boundary, **_parameters(parsed.params)),
         "law": Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, choice, require
 from undertow._tree import take
 from undertow.assembly.scheme import make_discretised, training_data
 from undertow.config import Config, ControlConfig, SchemeConfig
@@ -91,7 +91,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
     environment = make_discretised(replace(config, grid=grid)).environment(condition)
     kinds = (boundary,) * len(environment.scheme.boundary) if boundary is not None else _boundary(config, condition)
     for kind in kinds:
-        lookup("boundary", kind, dict.fromkeys(BOUNDARIES))
+        choice("boundary", kind, BOUNDARIES)
     scheme = _with_boundary(environment.scheme, kinds)
     shape = (scheme.law.num_components, *scheme.grid.num_cells)
 

@@ -15,7 +15,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
+from undertow._checks import (
+    Within,
+    choice,
+    is_zero,
+    lookup,
+    real_number,
+    refuse_unknown,
+    require,
+    require_positive,
+    whole_number,
+)
 from undertow._fields import read
 from undertow._limits import require_memory
 from undertow._tree import numbers_as_arrays
@@ -109,7 +119,7 @@ class FieldRecipe:
     ) -> tuple[FieldGame, FieldParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
-        known(reward_options, [*_options(self), *rewards], "the game")
+        refuse_unknown(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
         start, template = _initial(self, self.case if case is None else case)
         law = law_of(template, law)
@@ -141,8 +151,8 @@ class FieldRecipe:
             law.num_components,
             objective,
             kind,
-            lookup("acts", acts, {"step": "step", "stage": "stage"}),
-            lookup("observations", observations, {"normalised": "normalised", "raw": "raw"}),
+            choice("acts", acts, ("step", "stage")),
+            choice("observations", observations, ("normalised", "raw")),
         )
         u0, speed_over_dx = _at_start(how, template)
         check_finite(u0)
@@ -219,9 +229,9 @@ def _objective(
     reward: str | AbstractObjective, order: int, options: dict[str, Any], *, viscous: bool
 ) -> AbstractObjective:
     if not isinstance(reward, str):
-        known(options, (), "a reward that is an object")
+        refuse_unknown(options, (), "a reward that is an object")
         return reward
-    lookup("reward", reward, dict.fromkeys(REWARDS))
+    choice("reward", reward, REWARDS)
     comparator = options.get("comparator", ObjectiveConfig.comparator)
     plain = {
         "conservation": lambda: ConservationPenalty(),
@@ -229,7 +239,7 @@ def _objective(
         "cloning": lambda: WeightCloning(classical(comparator, order)),
     }
     if reward in plain:
-        known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
+        refuse_unknown(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
         return plain[reward]()
     config = ObjectiveConfig("reward", error=reward, **options)  # type: ignore[arg-type]
     return make_objective(config, order, 1, viscous=viscous)
@@ -243,7 +253,7 @@ def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tupl
         drawn = Drawn(recipe.family, circle=recipe.law is LinearAdvection)
         return drawn, _drawn(drawn, jax.random.key(0))
     if isinstance(case, str) and recipe.family == "scalar":
-        lookup("case", case, {**BURGERS_CONDITIONS, "random": None})
+        choice("case", case, (*BURGERS_CONDITIONS, "random"))
         if BURGERS_CONDITIONS[case].draw is not None:
             own = DrawnBurgers(case)
             return own, _drawn(own, jax.random.key(0))
@@ -257,7 +267,7 @@ def _named(recipe: FieldRecipe, name: str, shared: bool) -> Initial:
     if recipe.family == "scalar":
         return burgers_condition(name)
     if recipe.family == "gas":
-        lookup("case", name, {**GAS_CASES, "random": None})
+        choice("case", name, (*GAS_CASES, "random"))
         field = gas_case(name).field()
         return field.padded(PIECES) if shared else field
     plane = plane_case(name).field()
@@ -306,10 +316,10 @@ class ControlRecipe:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         task = self.task
         fields = [f.name for f in dataclasses.fields(task.settings)]
-        known(system_options, [*_options(self), *fields], f"the game of {self.name}")
+        refuse_unknown(system_options, [*_options(self), *fields], f"the game of {self.name}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
-            changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
+            changes["name"] = choice("reward", reward, ("final", "running"))
         given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         require(
             isinstance(reward, (str, type(None))) or not given,

@@ -14,9 +14,9 @@ from undertow._checks import (
     LARGEST_SEED,
     UndertowError,
     check_seed,
-    known,
     lookup,
     plain_number,
+    refuse_unknown,
     require,
     unusable,
     whole_number,
@@ -181,7 +181,7 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """New episodes of all copies, or of those where `options["reset_mask"]` holds. `seed`: of the first one, or one each."""
         given = dict(options or {})
-        known(given, ("reset_mask",), "reset")
+        refuse_unknown(given, ("reset_mask",), "reset")
         mask = np.asarray(given.get("reset_mask", np.ones(self.num_envs, bool)))
         require(
             mask.shape == (self.num_envs,) and mask.dtype == bool,

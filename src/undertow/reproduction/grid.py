@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from undertow._checks import Within, lookup, whole_number
+from undertow._checks import Within, choice, lookup, whole_number
 from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
 from undertow.config.fields import with_fields
 from undertow.presets import preset
@@ -128,7 +128,7 @@ def grid(
     cells = []
     for panel in chosen:
         for clip in clips:
-            lookup("clipping", clip, dict.fromkeys(CLIPS))
+            choice("clipping", clip, CLIPS)
             for flow in flows:
                 base = made.panels[panel]
                 epoch = made.updates or _pass(base)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from undertow._checks import lookup
+from undertow._checks import choice
 from undertow.evaluation.statistics import (
     Band,
     bootstrap_interval,
@@ -34,7 +34,7 @@ def middle(values: Float[np.ndarray, "runs ..."], statistic: Statistic = "median
 
     **Raises:** `UndertowError` for another statistic.
     """
-    lookup("statistic", statistic, dict.fromkeys(get_args(Statistic)))
+    choice("statistic", statistic, get_args(Statistic))
     x = np.asarray(values, float)
     if statistic == "median":
         return _quartiles(x).mean

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, choice, require
 from undertow.laws.euler import Euler
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.shallow_water import ShallowWater
@@ -138,7 +138,7 @@ class HLL(AbstractFlux):
     delta: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        lookup("bounds", self.bounds, dict.fromkeys(get_args(Bounds)))
+        choice("bounds", self.bounds, get_args(Bounds))
         require(self.delta >= 0, f"delta must not be negative, got {self.delta!r}")
 
     def __call__(self, law, left, right, axis):
@@ -191,7 +191,7 @@ class HLLC(AbstractFlux):
     delta: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        lookup("bounds", self.bounds, dict.fromkeys(get_args(Bounds)))
+        choice("bounds", self.bounds, get_args(Bounds))
         require(self.delta >= 0, f"delta must not be negative, got {self.delta!r}")
 
     def __call__(self, law, left, right, axis):

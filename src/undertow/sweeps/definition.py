@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from undertow._checks import LARGEST_SEED, UndertowError, Within, lookup, require, whole_number
+from undertow._checks import LARGEST_SEED, UndertowError, Within, choice, lookup, require, whole_number
 from undertow._io import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow._reader import check_shape, read_json
 from undertow.assembly import build
@@ -132,7 +132,7 @@ def define(
         require("evaluation.keep_by" not in space, "a sweep over evaluation.keep_by needs one --metric to compare by")
         metric = config.evaluation.keep_by
     if known:
-        lookup("metric", metric, dict.fromkeys(known))
+        choice("metric", metric, known)
     if sampler == "grid":
         require(not ranges, f"a grid has no end over the range of {', '.join(ranges)}; list values, or take a sampler")
         size = grid_size(space)
