@@ -27,11 +27,12 @@ from undertow.laws.euler import Euler
 from undertow.laws.fields import PiecewiseGas
 from undertow.laws.planes import plane_case
 from undertow.numerics.grid import UniformGrid
-from undertow.report import animation, control, errors, gas, maps, simulation, solutions, style
+from undertow.report import animation, errors, gas, maps, simulation, solutions, style
 from undertow.report.html import scheme_pages
 from undertow.report.html.blocks import common_limits
 from undertow.report.html.encode import limits_of, pack, quantise, unpack
 from undertow.runs import figure
+from undertow.tasks.scene import around
 
 SCALES = [1e-150, 1e20]
 X = (np.arange(24) + 0.5) / 24
@@ -307,7 +308,7 @@ def test_ratios_as_people_write_them():
 
 @pytest.mark.parametrize("factor", [1e-9, 1.0, 1e9])
 def test_room_around_places(factor):
-    (left, right), (bottom, top) = control.around(factor * np.array([[0.0, 0.0], [2.0, 1.0], [np.nan, 0.0]]))
+    (left, right), (bottom, top) = around(factor * np.array([[0.0, 0.0], [2.0, 1.0], [np.nan, 0.0]]))
     assert np.array([left, right, bottom, top]) / factor == pytest.approx([-0.4, 2.4, -0.4, 1.4])
 
 

@@ -29,7 +29,7 @@ from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
-from undertow.schemes.semidiscrete import Reconstruction
+from undertow.schemes.scheme import Reconstruction
 from undertow.simulate import Case, named_case, simulate
 from undertow.store.rundir import RunDirectory
 

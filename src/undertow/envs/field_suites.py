@@ -23,7 +23,7 @@ from undertow.laws.gas_cases import GAS_CASES, gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import Reconstruction
+from undertow.schemes.scheme import Reconstruction
 from undertow.schemes.splitting import AbstractSpeed
 
 END_TIME = 0.2

@@ -22,7 +22,8 @@ from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.positivity import PositivityLimiter, check_limited
 from undertow.schemes.reference import fine_reference
-from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.scheme import Reconstruction
+from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed
 from undertow.schemes.weights import EPSILON, AbstractWeights, WenoJS
@@ -123,7 +124,7 @@ class Discretised(eqx.Module):
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         scheme = environment.scheme
         if self.has_exact(condition):
-            require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
+            require(scheme.domain.source is None, "a source leaves no exact solution; take truth='fine'")
             x = coordinates(scheme.grid)
             values = jax.lax.map(lambda t: exact_solution(scheme.law, condition, x, t), times)
             return values.reshape(len(times), scheme.law.num_components, *scheme.grid.num_cells)

@@ -31,7 +31,8 @@ from undertow.policies.classical import classical, for_problem
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
-from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete, relative
+from undertow.schemes.scheme import Reconstruction
+from undertow.schemes.semidiscrete import SemiDiscrete, relative
 from undertow.schemes.solve import step_length
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")

@@ -21,7 +21,7 @@ from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.face_objective import AbstractFaceObjective
 from undertow.envs.objectives import FieldReference
 from undertow.envs.squash import AbstractSquash
-from undertow.schemes.semidiscrete import Weights
+from undertow.schemes.faces import Weights
 
 
 def needs_weights(objective: AbstractObjective) -> bool:
