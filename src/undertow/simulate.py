@@ -43,17 +43,15 @@ from undertow.evaluation.simulation_checks import (
 )
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
 from undertow.laws.gas_cases import GAS_CASES
-from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.planes import PLANE_CASES, plane_case
-from undertow.laws.shallow_water import ShallowWater
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, for_problem
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import RECONSTRUCTIONS, Reconstruction, SemiDiscrete, relative
+from undertow.schemes.semidiscrete import RECONSTRUCTIONS, SemiDiscrete, relative
 from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
@@ -137,7 +135,7 @@ def simulate(
         default is 0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to
         the end. `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
-    - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
+    - `reconstruction`: `component` or `characteristic`; the default is what is usual for the law, the latter for a gas.
     - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); cells may then be empty at the start, with all
         components 0 (a dry bed, a vacuum). Default False.
@@ -281,9 +279,8 @@ def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: fl
         if limited:
             check_physical(law, state.u, f"the state after step {taken}", dry=True)
     except NonFiniteError as error:
-        if isinstance(law, (Euler, ShallowWater)) and not limited:
-            names = " and ".join(("density", "pressure") if isinstance(law, Euler) else law.positive_names)
-            message = f"{error}; --positivity keeps {names} above zero"
+        if law.positive_names and not limited:
+            message = f"{error}; --positivity keeps {' and '.join(law.positive_names)} above zero"
             raise NonFiniteError(message, step=error.step, cell=error.cell) from None
         raise
     except UndertowError as error:
@@ -335,7 +332,7 @@ def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
 
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
     if name is None:
-        return "characteristic" if isinstance(law, Euler) else "component"
+        return law.reconstruction
     return lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS})
 
 

@@ -24,11 +24,11 @@ from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
 from undertow.laws.fields import AbstractField
+from undertow.laws.law import Reconstruction
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
-from undertow.schemes.semidiscrete import Reconstruction
 from undertow.simulate import Case, named_case, simulate
 from undertow.training._files import require_free
 from undertow.training.rundir import RunDirectory

@@ -20,10 +20,9 @@ from undertow.laws.burgers import Burgers
 from undertow.laws.euler import Euler
 from undertow.laws.fields import PiecewiseGas
 from undertow.laws.gas_cases import GAS_CASES, gas_case
-from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import Reconstruction
 from undertow.schemes.splitting import AbstractSpeed
 
 END_TIME = 0.2

@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
 from functools import partial
-from typing import Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import equinox as eqx
 import jax
@@ -14,6 +14,12 @@ from undertow._checks import UndertowError, Within, constant, require, shown
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
+
+Bounds = Literal["davis", "einfeldt"]
+"""How the fastest waves between two states are bounded: by those of the two, or with the help of Roe's mean."""
+
+Reconstruction = Literal["component", "characteristic"]
+"""What is reconstructed of a system: every conserved component by itself, or characteristic fields."""
 
 Floor = float | Float[Array, ""] | None
 """The least value of a quantity that has to be positive; None: nothing but 0 is known of the problem's units."""
@@ -38,8 +44,30 @@ class AbstractBasis(eqx.Module):
         """$R a$: from characteristic fields back."""
 
 
+class Signal(NamedTuple):
+    """What bounds the characteristic speeds of a state: none of them is further from `middle` than `spread`.
+
+    `unit`: a speed to measure small differences of such bounds by, a sound speed where there is one.
+    """
+
+    middle: Float[Array, "*places"]
+    spread: Float[Array, "*places"]
+    unit: Float[Array, "*places"] | float = 1.0
+
+
 class AbstractConservationLaw(eqx.Module):
-    r"""$u_t + \sum_d f_d(u)_{x_d} = \nu\,\nabla^2 u$. One file per law; constants are leaves."""
+    r"""$u_t + \sum_d f_d(u)_{x_d} = \nu\,\nabla^2 u$. One file per law; constants are leaves.
+
+    Beside the equation a law answers what solvers, tables and pictures ask about it. Only what has no default has to be said.
+
+    - `formula`: the flux in words, for what is exported; None (default): not said.
+    - `reconstruction`: the usual one of a system, `component` (default) or `characteristic`.
+    - `has_contact`: whether [`HLLC`][undertow.schemes.fluxes.HLLC] may ask for `contact` and `beside`; default False.
+    """
+
+    formula: ClassVar[str | None] = None
+    reconstruction: ClassVar[Reconstruction] = "component"
+    has_contact: ClassVar[bool] = False
 
     viscosity: eqx.AbstractVar[float | Float[Array, ""]]
 
@@ -52,6 +80,11 @@ class AbstractConservationLaw(eqx.Module):
     def component_names(self) -> tuple[str, ...]:
         """One short name per component."""
         return ("u",) if self.num_components == 1 else tuple(f"u{c}" for c in range(self.num_components))
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """One short name per characteristic field, from the slowest to the fastest."""
+        return tuple(f"field {c}" for c in range(self.num_components))
 
     @property
     def judged(self) -> tuple[int, ...]:
@@ -81,6 +114,46 @@ class AbstractConservationLaw(eqx.Module):
     @abc.abstractmethod
     def parity(self, axis: int) -> tuple[float, ...]:
         """One number per component: -1 where it changes sign at a wall normal to `axis`, else 1."""
+
+    def signal(self, u: Float[Array, "chan *places"], axis: int, delta: float = 0.0) -> Signal:
+        r"""Bounds of the characteristic speeds of `u` along `axis`: of a scalar law $f'(u)$, of any other $\mp$ `max_speed`, with
+        `delta` > 0 a smooth one."""
+        if self.num_components == 1:
+            speed = jax.jvp(lambda u: self.flux(u, axis), (u,), (jnp.ones_like(u),))[1][0]
+            return Signal(speed, jnp.zeros_like(speed))
+        fastest = jnp.sqrt(self.smooth_speed_squared(u, axis, delta)) if delta > 0 else self.max_speed(u, axis)
+        return Signal(jnp.zeros_like(fastest), fastest)
+
+    def mean_signal(
+        self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int
+    ) -> Signal | None:
+        """The bounds of Roe's mean of two states; None (default) where no such mean is known."""
+        return None
+
+    def contact(
+        self,
+        left: Float[Array, "chan *faces"],
+        right: Float[Array, "chan *faces"],
+        low: Float[Array, "*faces"],
+        high: Float[Array, "*faces"],
+        axis: int,
+    ) -> Float[Array, "*faces"]:
+        """The speed of the contact between two states whose slowest and fastest waves have the speeds `low` and `high`."""
+        raise NotImplementedError
+
+    def beside(
+        self, u: Float[Array, "chan *faces"], speed: Float[Array, "*faces"], contact: Float[Array, "*faces"], axis: int
+    ) -> Float[Array, "chan *faces"]:
+        """The flux of the constant state between a `contact` and the wave of this `speed` into the state `u` on its side."""
+        raise NotImplementedError
+
+    def quantities(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, "*cells"]]:
+        """What to look at in a state, by name: by default the components."""
+        return dict(zip(self.component_names, u, strict=True))
+
+    def extremes(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, ""]]:
+        """Numbers for a table about a state by name, beside what every law has there; none by default."""
+        return {}
 
     def eigenvectors(
         self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int, mean: Mean
@@ -115,6 +188,11 @@ class AbstractConservationLaw(eqx.Module):
         """Positive where a state keeps the `bound` that is the largest `reach` of the states it is made of: a quadratic along
         lines, so that densities and depths that are next to nothing have no speed without bound."""
         raise NotImplementedError
+
+
+def velocities(dimensions: int) -> list[str]:
+    """What the components of a velocity are called in tables and pictures."""
+    return [f"velocity {axis}" for axis in "xyz"[:dimensions]] if dimensions > 1 else ["velocity"]
 
 
 def floored(values: Float[Array, "*cells"], floor: Floor) -> Float[Array, "*cells"]:

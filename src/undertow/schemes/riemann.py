@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import require
-from undertow.laws.euler import Euler
-from undertow.laws.law import AbstractConservationLaw, Mean
+from undertow.laws.law import AbstractConservationLaw, Mean, Reconstruction
 from undertow.laws.source import SineSource
 from undertow.numerics.boundary import Boundary
 from undertow.numerics.grid import UniformGrid
@@ -25,7 +24,7 @@ from undertow.schemes.coefficients import substencil_width, weno_coefficients
 from undertow.schemes.fluxes import HLL, HLLC, AbstractFlux
 from undertow.schemes.interpolation import WenoInterpolation, interpolation_coefficients
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import Reconstruction, SemiDiscrete
+from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.splitting import AbstractSpeed, LocalSpeed
 
 _HALF = Fraction(1, 2)
@@ -79,7 +78,8 @@ class RiemannScheme(eqx.Module):
     - `law`, `grid`, `boundary`, `order`, `source`, `limiter`, `inflow`: as for `SemiDiscrete`. A limiter also pulls the
         interpolated states towards the cell's where they have less than a quarter of its density or pressure. Take one where
         densities differ by factors of hundreds: without it the corrections for point values make them negative.
-    - `flux`: default [`HLLC`][undertow.schemes.fluxes.HLLC] for a gas, [`HLL`][undertow.schemes.fluxes.HLL] for anything else.
+    - `flux`: default [`HLLC`][undertow.schemes.fluxes.HLLC] for a law with a contact, such as a gas, else
+        [`HLL`][undertow.schemes.fluxes.HLL].
     - `reconstruction`: interpolate conserved values (`component`, default) or `characteristic` fields, with eigenvectors at the
         `mean` of the two cells (`arithmetic`, default, or `roe`).
     - `interpolation`: its weights, default [`WenoInterpolation`][undertow.schemes.interpolation.WenoInterpolation].
@@ -128,7 +128,7 @@ class RiemannScheme(eqx.Module):
             limiter=limiter,
             inflow=inflow,
         )
-        self.flux = (HLLC() if isinstance(law, Euler) else HLL()) if flux is None else flux
+        self.flux = (HLLC() if law.has_contact else HLL()) if flux is None else flux
         self.interpolation = WenoInterpolation() if interpolation is None else interpolation
 
     @property

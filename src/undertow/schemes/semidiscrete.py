@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, is_zero, lookup, require, shown
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, check_law
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, Reconstruction, check_law
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
 from undertow.numerics.boundary import Boundary, boundary
@@ -31,8 +31,7 @@ Weights = tuple[Float[Array, "2 chan *faces r"], ...]
 Sides = tuple[list[Float[Array, "chan *faces"]], list[Float[Array, "chan *faces"]]]
 Bases = tuple[AbstractBasis, ...] | None
 Fluxes = tuple[Float[Array, "chan *faces"], ...]
-Reconstruction = Literal["component", "characteristic"]
-RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("component", "characteristic")
+RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 
 
 class SemiDiscrete(eqx.Module):
