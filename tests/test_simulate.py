@@ -16,7 +16,7 @@ from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.euler import Euler
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.shallow_water import ShallowWater
 from undertow.policies.classical import classical
@@ -213,7 +213,7 @@ def test_a_result_that_is_not_physical_is_told():
 
 def test_states_that_are_not_physical_are_refused():
     def gas(*states):
-        return PiecewiseGas(Euler(), states, [0.5])
+        return PiecewiseStates(Euler(), states, [0.5])
 
     with pytest.raises(UndertowError, match="a pressure that is not above 0 in cell 0"):
         simulate(gas([1, 0, -1.0], [1, 0, 1.0]), num_cells=16)
@@ -224,11 +224,11 @@ def test_states_that_are_not_physical_are_refused():
 
 
 def test_one_periodic_piece_of_gas():
-    wave = PiecewiseGas(Euler(), [[1.0, 0.5, 1.0]], [], amplitudes=[0.2], periodic=1.0, riemann=True)
+    wave = PiecewiseStates(Euler(), [[1.0, 0.5, 1.0]], [], amplitudes=[0.2], periodic=1.0, riemann=True)
     x = jnp.linspace(0.01, 0.99, 9)
     np.testing.assert_allclose(wave.exact(x, time=0.2)[0], 1 + 0.2 * np.sin(2 * np.pi * (x - 0.1)), rtol=1e-13)
     with pytest.raises(UndertowError, match="a Riemann problem needs two pieces"):
-        PiecewiseGas(Euler(), [[1.0, 0.5, 1.0]], [], riemann=True)
+        PiecewiseStates(Euler(), [[1.0, 0.5, 1.0]], [], riemann=True)
 
 
 def test_what_cannot_be_simulated():

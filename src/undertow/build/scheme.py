@@ -27,7 +27,7 @@ from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
 from undertow.envs.families import draw, on_a_circle, random_conditions, training_numbers
-from undertow.envs.field_suites import PIECES, with_gamma
+from undertow.envs.field_suites import with_constants
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.pools import Discretised, Truth, make_pool
@@ -194,7 +194,7 @@ def watched_data(config: SchemeConfig) -> Members:
 def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) -> Members:
     if config.law.name == "euler":
         # On their own domains and to the time that the configuration says, with nothing rescaled.
-        return batches([gas_case(name).field().padded(PIECES) for name in names])
+        return batches([gas_case(name).field().shared_form() for name in names])
     if config.grid.dimensions == 2:
         return batches([plane_case(name).field() for name in names])
     return batches(named_conditions(names, config.data.boundary, seed, draws))
@@ -202,7 +202,7 @@ def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) 
 
 def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
     if config.law.name == "euler":
-        return [(with_gamma(draw("gas", numbers), config.law.gamma), range(len(numbers)))]
+        return [(with_constants(draw("gas", numbers), {"gamma": config.law.gamma}), range(len(numbers)))]
     if config.grid.dimensions == 2:
         return [(draw("plane", numbers), range(len(numbers)))]
     conditions = random_conditions(numbers)

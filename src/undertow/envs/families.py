@@ -17,6 +17,7 @@ from undertow._checks import lookup, require
 from undertow._types import Array, ArrayLike, Key
 from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds, rows_of
+from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import random_condition
 from undertow.laws.conditions import RandomCondition
 from undertow.laws.gas_cases import random_gas
@@ -115,6 +116,6 @@ def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> Rando
 def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
     if end_time is None:
         return conditions
-    kept = rows_of(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
+    kept = rows_of(conditions, np.flatnonzero(exact_holds(Burgers(), conditions, end_time)))
     assert isinstance(kept, RandomCondition)
     return kept

@@ -3,6 +3,7 @@ r"""Systems and planes to test policies on: random gases, the shock tubes that e
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches
 from undertow.laws.burgers import Burgers
 from undertow.laws.euler import Euler
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import AbstractField, PiecewiseStates
 from undertow.laws.gas_cases import GAS_CASES, gas_case
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
@@ -28,19 +29,21 @@ from undertow.schemes.splitting import AbstractSpeed
 END_TIME = 0.2
 """The time unit of gas suites: every case is stated on the interval (0, 1) and until this time."""
 _STEPS_PER_CELL = 50 / 64  # Courant numbers of about one half in the random family
-PIECES = 3
-"""Pieces of every named problem, so that they share one structure."""
 
 
-def normalised_case(name: str, end_time: float = END_TIME) -> PiecewiseGas:
+def normalised_case(name: str, end_time: float = END_TIME) -> PiecewiseStates:
     """A named gas problem on (0, 1) until `end_time`, in one structure for all. Raises `UndertowError` for an unknown name."""
     case = gas_case(name)
-    return case.field().padded(PIECES).normalised(end_time, case.end_time)
+    return case.field().shared_form().normalised(end_time, case.end_time)
 
 
-def with_gamma(gases: PiecewiseGas, gamma: float) -> PiecewiseGas:
-    """The same initial states of density, velocity and pressure in gases with another ratio of specific heats."""
-    return eqx.tree_at(lambda g: g.law.gamma, gases, jnp.full_like(gases.law.gamma, gamma))
+def with_constants(fields: AbstractField, constants: Mapping[str, float]) -> AbstractField:
+    """The same initial states, such as density, velocity and pressure, under laws with other constants: of one field or a
+    batch."""
+    for name, value in constants.items():
+        leaf = getattr(fields.law, name)
+        fields = eqx.tree_at(lambda f, name=name: getattr(f.law, name), fields, jnp.full_like(leaf, value))
+    return fields
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from undertow.envs.truth import batches, common_form
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.exact import exact_boundaries, has_exact_solution
+from undertow.laws.exact import has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.schemes.splitting import AbstractSpeed
@@ -139,7 +139,7 @@ def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
 
 
 def _named(recipe: Recipe, how: Discretised, n: int) -> Suite:
-    allowed = exact_boundaries(LinearAdvection() if isinstance(how.law, LinearAdvection) else Burgers())
+    allowed = how.law.exact_boundaries or Burgers.exact_boundaries
     names = [name for name, family in BURGERS_CONDITIONS.items() if family.boundary in allowed]
     conditions = batches([common_form(burgers_condition(name)) for name in names])
     return make_suite(recipe.name, recipe.summary, how, conditions, names)

@@ -20,7 +20,7 @@ from undertow.envs.truth import rows_of
 from undertow.evaluation.actions import Profile
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.simulation import Simulation, quantities
-from undertow.laws.fields import AbstractField, PiecewiseGas
+from undertow.laws.fields import AbstractField, PiecewiseStates
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.grid import UniformGrid
@@ -174,7 +174,7 @@ def _own(suite: Suite, place: int) -> tuple[Initial, Units | None]:
     """The initial condition of a case; of a named gas problem that is restated on (0, 1) its original, and the units."""
     batch, row = next((batch, places.index(place)) for batch, places in suite.members if place in places)
     initial, name = rows_of(batch, row), suite.cases[place]
-    if isinstance(initial, PiecewiseGas) and name in GAS_CASES and initial.upper == (1.0,):
+    if isinstance(initial, PiecewiseStates) and name in GAS_CASES and initial.upper == (1.0,):
         restated = normalised_case(name)
         if jnp.shape(initial.states) == restated.states.shape and np.allclose(
             initial.states, restated.states, atol=0.0

@@ -21,7 +21,6 @@ from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
 from undertow.config import ControlConfig, ObjectiveConfig, validate_config
 from undertow.core.objective import AbstractObjective
-from undertow.envs.field_suites import PIECES
 from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.placing import Initial, grid_of, law_of, point_values
@@ -257,7 +256,7 @@ def _named(recipe: FieldRecipe, name: str, shared: bool) -> Initial:
     if recipe.family == "gas":
         lookup("case", name, {**GAS_CASES, "random": None})
         field = gas_case(name).field()
-        return field.padded(PIECES) if shared else field
+        return field.shared_form() if shared else field
     plane = plane_case(name).field()
     gas = isinstance(plane.law, Euler)
     require(

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
+from undertow._types import ArrayLike
+from undertow.laws.euler_riemann import euler_riemann_at
 from undertow.laws.law import (
     AbstractBasis,
     AbstractConservationLaw,
@@ -156,6 +158,22 @@ class Euler(AbstractConservationLaw):
     def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
         r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
         return self.eigenvectors(left, right, axis, "roe").signal
+
+    def riemann(
+        self,
+        left: Float[Array, " chan"],
+        right: Float[Array, " chan"],
+        x: Float[Array, "*points"],
+        x0: ArrayLike,
+        t: ArrayLike,
+    ) -> Float[Array, "chan *points"]:
+        """See [`euler_riemann_at`][undertow.laws.euler_riemann.euler_riemann_at]."""
+        return euler_riemann_at(left, right, self.gamma, x, x0, t)
+
+    @property
+    def speed_powers(self) -> tuple[int, ...]:
+        """Momenta grow as speeds, pressure and energy as their squares."""
+        return (0, *(1,) * self.dimensions, 2)
 
     def contact(
         self,

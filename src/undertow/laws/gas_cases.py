@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from undertow._checks import lookup
 from undertow._types import Key
 from undertow.laws.euler import Euler
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class GasCase:
     cells: int = 200
     reference: str = "exact"
 
-    def field(self) -> PiecewiseGas:
+    def field(self) -> PiecewiseStates:
         """The initial values."""
-        return PiecewiseGas(
+        return PiecewiseStates(
             Euler(gamma=jnp.asarray(self.gamma, float)),
             jnp.asarray(self.states, float),
             jnp.asarray(self.positions, float),
@@ -122,7 +122,7 @@ def gas_case(name: str) -> GasCase:
     return lookup("case", name, GAS_CASES)
 
 
-def random_gas(key: Key, *, gamma: float = 1.4) -> PiecewiseGas:
+def random_gas(key: Key, *, gamma: float = 1.4) -> PiecewiseStates:
     r"""A random Riemann problem with a wave in the density, on (0, 1), meant for times up to 0.2.
 
     The fastest wave of the initial states crosses the domain once in 2/3 to 5/4 of a unit of time. Densities are
@@ -150,7 +150,7 @@ def random_gas(key: Key, *, gamma: float = 1.4) -> PiecewiseGas:
     periods = 1 + jnp.floor(uniform(0.0, 6.0))
     position = uniform(0.3, 0.7)
     last = jnp.ones(())
-    return PiecewiseGas(
+    return PiecewiseStates(
         Euler(gamma=jnp.asarray(gamma, float)),
         jnp.concatenate([states, states[1:]]),
         jnp.stack([position, last]),

@@ -8,9 +8,11 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from undertow._checks import UndertowError, Within, constant, require, shown
+from undertow._types import ArrayLike
+from undertow.laws.conditions import AbstractCondition
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
@@ -62,11 +64,14 @@ class AbstractConservationLaw(eqx.Module):
 
     - `formula`: the flux in words, for what is exported; None (default): not said.
     - `reconstruction`: the usual one of a system, `component` (default) or `characteristic`.
+    - `exact_boundaries`: the boundaries of scalar conditions with which `exact` knows the solution without viscosity; none by
+        default.
     - `has_contact`: whether [`HLLC`][undertow.schemes.fluxes.HLLC] may ask for `contact` and `beside`; default False.
     """
 
     formula: ClassVar[str | None] = None
     reconstruction: ClassVar[Reconstruction] = "component"
+    exact_boundaries: ClassVar[tuple[str, ...]] = ()
     has_contact: ClassVar[bool] = False
 
     viscosity: eqx.AbstractVar[float | Float[Array, ""]]
@@ -146,6 +151,46 @@ class AbstractConservationLaw(eqx.Module):
     ) -> Float[Array, "chan *faces"]:
         """The flux of the constant state between a `contact` and the wave of this `speed` into the state `u` on its side."""
         raise NotImplementedError
+
+    def exact(self, condition: AbstractCondition, x: Float[Array, " cells"], t: ArrayLike) -> Float[Array, " cells"]:
+        """Point values of the exact (entropy) solution from one scalar condition, for the `exact_boundaries`."""
+        raise NotImplementedError
+
+    def exact_holds(self, condition: AbstractCondition, t: ArrayLike) -> Bool[Array, ""]:
+        """Whether `exact` is what the condition's boundary lets happen until the time `t`; by default always."""
+        return jnp.asarray(True)
+
+    def exact_certain(self, condition: AbstractCondition) -> Bool[Array, ""]:
+        """Whether that is known at any time with nothing solved; by default it is."""
+        return jnp.asarray(True)
+
+    def riemann(
+        self,
+        left: Float[Array, " chan"],
+        right: Float[Array, " chan"],
+        x: Float[Array, "*points"],
+        x0: ArrayLike,
+        t: ArrayLike,
+    ) -> Float[Array, "chan *points"]:
+        """The exact solution from two constant states that meet at `x0`, primitive values as `left` and `right` are. Raises
+        `UndertowError` where it is not known."""
+        raise UndertowError(
+            f"{type(self).__name__} has no exact solution of its Riemann problem here; take riemann=False"
+        )
+
+    def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
+        """Primitive values, in which states are usually given, to conserved ones; by default they are the same."""
+        return primitive
+
+    @property
+    def speed_powers(self) -> tuple[int, ...]:
+        """By which power of a factor every component grows, primitive or conserved, where all speeds grow by the factor (with
+        the constants of `faster`)."""
+        raise UndertowError(f"{type(self).__name__} does not say what another unit of time makes of its components")
+
+    def faster(self, factor: float | Float[Array, ""]) -> Self:
+        """The same law with its constants in a unit of time in which all speeds are `factor` times as large."""
+        return self
 
     def quantities(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, "*cells"]]:
         """What to look at in a state, by name: by default the components."""

@@ -184,6 +184,10 @@ class CombinedBurgers(AbstractField):
     def solvable(self) -> bool:
         return self.y is None
 
+    @property
+    def line(self) -> AbstractCondition | None:
+        return self.x if self.solvable else None
+
     def __call__(self, *x):
         parts = [each(at) for each, at in zip(self._by_axis(), x, strict=True) if each is not None]
         return sum(parts[1:], parts[0])[None]

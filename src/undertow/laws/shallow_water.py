@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
+from undertow._types import ArrayLike
 from undertow.laws.law import (
     AbstractBasis,
     AbstractConservationLaw,
@@ -20,6 +21,7 @@ from undertow.laws.law import (
     relative_floor,
     velocities,
 )
+from undertow.laws.shallow_water_riemann import shallow_water_riemann_at
 
 GRAVITY = partial(constant, "gravity", within=Within(above=0))
 DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
@@ -125,6 +127,26 @@ class ShallowWater(AbstractConservationLaw):
     def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
         r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
         return self.eigenvectors(left, right, axis, "roe").signal
+
+    def riemann(
+        self,
+        left: Float[Array, " chan"],
+        right: Float[Array, " chan"],
+        x: Float[Array, "*points"],
+        x0: ArrayLike,
+        t: ArrayLike,
+    ) -> Float[Array, "chan *points"]:
+        """See [`shallow_water_riemann_at`][undertow.laws.shallow_water_riemann.shallow_water_riemann_at]."""
+        return shallow_water_riemann_at(left, right, self.gravity, x, x0, t)
+
+    @property
+    def speed_powers(self) -> tuple[int, ...]:
+        """Depth stays, momenta grow as speeds."""
+        return (0, *(1,) * self.dimensions)
+
+    def faster(self, factor: float | Float[Array, ""]) -> "ShallowWater":
+        """Gravity grows as the square of speeds."""
+        return dataclasses.replace(self, gravity=self.gravity * factor**2)
 
     def quantities(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, "*cells"]]:
         """Depth and velocity."""
