@@ -12,7 +12,6 @@ import numpy as np
 
 from tests.helpers import random_like
 from undertow.build import build, cast
-from undertow.build.control import make_system
 from undertow.build.scheme import make_discretised
 from undertow.config import Config, ControlConfig, SchemeConfig, config_to_dict
 from undertow.core.flow import closed_loop
@@ -107,7 +106,7 @@ def seen_by_scheme(policy: AbstractPolicy, config: SchemeConfig, *, named: bool 
 
 def seen_by_controller(policy: AbstractPolicy, config: ControlConfig, precision: str, *, after: int = 20) -> list[Seen]:
     """What is observed of ten random states at the start and after some steps, in a precision; case by case."""
-    system = make_system(config)
+    system = config.task.system(config.system)
     policy = cast(policy, precision)
     step = closed_loop(system.environment, policy)
 

@@ -23,10 +23,11 @@ MAX_LINES = 400
 
 # A room and the rooms below it that it may see. Rooms on one level may also see each other as long as no circle forms;
 # `core` is alone on its level for the solver, and the solver for `core`.
-BASE = {"_types", "_tree", "_checks", "_fields", "_limits"}
+BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own"}
 SOLVER = {"numerics", "laws", "schemes"}
 PARTS = BASE | SOLVER | {"core"}
-LOOP = PARTS | {"envs", "policies"}
+TASKS = BASE | {"core"}
+LOOP = PARTS | {"envs", "policies", "tasks"}
 USES = LOOP | {"training", "evaluation", "report"}
 SEES: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
@@ -36,6 +37,7 @@ SEES: dict[str, set[str]] = {
     "schemes": BASE | SOLVER,
     "envs": LOOP,
     "policies": LOOP,
+    "tasks": TASKS,
     "training": USES,
     "evaluation": USES,
     "report": USES,

@@ -15,29 +15,29 @@ from undertow import cli
 from undertow._checks import UndertowError
 from undertow.build import build
 from undertow.config import (
-    CartPoleTask,
+    CONTROL_CONFIGS,
     ControlDataConfig,
     ControlEvaluationConfig,
     ControllerConfig,
-    ControlObjectiveConfig,
-    GuidanceConfig,
-    GuidanceTask,
-    QuantumConfig,
-    QuantumTask,
     TrainingConfig,
     config_from_dict,
     config_to_dict,
 )
 from undertow.core.flow import FULL
-from undertow.envs.cartpole import published_cartpoles
-from undertow.envs.guidance import published_guidance
-from undertow.envs.quantum import published_waves
 from undertow.experiment import evaluate_run, plot_run, train
 from undertow.presets import preset
 from undertow.studies import command
 from undertow.studies.grid import Cell, grid
 from undertow.studies.runner import Study
+from undertow.tasks.cartpole import published_cartpoles
+from undertow.tasks.guidance import GuidanceSettings, published_guidance
+from undertow.tasks.quantum import QuantumSettings, published_waves
+from undertow.tasks.task import ControlObjectiveSettings
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
+GuidanceTask = CONTROL_CONFIGS["guidance"]
+QuantumTask = CONTROL_CONFIGS["quantum"]
 
 SHARED = {
     "horizon": 5,
@@ -49,9 +49,11 @@ SHARED = {
 }
 SYSTEMS = {
     "cartpole": CartPoleTask(**SHARED),
-    "guidance": GuidanceTask(**SHARED, objective=ControlObjectiveConfig("running", action_cost=0.1)),
+    "guidance": GuidanceTask(**SHARED, objective=ControlObjectiveSettings("running", action_cost=0.1)),
     "quantum": QuantumTask(
-        **{**SHARED, "policy": ControllerConfig("cnn", channels=3)}, system=QuantumConfig(points=8), gradient="physics"
+        **{**SHARED, "policy": ControllerConfig("cnn", channels=3)},
+        system=QuantumSettings(points=8),
+        gradient="physics",
     ),
 }
 
@@ -159,10 +161,10 @@ def test_configurations_go_to_json_and_back(name):
             CartPoleTask(evaluation=ControlEvaluationConfig(suites=("tests",))),
             "unknown suite 'tests'; did you mean 'test'",
         ),
-        (GuidanceTask(objective=ControlObjectiveConfig(action_cost=-1.0)), "0 or more, got -1"),
-        (GuidanceTask(system=GuidanceConfig(drivers=0)), "drivers must be a whole number above 0"),
-        (QuantumTask(system=QuantumConfig(level=40)), "levels 1 .ground state. to 32, got 40"),
-        (QuantumTask(system=QuantumConfig(dt=0.0)), "system.dt must be"),
+        (GuidanceTask(objective=ControlObjectiveSettings(action_cost=-1.0)), "0 or more, got -1"),
+        (GuidanceTask(system=GuidanceSettings(drivers=0)), "drivers must be a whole number above 0"),
+        (QuantumTask(system=QuantumSettings(level=40)), "levels 1 .ground state. to 32, got 40"),
+        (QuantumTask(system=QuantumSettings(dt=0.0)), "system.dt must be"),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_made(config, message, tmp_path):

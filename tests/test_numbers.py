@@ -36,13 +36,13 @@ from undertow._fields import stated_types
 from undertow.cli import main
 from undertow.config import FAMILIES, config_to_dict, validate_config
 from undertow.config.fields import find_field, with_fields
-from undertow.envs.cartpole import published_cartpoles
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.euler import Euler
 from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.vector_burgers import VectorBurgers
 from undertow.numerics.timestep import complete
 from undertow.studies.space import read_space
+from undertow.tasks.cartpole import published_cartpoles
 
 # --- the helpers ------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from undertow.cli.study import ReproduceArguments
 from undertow.cli.sweep import DirectoryArguments, SweepArguments
 from undertow.presets import PRESETS
 from undertow.simulate import case_names
-from undertow.studies.grid import TASKS
 
 SCHEME, CONTROLLER = "given/scheme", "given/controller"
 """Run directories that stand beside every command."""

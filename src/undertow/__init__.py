@@ -44,12 +44,9 @@ from undertow.core.objective import (
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task, stack_problems
 from undertow.core.unroll import Trajectory, rollout, unroll
-from undertow.envs.cartpole import CartPole
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.guidance import Guidance
 from undertow.envs.objectives import TrajectoryError
 from undertow.envs.pools import Discretised, make_pool
-from undertow.envs.quantum import QuantumBox
 from undertow.envs.suites import SUITES, Suite, suite, training_conditions
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.convergence import convergence
@@ -92,6 +89,9 @@ from undertow.studies import reproduce
 from undertow.studies.sweep import join as join_sweep
 from undertow.studies.sweep import summary as sweep_summary
 from undertow.studies.sweep import sweep
+from undertow.tasks.cartpole import CartPole
+from undertow.tasks.guidance import Guidance
+from undertow.tasks.quantum import QuantumBox
 from undertow.training._machine import info
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import fit

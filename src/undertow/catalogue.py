@@ -17,7 +17,7 @@ from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
 from undertow.schemes.splitting import SPEEDS
-from undertow.studies.grid import TASKS
+from undertow.studies.grid import COMPARISONS
 from undertow.training.optimizer import Name
 
 ABOUT_GRADIENTS = {
@@ -65,7 +65,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "cnn": "controller of waves",
         },
         "games": {id: recipe.summary for id, recipe in GAMES.items()},
-        "published comparisons": {name: f"undertow reproduce {name}" for name in TASKS},
+        "published comparisons": {name: f"undertow reproduce {name}" for name in COMPARISONS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},
         "integrators": {name: f"order {each.order}, {each.num_stages} stages" for name, each in INTEGRATORS.items()},

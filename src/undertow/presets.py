@@ -6,23 +6,19 @@ from dataclasses import dataclass, replace
 
 from undertow._checks import lookup
 from undertow.config import (
-    CartPoleTask,
+    CONTROL_CONFIGS,
     Config,
-    ContactTask,
     ControlConfig,
-    ControllerConfig,
-    ControlObjectiveConfig,
     DataConfig,
     EvaluationConfig,
     GridConfig,
-    GuidanceTask,
     LawConfig,
     ObjectiveConfig,
     PolicyConfig,
-    QuantumTask,
     SchemeConfig,
     TrainingConfig,
 )
+from undertow.config.fields import with_fields
 from undertow.training.optimizer import OptimizerConfig
 
 
@@ -80,24 +76,20 @@ _ADVECTION = replace(
 
 # Schnell and Thuerey (2024), arXiv 2405.02041, as their released programs effectively run: 32 updates of 8 states are an
 # epoch; published: 1000 epochs, clipping none, value and norm.
-_CONTROL = ControlConfig(
-    gradient="sign-agreement",
-    optimizer=OptimizerConfig("adam", learning_rate=1e-3, convention="keras", clip="norm", clip_at=1.0),
-    training=TrainingConfig(
-        updates=3200, batch=8, sampling="cycle", precision="float32", dispatch=32, rematerialise="adjoint"
-    ),
-)
-_SHARED = {name: getattr(_CONTROL, name) for name in ("gradient", "optimizer", "training")}
-_CARTPOLE = CartPoleTask(**_SHARED)
-_GUIDANCE = GuidanceTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.1))
-_QUANTUM = QuantumTask(
-    **_SHARED | {"training": replace(_CONTROL.training, rematerialise="step")},  # measured: its network is large
-    policy=ControllerConfig("cnn", zero_last=False),
-    objective=ControlObjectiveConfig("running", reduction="sum"),
+_CONTROL = TrainingConfig(
+    updates=3200, batch=8, sampling="cycle", precision="float32", dispatch=32, rematerialise="adjoint"
 )
 
-# No published counterpart. The action's cost keeps forces within what the contact can pass on.
-_CONTACT = ContactTask(**_SHARED, objective=ControlObjectiveConfig("running", action_cost=0.001))
+
+def _control(kind: type[ControlConfig]) -> ControlConfig:
+    shared = kind(
+        gradient="sign-agreement",
+        optimizer=OptimizerConfig("adam", learning_rate=1e-3, convention="keras", clip="norm", clip_at=1.0),
+        training=_CONTROL,
+        objective=kind.task.objective,
+    )
+    return with_fields(shared, kind.task.preset)
+
 
 # Agents see characteristic fields, measured relative to density and sound speed at the face, and are judged by the density.
 _EULER = SchemeConfig(
@@ -157,12 +149,7 @@ PRESETS: dict[str, Preset] = {
     "burgers-2d": Preset("a small scheme for Burgers' equation, trained on a square", _BURGERS_2D),
     "euler": Preset("a small scheme for gas dynamics on characteristic fields that beats WENO5 on shocks", _EULER),
     "euler-sod-paper": Preset("the published set-up for Sod's shock tube: component-wise, 64-64 network", _SOD_PAPER),
-    "cartpole": Preset(
-        "a controller that swings poles on a cart upright, by sign agreement of two gradients", _CARTPOLE
-    ),
-    "guidance": Preset("a controller that herds evaders by repulsion", _GUIDANCE),
-    "quantum": Preset("a controller that brings a quantum particle into an excited state", _QUANTUM),
-    "contact": Preset("a controller that pushes a puck to a target by stiff contact, without gripping it", _CONTACT),
+    **{name: Preset(kind.task.summary, _control(kind)) for name, kind in CONTROL_CONFIGS.items()},
 }
 """Every preset, by name."""
 

@@ -47,6 +47,7 @@ from undertow.laws.fields import AbstractField
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.planes import PLANE_CASES, plane_case
+from undertow.laws.speeds import check_own
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, for_problem
@@ -190,6 +191,7 @@ def simulate(
     u0 = point_values(initial, grid)
     scheme.check_state(u0)
     check_finite(u0)
+    check_own(law, u0)
     check_start(law, u0, positivity, method)
     check_weights(policy, scheme, u0)
     scheme, own_unit = relative(scheme, u0)

@@ -10,7 +10,9 @@ import pytest
 
 from tests.runs.fakes import make_run
 from undertow import cli
-from undertow.config import CartPoleTask
+from undertow.config import CONTROL_CONFIGS
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 
 @pytest.fixture

@@ -20,15 +20,16 @@ from undertow.evaluation.statistics import (
     mean,
     probability_of_improvement,
     quartiles,
-    student_quantile,
 )
 
 
 @pytest.mark.parametrize(
     ("level", "freedom", "value"), [(0.95, 1, 12.7062), (0.95, 5, 2.5706), (0.99, 10, 3.1693), (0.95, 10**6, 1.95997)]
 )
-def test_student(level, freedom, value):
-    assert student_quantile(level, freedom) == pytest.approx(value, abs=1e-4)
+def test_a_confidence_band_is_students(level, freedom, value):
+    x = np.arange(freedom + 1.0)
+    high = band(x, "confidence", amount=level).high
+    assert (high - x.mean()) / (x.std(ddof=1) / np.sqrt(len(x))) == pytest.approx(value, abs=1e-4)
 
 
 @given(
@@ -69,7 +70,7 @@ def test_kinds():
     assert [part.tolist() for part in band(x)] == [[3, 30], [1, 10], [6, 60]]
     spread = np.sqrt(7)
     np.testing.assert_allclose(band(x, "sigma", amount=2)[1:], [[3 - 2 * spread], [3 + 2 * spread]] * np.array([1, 10]))
-    half = student_quantile(0.95, 2) * spread / np.sqrt(3)
+    half = 4.302652730 * spread / np.sqrt(3)  # of 2 degrees of freedom
     np.testing.assert_allclose(band(x, "confidence").high, [3 + half, 30 + 10 * half])
     np.testing.assert_allclose(band(x, "percentile", amount=0.5).low, [1.5, 15])
 

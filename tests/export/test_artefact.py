@@ -21,19 +21,19 @@ from tests.exports import random_run
 from tests.tiny import tiny
 from undertow import cli
 from undertow._checks import UndertowError
-from undertow.config import CartPoleTask, ControlDataConfig, ControllerConfig, PolicyConfig, TrainingConfig
+from undertow.config import CONTROL_CONFIGS, ControlDataConfig, ControllerConfig, PolicyConfig, TrainingConfig
 from undertow.core.flow import closed_loop
-from undertow.envs.cartpole import CartPole
 from undertow.envs.conservation import Conservation
 from undertow.export import artefact, portable
 from undertow.laws.burgers import Burgers
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.tasks.cartpole import CartPole
 
 FILES = {"README.md", "policy.json", "policy.safetensors", "policy.stablehlo", "portable.py", "step.stablehlo"}
 SCHEME = tiny(policy=PolicyConfig("paired", hidden=(4,)))
-CART = CartPoleTask(
+CART = CONTROL_CONFIGS["cartpole"](
     policy=ControllerConfig(hidden=(4,)),
     data=ControlDataConfig(train=2, test=2),
     training=TrainingConfig(batch=2, precision="float32"),

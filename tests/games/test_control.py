@@ -12,10 +12,10 @@ from tests.helpers import quick_jit
 from undertow._checks import UndertowError
 from undertow.core.objective import ActionCost, FinalCost, Problem, RunningCost
 from undertow.core.unroll import rollout
-from undertow.envs.cartpole import Upright
 from undertow.envs.objectives import TrajectoryError
 from undertow.games import GAMES, make
 from undertow.policies.controller import Controller
+from undertow.tasks.cartpole import Upright
 
 SYSTEMS = [id for id in GAMES if "horizon" in TINY[id]]
 

@@ -17,10 +17,6 @@ from tests.report.test_maps import plane_suite
 from tests.small import Failing, carried, tubes
 from undertow.core.objective import FinalCost, Problem
 from undertow.core.task import Task
-from undertow.envs.cartpole import CartPole, Upright
-from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
-from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, random_wave
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.evaluate import evaluate
 from undertow.evaluation.health import FlowCosines, StepGradients
@@ -33,6 +29,10 @@ from undertow.report.html.control_pages import control_sections
 from undertow.report.html.encode import LEVELS, limits_of, pack, quantise, unpack
 from undertow.report.html.run_facts import health_section, training_section
 from undertow.report.html.scheme_pages import scheme_sections
+from undertow.tasks.cartpole import CartPole, Upright
+from undertow.tasks.contact import Pusher, RestAtTarget, random_pusher
+from undertow.tasks.guidance import DistanceToTarget, Guidance, random_guidance
+from undertow.tasks.quantum import Infidelity, QuantumBox, random_wave
 
 POLICIES = {"learned": classical("linear", 3), "weno-js": classical("weno-js", 3)}
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from undertow.config import CartPoleTask, Config, config_to_dict
+from undertow.config import CONTROL_CONFIGS, Config, config_to_dict
 from undertow.training.rundir import RunDirectory
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 
 def make_run(

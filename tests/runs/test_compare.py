@@ -14,10 +14,13 @@ from rich.console import Console
 
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
-from undertow.config import CartPoleConfig, CartPoleTask, CheckpointConfig
+from undertow.config import CONTROL_CONFIGS, CheckpointConfig
 from undertow.config.control import ControlEvaluationConfig
 from undertow.runs import compare_runs
 from undertow.runs.tables import comparison_table, pairs_table, write_comparison
+from undertow.tasks.cartpole import CartPoleSettings
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 NAN = float("nan")
 
@@ -64,7 +67,7 @@ def test_what_no_result_depends_on_makes_no_group(tmp_path):
 def test_labels_are_what_differs(tmp_path):
     for poles in (10, 2):
         for gradient in ("full", "stop"):
-            make_run(tmp_path / f"{poles}{gradient}", task(0, gradient, system=CartPoleConfig(poles=poles)))
+            make_run(tmp_path / f"{poles}{gradient}", task(0, gradient, system=CartPoleSettings(poles=poles)))
     found = compare_runs([tmp_path])
     assert [each.label for each in found.groups] == [
         "gradient=full, poles=2", "gradient=full, poles=10", "gradient=stop, poles=2", "gradient=stop, poles=10",
@@ -76,7 +79,7 @@ def test_groups_by_a_field_have_tasks(tmp_path):
     """Runs on an easy and a hard task: full is better on both, stop's easy ones are better than full's hard ones."""
     for seed in range(3):
         for poles, factor in ((1, 1.0), (2, 10.0)):
-            system = CartPoleConfig(poles=poles)
+            system = CartPoleSettings(poles=poles)
             make_run(tmp_path / f"full{seed}{poles}", task(seed, system=system), (50.0, 1 * factor))
             make_run(tmp_path / f"stop{seed}{poles}", task(seed, "stop", system=system), (50.0, 2 * factor))
     found = compare_runs([tmp_path], by=["gradient"])

@@ -9,11 +9,14 @@ import pytest
 
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
-from undertow.config import CartPoleTask, GuidanceTask, config_to_dict
+from undertow.config import CONTROL_CONFIGS, config_to_dict
 from undertow.config.fields import flatten
 from undertow.presets import PRESETS
 from undertow.runs import diff_runs
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
+GuidanceTask = CONTROL_CONFIGS["guidance"]
 
 
 def test_only_what_differs(tmp_path):

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undertow._checks import UndertowError
-from undertow.config import CartPoleTask, SchemeConfig, config_to_dict
+from undertow.config import CONTROL_CONFIGS, SchemeConfig, config_to_dict
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, parse_condition, parse_since, shorten, shown
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 NAMES = st.text("abcdef", min_size=1, max_size=3)
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=3), max_leaves=8)

@@ -12,9 +12,12 @@ import pytest
 
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
-from undertow.config import CartPoleTask, GuidanceTask
+from undertow.config import CONTROL_CONFIGS
 from undertow.runs import find_runs, list_runs, read_run
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
+GuidanceTask = CONTROL_CONFIGS["guidance"]
 
 
 @pytest.fixture

@@ -19,7 +19,13 @@ import pytest
 
 from undertow import cli, experiment
 from undertow._checks import UndertowError
-from undertow.config import CartPoleTask, ControlDataConfig, ControlEvaluationConfig, ControllerConfig, TrainingConfig
+from undertow.config import (
+    CONTROL_CONFIGS,
+    ControlDataConfig,
+    ControlEvaluationConfig,
+    ControllerConfig,
+    TrainingConfig,
+)
 from undertow.studies import definition, ledger, liveness, sweep
 from undertow.studies.definition import define, enter, read
 from undertow.studies.ledger import MAX_TRIES, Ledger
@@ -27,6 +33,8 @@ from undertow.studies.space import read_space
 from undertow.training._files import write_error
 from undertow.training.checkpoint import read_metadata
 from undertow.training.optimizer import OptimizerConfig
+
+CartPoleTask = CONTROL_CONFIGS["cartpole"]
 
 optuna = pytest.importorskip("optuna")
 

@@ -20,7 +20,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs import rewards
 from undertow.games.scores import worst_step
 from undertow.policies.stencil import AbstractStencilPolicy
-from undertow.training.fit import Callback, FitResult, Progress
+from undertow.training.fit import Callback, FitResult, Progress, ask
 from undertow.training.trainer import TrainState
 
 try:
@@ -111,8 +111,7 @@ class Learner:
                 return FitResult(state, "failed", _not_finite(done))
             state = self._state(done)
             progress = Progress(state, done, updates, {name: np.array([value]) for name, value in metrics.items()})
-            stops = [callback(progress) for callback in callbacks]  # every one of them runs
-            if any(stops):
+            if ask(callbacks, progress):
                 return FitResult(state, "finished" if done == updates else "stopped")
         return FitResult(state, "finished")
 

@@ -4,113 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array
 
-from undertow._checks import UndertowError, lookup, require
-from undertow._limits import Need, number, real, require_memory
+from undertow._checks import lookup, require
 from undertow._types import Key
 from undertow.build.control_judge import ControlJudge
 from undertow.build.experiment import Experiment, Measure, cast, read_policy, run_once
 from undertow.build.needs import TrainingNeeds, control_needs, require_policy
-from undertow.config import CartPoleTask, ContactTask, ControlConfig, GuidanceTask, QuantumTask
-from undertow.core.environment import AbstractControlled
+from undertow.config import ControlConfig
 from undertow.core.flow import FULL
-from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, Problem, RunningCost
+from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.core.unroll import Rematerialise
-from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
-from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
-from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
 from undertow.evaluation.statistics import mean
 from undertow.policies.controller import Controller, WaveController
-
-
-@dataclass(frozen=True)
-class System:
-    """A system, the cost of its states, how initial states are drawn, and the shape of its actions.
-
-    `sets`: `(count, seed) -> states`, where the training's and the test's states come from, one after the other.
-    """
-
-    environment: AbstractControlled
-    cost: Cost
-    draw: Callable[[Key], Array]
-    sets: Callable[[int, int], Array]
-    action_shape: tuple[int, ...]
-
-
-def make_system(config: ControlConfig) -> System:
-    """The system of a configuration. Raises `UndertowError` for numbers it cannot have."""
-    if isinstance(config, CartPoleTask):
-        cart = config.system
-        _require_state(cart.poles, "system.poles")
-        require(
-            cart.pole_mass < cart.total_mass,
-            f"system.total_mass holds the cart and its poles, and must be above system.pole_mass={cart.pole_mass}, "
-            f"got {cart.total_mass}",
-        )
-        return System(
-            CartPole(cart.gravity, cart.pole_mass, cart.total_mass, cart.half_length, cart.dt),
-            Upright(),
-            lambda key: random_cartpole(key, cart.poles),
-            lambda count, seed: published_cartpoles(count, cart.poles, seed),
-            (1,),
-        )
-    if isinstance(config, GuidanceTask):
-        herd = config.system
-        _require_state(herd.drivers + herd.evaders, "system.drivers or system.evaders")
-
-        def place(key: Key) -> Array:
-            return random_guidance(key, herd.drivers, herd.evaders)
-
-        return System(
-            Guidance(herd.drivers, herd.corrected, dt=herd.dt),
-            DistanceToTarget(herd.drivers, herd.target),
-            place,
-            lambda count, seed: published_guidance(count, herd.drivers, herd.evaders, seed),
-            (herd.drivers, 2),
-        )
-    if isinstance(config, QuantumTask):
-        box = config.system
-        _require_state(box.points, "system.points")
-        eigenstate(box.level, box.points)  # a level that the box does not have is told from here
-
-        def wave(key: Key) -> Array:
-            return random_wave(key, box.points, box.weights)
-
-        def waves(count: int, seed: int) -> Array:
-            return published_waves(count, box.points, box.weights, seed)
-
-        return System(QuantumBox(box.length, box.dt), Infidelity(box.level), wave, waves, (1,))
-    if isinstance(config, ContactTask):
-        contact = config.system
-        pusher = Pusher(
-            contact.substeps, contact.stiffness, contact.damping_ratio, friction=contact.friction, dt=contact.dt
-        )
-
-        def approach(key: Key) -> Array:
-            return random_pusher(key, contact.dimensions)
-
-        return System(pusher, RestAtTarget(), approach, _drawn(approach), (contact.dimensions,))
-    raise UndertowError(f"there is no system for a {type(config).__name__}")
-
-
-def _require_state(parts: int, change: str) -> None:
-    """Raise `UndertowError` if one state of so many parts does not fit: two numbers of each, and what they are drawn with."""
-    require_memory([Need(f"a state of {number(parts)} parts", 32 * real(parts), change)], host=True)
-
-
-def _drawn(draw: Callable[[Key], Array]) -> Callable[[int, int], Array]:
-    return lambda count, seed: run_once(lambda key: jax.vmap(draw)(jax.random.split(key, count)), jax.random.key(seed))
+from undertow.tasks.task import System
 
 
 def make_controller(config: ControlConfig, system: System, seed: int | None = None) -> AbstractPolicy:
@@ -146,26 +60,20 @@ def _first_controller(config: ControlConfig, system: System) -> Callable[[Key], 
 def needs_of_control(config: ControlConfig) -> TrainingNeeds:
     """What its training takes at least; nothing large is made for it. Raises `UndertowError` for what cannot work."""
     check_control(config)
-    system = make_system(config)
+    system = config.task.system(config.system)
     policy = eqx.filter_eval_shape(_first_controller(config, system), jax.random.key(0))
     return control_needs(config, policy, jax.eval_shape(system.draw, jax.random.key(0)))
-
-
-def make_control_objective(config: ControlConfig, cost: Cost) -> AbstractObjective:
-    """The cost of the last state or of all, plus the action's."""
-    chosen = config.objective
-    kinds: dict[str, Callable[[], AbstractObjective]] = {
-        "final": lambda: FinalCost(cost),
-        "running": lambda: RunningCost(cost, chosen.reduction),
-    }
-    objective = lookup("objective", chosen.name, kinds)()
-    return objective + chosen.action_cost * ActionCost() if chosen.action_cost else objective
 
 
 def control_sets(config: ControlConfig, system: System) -> tuple[Problem, Problem]:
     """Training and test problems, in default precision."""
     data = config.data
-    states = system.sets(data.train + data.test, data.seed)
+    count = data.train + data.test
+    if system.published is None:
+        draw = jax.vmap(system.draw)
+        states = run_once(lambda key: draw(jax.random.split(key, count)), jax.random.key(data.seed))
+    else:
+        states = system.published(count, data.seed)
     return Problem(system.environment, states[: data.train]), Problem(system.environment, states[data.train :])
 
 
@@ -182,9 +90,9 @@ def build_control(config: ControlConfig) -> Experiment:
     """The experiment of a controlled system. Raises `UndertowError` for what cannot work."""
     check_control(config)
     training = config.training
-    system = make_system(config)
+    system = config.task.system(config.system)
     task = Task(
-        make_control_objective(config, system.cost),
+        config.objective.of(system.cost),
         config.horizon,
         segment=training.segment,
         rematerialise=_rematerialised(config),

@@ -25,6 +25,7 @@ from undertow.laws.exact import has_exact_solution
 from undertow.laws.gas_cases import gas_case
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.planes import plane_case
+from undertow.laws.speeds import check_own
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.schemes.positivity import check_limited
@@ -136,6 +137,7 @@ def check_states(discretised: Discretised, members: Members, dt: float) -> None:
         flat = states.reshape(len(states), -1)
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
+        check_own(scheme.law, jnp.asarray(states[0]))
         fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
         check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 

@@ -11,7 +11,7 @@ from undertow._checks import lookup, require
 from undertow._fields import Count
 from undertow.cli.parse import parse, say, show
 from undertow.studies import reproduce
-from undertow.studies.grid import TASKS
+from undertow.studies.grid import COMPARISONS
 
 Flow = Literal[
     "regular",
@@ -56,7 +56,7 @@ class ReproduceArguments:
 def run(arguments: list[str]) -> int:
     """Run, or go on with, a published comparison; show its table; write results and figures."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        tasks = "\n".join(f"  {name:12}panels: {', '.join(make().panels)}" for name, make in TASKS.items())
+        tasks = "\n".join(f"  {name:12}panels: {', '.join(make().panels)}" for name, make in COMPARISONS.items())
         print(
             "usage: undertow reproduce TASK [options]\n\nRun a published comparison again (arXiv 2405.02041), or one of its "
             f"kind. It can be stopped and gone on with at any time.\n\ntasks:\n{tasks}\n\n"
@@ -65,7 +65,7 @@ def run(arguments: list[str]) -> int:
         return 0
     task, *rest = arguments
     require(not task.startswith("-"), f"the task comes first: undertow reproduce TASK {task} ...")
-    lookup("task", task, TASKS)
+    lookup("task", task, COMPARISONS)
     given = parse(ReproduceArguments, rest, f"reproduce {task}", f"Run the published comparison of {task} again.")
     out = (
         given.out if given.out is not None else Path("runs") / "reproduce" / (f"{task}-quick" if given.quick else task)

@@ -10,19 +10,11 @@ fields of its own kind, entered in `FAMILIES`.
 
 from undertow.config.base import CheckpointConfig, Config, EvaluationBase, GradientName, Precision, TrainingConfig
 from undertow.config.control import (
-    CartPoleConfig,
-    CartPoleTask,
-    ContactConfig,
-    ContactTask,
+    CONTROL_CONFIGS,
     ControlConfig,
     ControlDataConfig,
     ControlEvaluationConfig,
     ControllerConfig,
-    ControlObjectiveConfig,
-    GuidanceConfig,
-    GuidanceTask,
-    QuantumConfig,
-    QuantumTask,
 )
 from undertow.config.files import NamedConfig, load_config
 from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, validate_config
@@ -37,32 +29,24 @@ from undertow.config.scheme import (
 )
 
 __all__ = [
+    "CONTROL_CONFIGS",
     "FAMILIES",
-    "CartPoleConfig",
-    "CartPoleTask",
     "CheckpointConfig",
     "Config",
-    "ContactConfig",
-    "ContactTask",
     "ControlConfig",
     "ControlDataConfig",
     "ControlEvaluationConfig",
-    "ControlObjectiveConfig",
     "ControllerConfig",
     "DataConfig",
     "EvaluationBase",
     "EvaluationConfig",
     "GradientName",
     "GridConfig",
-    "GuidanceConfig",
-    "GuidanceTask",
     "LawConfig",
     "NamedConfig",
     "ObjectiveConfig",
     "PolicyConfig",
     "Precision",
-    "QuantumConfig",
-    "QuantumTask",
     "SchemeConfig",
     "TrainingConfig",
     "config_from_dict",

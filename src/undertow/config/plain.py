@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 from undertow._checks import UndertowError, lookup, shown
 from undertow._fields import check_fields, read
 from undertow.config.base import Config
-from undertow.config.control import CartPoleTask, ContactTask, GuidanceTask, QuantumTask
+from undertow.config.control import CONTROL_CONFIGS
 from undertow.config.scheme import SchemeConfig
 
 C = TypeVar("C", bound=Config)
 
-FAMILIES: dict[str, type[Config]] = {
-    each.family: each for each in (SchemeConfig, CartPoleTask, GuidanceTask, QuantumTask, ContactTask)
-}
+FAMILIES: dict[str, type[Config]] = {SchemeConfig.family: SchemeConfig, **CONTROL_CONFIGS}
 """The configuration class of every family, by the name that stands in `config.json`."""
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow.laws.conditions import AbstractCondition
+from undertow.laws.field import Field
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.boundary import Boundary, boundary
@@ -48,6 +49,8 @@ def point_values(condition: Initial, grid: UniformGrid) -> Float[Array, "chan *c
 def boundaries_of(condition: Initial, ghost: int) -> tuple[Boundary, ...]:
     """The boundary of one condition as data, one per axis, so that a batch of conditions may mix them."""
     opened = boundary("outflow", ghost=ghost)
+    if isinstance(condition, Field):
+        return tuple(boundary(*pair, ghost=ghost) for pair in condition.ends)
     if isinstance(condition, AbstractField):
         closed, mirrored = boundary("periodic", ghost=ghost), boundary("reflective", ghost=ghost)
         return tuple(

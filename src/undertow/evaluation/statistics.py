@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betainc
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 from undertow._checks import check_seed, require, whole_number
 from undertow._limits import Need, number, require_memory
@@ -97,7 +96,7 @@ def band(
         low, high = np.quantile(x, [(1 - amount) / 2, (1 + amount) / 2], axis=0)
     else:
         spread = (x - centre).std(axis=0, ddof=1)  # 0 for equal values
-        half = amount * spread if kind == "sigma" else student_quantile(amount, count - 1) * spread / math.sqrt(count)
+        half = amount * spread if kind == "sigma" else stdtrit(count - 1, (1 + amount) / 2) * spread / math.sqrt(count)
         low, high = centre - half, centre + half
     return Band(*(np.exp(part) if geometric else part for part in (centre, low, high)))
 
@@ -218,18 +217,3 @@ def written(ratio: float) -> str:
     four significant digits."""
     size = abs(ratio)
     return f"{ratio:.3g}" if 0 < size < 0.1 else f"{ratio:.4g}" if size >= 1000 else f"{ratio:.3f}"
-
-
-def student_quantile(level: float, freedom: int) -> float:
-    r"""The $t$ with $P(|T| \le t) = $ `level` for Student's distribution with `freedom` degrees of freedom.
-
-    By bisection on $P(|T| > t) = I_{\nu/(\nu+t^2)}(\nu/2, 1/2)$ with the regularised incomplete beta function.
-    """
-    low, high = 0.0, 1e9
-    for _ in range(200):
-        middle = (low + high) / 2
-        tail = betainc(freedom / 2, 0.5, jnp.asarray(freedom / (freedom + middle**2)))
-        low, high = (middle, high) if float(tail) > 1 - level else (low, middle)
-        if high - low <= 1e-9 * (1 + low):
-            break
-    return (low + high) / 2

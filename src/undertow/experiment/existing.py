@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from undertow._checks import UndertowError, at_home, lookup, nearest
+from undertow._checks import UndertowError, at_home, lookup, nearest, require
 from undertow._limits import out_of_memory_told
 from undertow.build import Experiment, build, cast, read_policy, refuse_published
 from undertow.config import config_from_dict
@@ -26,6 +26,10 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
     path = at_home(path)
     refuse_published(path)
     if path.is_file():
+        require(
+            path.parent.name == "checkpoints",
+            f"{path} is neither a run directory nor a checkpoint in one, which is at RUN/checkpoints/NAME.safetensors",
+        )
         path, which = path.parent.parent, path.name
     directory = RunDirectory.open(path)
     experiment = build(config_from_dict(directory.config).untrained())

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, lookup, require
-from undertow.build.control import make_system
 from undertow.build.scheme import make_discretised, training_data
 from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.core.flow import closed_loop
@@ -31,12 +30,6 @@ FLUXES = {
     "LinearAdvection": "f = velocity u",
     "Euler": "components density, momenta, energy E; f_a = (rho v_a, rho v v_a + p e_a, (E + p) v_a) along axis a, "
     "p = (gamma - 1)(E - rho |v|^2 / 2)",
-}
-STATES = {
-    "CartPole": "row 0: position and speed of the cart; the others: angle (0 is upright) and rate of each pole",
-    "Guidance": "agents (drivers first); position and velocity; x and y",
-    "QuantumBox": "inner points of the box; real and imaginary part of the wave function, of which the squares sum to 1",
-    "Pusher": "pusher and puck; position and velocity; coordinates",
 }
 _BOUNDARY = (
     "ghost cell j outside an end is: periodic, the cell at the other end; outflow, the edge cell; reflective, the j-th cell "
@@ -198,7 +191,7 @@ def _with_boundary(scheme: SemiDiscrete, kinds: tuple[str, ...]) -> SemiDiscrete
 
 
 def _system(config: ControlConfig) -> Surroundings:
-    system = make_system(config)
+    system = config.task.system(config.system)
     environment = system.environment
     state = jax.eval_shape(system.draw, jax.random.key(0)).shape
     seen = jax.eval_shape(environment.observe, jnp.zeros(state)).shape
@@ -209,7 +202,7 @@ def _system(config: ControlConfig) -> Surroundings:
     about = {
         "family": config.family,
         "environment": constants(environment),
-        "state": {"shape": list(state), "layout": STATES[type(environment).__name__]},
+        "state": {"shape": list(state), "layout": config.task.layout},
         "observation": {"shape": list(seen), "layout": "the state, flattened" if len(seen) == 1 else "the state"},
         "action": {
             "shape": list(system.action_shape),

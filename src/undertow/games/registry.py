@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
+from undertow._fields import read
 from undertow._limits import require_memory
-from undertow.build.control import System, make_control_objective, make_system
 from undertow.build.scheme import make_objective
-from undertow.config import ControlConfig, ObjectiveConfig, validate_config
+from undertow.config import ObjectiveConfig
 from undertow.core.objective import AbstractObjective
 from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
@@ -41,11 +41,12 @@ from undertow.laws.planes import plane_case
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import classical
-from undertow.presets import preset
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.solve import check_finite
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_courant_number, check_diffusion_number, check_viscosity
+from undertow.tasks import TASKS
+from undertow.tasks.task import ControlObjectiveSettings, ControlTask, System
 
 LIMIT = 1e7
 """The size of a value that ends an episode, as published."""
@@ -267,20 +268,26 @@ def _named(recipe: FieldRecipe, name: str, shared: bool) -> Initial:
 
 
 @functools.lru_cache(maxsize=64)
-def _system(config: ControlConfig) -> System:
-    """The same object for the same configuration, so that equal games are equal."""
-    return make_system(config)
+def _system(task: str, settings: Any) -> System:
+    """The same object for the same settings, so that equal games are equal."""
+    return TASKS[task].system(settings)
 
 
 @dataclass(frozen=True)
 class ControlRecipe:
-    """A game of a controlled system: `summary`; `preset`: whose system and objective it is; `names` of the agents, one name
-    standing for all rows of the action; `bound` of the action space's box."""
+    """A game of a control task. **Arguments:** `name` of the task, out of `TASKS`."""
 
-    summary: str
-    preset: str
-    names: tuple[str, ...]
-    bound: float
+    name: str
+
+    @property
+    def task(self) -> ControlTask:
+        """The task."""
+        return TASKS[self.name]
+
+    @property
+    def summary(self) -> str:
+        """For people."""
+        return self.task.goal
 
     def __call__(
         self,
@@ -295,37 +302,30 @@ class ControlRecipe:
         **system_options: Any,
     ) -> tuple[ControlGame, ControlParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
-        config = preset(self.preset).config
-        assert isinstance(config, ControlConfig)
-        parts: Any = config
-        fields = [f.name for f in dataclasses.fields(parts.system)]
-        known(system_options, [*_options(self), *fields], f"the game of {self.preset}")
+        task = self.task
+        fields = [f.name for f in dataclasses.fields(task.settings)]
+        known(system_options, [*_options(self), *fields], f"the game of {self.name}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
             changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
-        given = {name: value for name, value in changes.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         require(
             isinstance(reward, (str, type(None))) or not given,
             "a reward that is an object has its own reduction and action_cost; leave them out",
         )
-        config = dataclasses.replace(
-            parts,
-            system=dataclasses.replace(parts.system, **system_options),
-            objective=dataclasses.replace(parts.objective, **given),
-            horizon=config.horizon if horizon is None else horizon,
-        )
-        bound = self.bound if bound is None else bound
-        config = validate_config(config)
-        bound, limit = require_positive("bound", bound), require_positive("limit", limit)
-        system = _system(config)
-        objective = make_control_objective(config, system.cost) if reward is None or isinstance(reward, str) else reward
-        rows = system.action_shape[0]
-        names = self.names if len(system.action_shape) == 1 else tuple(f"{self.names[0]}_{row}" for row in range(rows))
+        objective_settings = read(ControlObjectiveSettings, dataclasses.replace(task.objective, **given), "objective")
+        horizon = whole_number("horizon", task.horizon if horizon is None else horizon)
+        bound = require_positive("bound", task.bound if bound is None else bound)
+        limit = require_positive("limit", limit)
+        system = _system(self.name, read(task.settings, system_options, "system"))
+        objective = objective_settings.of(system.cost) if reward is None or isinstance(reward, str) else reward
+        rows = range(system.action_shape[0])
+        names = tuple(f"{task.agents}_{row}" for row in rows) if len(system.action_shape) > 1 else (task.agents,)
         seen = jax.eval_shape(lambda key: system.environment.observe(system.draw(key)), jax.random.key(0))
         game = ControlGame(system.draw, objective, seen.shape, system.action_shape, names, bound)
         params = ControlParams(
             as_leaves(system.environment),
-            jnp.asarray(config.horizon, int),
+            jnp.asarray(horizon, int),
             jnp.asarray(limit, float),
             jnp.asarray(penalty, float),
         )
@@ -351,10 +351,7 @@ GAMES: dict[str, FieldRecipe | ControlRecipe] = {
         "gas dynamics in the plane: four-quadrant Riemann problems and more",
         Euler, "plane", "quadrants-3", 32, 2e-3, 150, "ssp_rk3",
     ),
-    "undertow/CartPole-v0": ControlRecipe("swing poles up by pushing their cart", "cartpole", ("cart",), 50.0),
-    "undertow/Guidance-v0": ControlRecipe("drive a herd to a target; an agent per driver", "guidance", ("driver",), 10.0),
-    "undertow/Quantum-v0": ControlRecipe("bring a quantum particle into an eigenstate", "quantum", ("box",), 50.0),
-    "undertow/Contact-v0": ControlRecipe("push a puck to a target without gripping it", "contact", ("pusher",), 20.0),
+    **{f"undertow/{task.game}-v0": ControlRecipe(name) for name, task in TASKS.items()},
 }  # fmt: skip
 """Every game, by its id. An entry is called with options and makes the game and its parameters."""
 

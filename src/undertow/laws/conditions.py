@@ -276,7 +276,7 @@ class PiecewisePolynomial(AbstractPlainCondition):
         return self.positions
 
 
-def _as_pytree(function: Callable) -> Callable:
+def as_pytree(function: Callable) -> Callable:
     """A plain function as a pytree without leaves, so that a condition holding it passes through `jax.jit`."""
     is_pytree = isinstance(function, (eqx.Module, jax.tree_util.Partial))
     return function if is_pytree or not callable(function) else jax.tree_util.Partial(function)
@@ -297,7 +297,7 @@ class CallableCondition(AbstractPlainCondition):
     **Raises:** `UndertowError` without a boundary, or for a function that does not keep the shape of `x`.
     """
 
-    function: Callable = eqx.field(converter=_as_pytree)
+    function: Callable = eqx.field(converter=as_pytree)
     jumps: Float[Array, " breaks"]
     num_panels: int = eqx.field(static=True)
 

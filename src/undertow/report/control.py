@@ -19,10 +19,6 @@ from undertow._checks import UndertowError, at_home, require
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
-from undertow.envs.cartpole import CartPole
-from undertow.envs.contact import Pusher
-from undertow.envs.guidance import Guidance
-from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
 from undertow.evaluation.health import StepGradients
 from undertow.report import style
@@ -30,6 +26,10 @@ from undertow.report.animation import write_gif
 from undertow.report.figures import Named, save_figures
 from undertow.report.health import step_gradients_figure
 from undertow.report.training import training_figure
+from undertow.tasks.cartpole import CartPole
+from undertow.tasks.contact import Pusher
+from undertow.tasks.guidance import Guidance
+from undertow.tasks.quantum import QuantumBox
 
 SHOWN = 6
 """Trajectories in one picture."""

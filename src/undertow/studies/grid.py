@@ -1,15 +1,18 @@
-"""The grids of arXiv 2405.02041, and one of its kind with contact: which trainings the comparisons consist of."""
+"""The grids of arXiv 2405.02041 and others of their kind: which trainings the comparisons consist of."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from undertow._checks import Within, lookup, whole_number
 from undertow.config import Config, ControlConfig, GradientName, SchemeConfig
+from undertow.config.fields import with_fields
 from undertow.presets import preset
+from undertow.tasks import TASKS
 
 FLOWS: dict[str, GradientName] = {
     "regular": "full",
@@ -66,44 +69,11 @@ class Grid:
     updates: int | None = None
 
 
-def _cartpole() -> Grid:
-    base: Any = preset("cartpole").config
-    poles = (1, 2, 3, 4)
-    panels = {
-        f"{n} pole{'s' * (n > 1)}": dataclasses.replace(base, system=dataclasses.replace(base.system, poles=n))
-        for n in poles
-    }
-    return Grid(panels, 1000, 25)
-
-
-def _guidance() -> Grid:
-    base: Any = preset("guidance").config
-    panels = {
-        f"action cost {cost:g}": dataclasses.replace(
-            base, objective=dataclasses.replace(base.objective, action_cost=cost)
-        )
-        for cost in (1.0, 0.1, 0.01, 0.001)
-    }
-    # The released script says 10 epochs, but the paper's curves are smoothed over 30.
-    return Grid(panels, 200, 25)
-
-
-def _quantum() -> Grid:
-    base: Any = preset("quantum").config
-    panels = {
-        f"level {level}": dataclasses.replace(base, system=dataclasses.replace(base.system, level=level))
-        for level in (3, 4, 5)
-    }
-    return Grid(panels, 1000, 10)
-
-
-def _contact() -> Grid:
-    base: Any = preset("contact").config
-    panels = {
-        name: dataclasses.replace(base, system=dataclasses.replace(base.system, stiffness=stiffness))
-        for name, stiffness in (("soft", 100.0), ("medium", 500.0), ("stiff", 3000.0))
-    }
-    return Grid(panels, 100, 10)
+def _control(name: str) -> Grid:
+    """The comparison that a control task states."""
+    base, stated = preset(name).config, TASKS[name].comparison
+    panels = {panel: with_fields(base, values) for panel, values in stated.panels.items()}
+    return Grid(panels, stated.epochs, stated.quick_epochs)
 
 
 def _crossover() -> Grid:
@@ -123,15 +93,11 @@ def _crossover() -> Grid:
     return Grid(panels, 20, 2, updates=10)
 
 
-TASKS: dict[str, Callable[[], Grid]] = {
-    "cartpole": _cartpole,
-    "guidance": _guidance,
-    "quantum": _quantum,
-    "contact": _contact,
+COMPARISONS: dict[str, Callable[[], Grid]] = {
+    **{name: partial(_control, name) for name in TASKS},
     "crossover": _crossover,
 }
-"""The grid of every task. Two were not published: `contact`, whose physics breaks what the paper assumes of gradients, and
-`crossover`, learned schemes over long horizons."""
+"""The grid of every comparison, by name: those of the control tasks, and `crossover`, learned schemes over long horizons."""
 
 
 def grid(
@@ -145,12 +111,12 @@ def grid(
 ) -> list[Cell]:
     """The cells of a task's published grid, panel by panel.
 
-    **Arguments:** `task` out of `TASKS`; `flows` out of `FLOWS`; `clips` out of `CLIPS`; `panels`: some of them (default:
+    **Arguments:** `task` out of `COMPARISONS`; `flows` out of `FLOWS`; `clips` out of `CLIPS`; `panels`: some of them (default:
     all); `epochs`: instead of the published number; `quick`: the first and the last panel, clipping by norm, few epochs.
 
     **Raises:** `UndertowError` for a name that is not there, or fewer than 1 epoch.
     """
-    made = lookup("task", task, TASKS)()
+    made = lookup("task", task, COMPARISONS)()
     for panel in panels:
         lookup("panel", panel, made.panels)
     chosen = tuple(panels) or tuple(made.panels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import equinox as eqx
@@ -26,8 +26,8 @@ class Progress:
     metrics: dict[str, np.ndarray]
 
 
-Callback = Callable[[Progress], bool | None]
-"""Called after every dispatch; returning True stops the run after it."""
+Callback = Callable[[Progress], object]
+"""Called after every dispatch; returning True stops the run after it, anything else does not."""
 
 
 def as_callbacks(given: Callback | Sequence[Callback]) -> tuple[Callback, ...]:
@@ -38,13 +38,21 @@ def as_callbacks(given: Callback | Sequence[Callback]) -> tuple[Callback, ...]:
     return several
 
 
+def ask(callbacks: Sequence[Callback], progress: Progress) -> bool:
+    """Call all of them, also after one has asked to stop: a checkpoint must not miss the last dispatch. Whether one has."""
+    told = [callback(progress) for callback in callbacks]
+    return any(isinstance(each, bool | np.bool_) and bool(each) for each in told)
+
+
 @dataclass(frozen=True)
 class FitResult:
-    """How training ended: the last good state, `finished`, `stopped` by a callback, or `failed` with the error."""
+    """How training ended: the last good state, `finished`, `stopped` by a callback, or `failed` with the error; `metrics`: those
+    of every update of this call, by name, updates first."""
 
     state: TrainState
     status: Literal["finished", "stopped", "failed"]
     error: NonFiniteError | None = None
+    metrics: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def fit(
@@ -89,6 +97,7 @@ def fit(
 
     dynamic, fixed = eqx.partition(state, eqx.is_array)
     programs: dict[int, Callable[..., tuple[Any, dict]]] = {}
+    portions: list[dict[str, np.ndarray]] = []
     done = start
     if _is_lost(state, max_skipped):  # a checkpoint of a run that had failed
         return FitResult(state, "failed", trainer.diagnose(state))
@@ -105,14 +114,18 @@ def fit(
         dynamic, metrics = programs[count](arrays, dynamic)
         done += count
         state = eqx.combine(dynamic, fixed)
-        progress = Progress(state, done, updates, {name: np.asarray(v) for name, v in metrics.items()})
-        # Every callback runs, also after one of them has asked to stop: a checkpoint must not miss the last dispatch.
-        stops = [callback(progress) for callback in callbacks]
+        portions.append({name: np.asarray(v) for name, v in metrics.items()})
+        progress = Progress(state, done, updates, portions[-1])
+        stops = ask(callbacks, progress)
         if _is_lost(state, max_skipped):
-            return FitResult(state, "failed", trainer.diagnose(state))
-        if any(stops):
-            return FitResult(state, "finished" if done == updates else "stopped")
-    return FitResult(state, "finished")
+            return FitResult(state, "failed", trainer.diagnose(state), _joined(portions))
+        if stops and done < updates:
+            return FitResult(state, "stopped", None, _joined(portions))
+    return FitResult(state, "finished", None, _joined(portions))
+
+
+def _joined(portions: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([each[name] for each in portions]) for name in portions[0]}
 
 
 def _is_lost(state: TrainState, max_skipped: int) -> bool:

@@ -11,10 +11,6 @@ import numpy as np
 from undertow.core.environment import AbstractEnvironment
 from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
-from undertow.envs.cartpole import CartPole
-from undertow.envs.contact import Pusher
-from undertow.envs.guidance import Guidance
-from undertow.envs.quantum import QuantumBox
 from undertow.evaluation.control import ControlEvaluation
 from undertow.evaluation.statistics import quartiles
 from undertow.report.control import CART, around, on_plane
@@ -32,6 +28,10 @@ from undertow.report.html.blocks import (
     table,
 )
 from undertow.report.html.page import Section
+from undertow.tasks.cartpole import CartPole
+from undertow.tasks.contact import Pusher
+from undertow.tasks.guidance import Guidance
+from undertow.tasks.quantum import QuantumBox
 
 SHOWN = 6
 """Initial states to choose from."""

@@ -14,8 +14,8 @@ import pytest
 from undertow._checks import UndertowError
 from undertow.core.flow import FULL, STOP, GradientFlow
 from undertow.core.unroll import rollout
-from undertow.envs.contact import Pusher, RestAtTarget, random_pusher
 from undertow.policies.controller import Controller
+from undertow.tasks.contact import Pusher, RestAtTarget, random_pusher
 
 STIFFNESSES = (100.0, 500.0, 3000.0)
 STEPS = 60

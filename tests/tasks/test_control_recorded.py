@@ -13,10 +13,10 @@ from undertow.core.gradient import Backprop, SignAgreement
 from undertow.core.objective import ActionCost, FinalCost, Problem, RunningCost
 from undertow.core.task import Task
 from undertow.core.unroll import rollout
-from undertow.envs.cartpole import CartPole, Upright, published_cartpoles
-from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves
 from undertow.policies.controller import Controller, WaveController
+from undertow.tasks.cartpole import CartPole, Upright, published_cartpoles
+from undertow.tasks.guidance import DistanceToTarget, Guidance, published_guidance
+from undertow.tasks.quantum import Infidelity, QuantumBox, eigenstate, published_waves
 
 FILES = {
     "cartpole-1": "cartpole_NC1_f64.npz",

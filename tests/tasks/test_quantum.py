@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.envs.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
+from undertow.tasks.quantum import Infidelity, QuantumBox, eigenstate, published_waves, random_wave
 
 
 def as_complex(state):

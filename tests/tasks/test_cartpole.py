@@ -11,8 +11,8 @@ from undertow._checks import UndertowError
 from undertow.core.flow import FULL
 from undertow.core.objective import FinalCost
 from undertow.core.task import Problem, Task, stack_problems
-from undertow.envs.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
 from undertow.policies.controller import ZeroAction
+from undertow.tasks.cartpole import CartPole, Upright, published_cartpoles, random_cartpole
 
 
 def run(env, state, steps):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -14,8 +15,10 @@ from jax.lax.linalg import tridiagonal_solve
 from jaxtyping import Array, Float
 
 from undertow._checks import Within, check_seed, real_number, require, whole_number
+from undertow._fields import Count, NotNegative, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System, require_state
 
 Wave = Float[Array, "points 2"]
 
@@ -150,3 +153,52 @@ def _superposed(factor: Any, phase: Any, points: int, xp: Any = jnp) -> Any:
     levels = xp.stack([xp.asarray(eigenstate(1, points)), xp.asarray(eigenstate(2, points))])
     parts = xp.stack([factor * xp.cos(phase), factor * xp.sin(phase)], axis=-2)
     return xp.swapaxes(xp.matmul(parts, levels), -1, -2)
+
+
+@dataclass(frozen=True)
+class QuantumSettings:
+    """A particle in a box, moved by the slope of its potential."""
+
+    points: Annotated[int, Within(at_least=2)] = 32
+    """inner grid points"""
+    level: Count = 3
+    """eigenstate to reach; 1 is the ground state"""
+    weights: tuple[NotNegative, NotNegative] = (1.0, 1.0)
+    """of the two lowest states in the initial ones; published: 1-1, 3-1, 7-1, 15-1"""
+    length: Positive = 2.0
+    """of the box"""
+    dt: Positive = 0.0625
+    """time step"""
+
+
+def _system(given: QuantumSettings) -> System:
+    points, weights = given.points, given.weights
+    require_state(points, "system.points")
+    eigenstate(given.level, points)  # a level that the box does not have is told from here
+    return System(
+        QuantumBox(given.length, given.dt),
+        Infidelity(given.level),
+        lambda key: random_wave(key, points, weights),
+        (1,),
+        lambda count, seed: published_waves(count, points, weights, seed),
+    )
+
+
+TASK = ControlTask(
+    summary="a controller that brings a quantum particle into an excited state",
+    goal="bring a quantum particle into an eigenstate",
+    settings=QuantumSettings,
+    system=_system,
+    layout="inner points of the box; real and imaginary part of the wave function, of which the squares sum to 1",
+    game="Quantum",
+    agents="box",
+    bound=50.0,
+    comparison=Comparison({f"level {level}": {"system.level": level} for level in (3, 4, 5)}, 1000, 10),
+    horizon=128,
+    objective=ControlObjectiveSettings("running", reduction="sum"),
+    preset={
+        "policy.name": "cnn",
+        "policy.zero_last": False,
+        "training.rematerialise": "step",  # measured: its network is large
+    },
+)

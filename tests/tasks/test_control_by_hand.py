@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.envs.control import as_numpy, make, states
+from tests.tasks.control import as_numpy, make, states
 from undertow.core.gradient import GRADIENTS
 from undertow.core.objective import FinalCost, Problem, RunningCost
 from undertow.core.task import Task

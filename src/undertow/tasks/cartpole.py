@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -11,8 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import check_seed, require, whole_number
+from undertow._fields import Count, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.task import Comparison, ControlTask, System, require_state
 
 
 class CartPole(AbstractControlled[Array, Array, Array]):
@@ -104,3 +107,50 @@ def published_cartpoles(count: int, poles: int = 1, seed: int = 42) -> Float[Arr
     """
     count, poles = whole_number("count", count), whole_number("poles", poles)
     return jnp.asarray(hanging(np.random.RandomState(check_seed(seed)).rand(count, poles + 1, 2)))
+
+
+@dataclass(frozen=True)
+class CartPoleSettings:
+    """Poles hinged on one cart that one force pushes."""
+
+    poles: Count = 1
+    """number of poles"""
+    gravity: float = 9.8
+    """m/s^2"""
+    pole_mass: Positive = 0.1
+    """kg"""
+    total_mass: Positive = 1.1
+    """kg; does not grow with the number of poles"""
+    half_length: Positive = 0.5
+    """of a pole, in m"""
+    dt: Positive = 0.01
+    """time step, in s"""
+
+
+def _system(given: CartPoleSettings) -> System:
+    require_state(given.poles, "system.poles")
+    require(
+        given.pole_mass < given.total_mass,
+        f"system.total_mass holds the cart and its poles, and must be above system.pole_mass={given.pole_mass}, "
+        f"got {given.total_mass}",
+    )
+    return System(
+        CartPole(given.gravity, given.pole_mass, given.total_mass, given.half_length, given.dt),
+        Upright(),
+        lambda key: random_cartpole(key, given.poles),
+        (1,),
+        lambda count, seed: published_cartpoles(count, given.poles, seed),
+    )
+
+
+TASK = ControlTask(
+    summary="a controller that swings poles on a cart upright, by sign agreement of two gradients",
+    goal="swing poles up by pushing their cart",
+    settings=CartPoleSettings,
+    system=_system,
+    layout="row 0: position and speed of the cart; the others: angle (0 is upright) and rate of each pole",
+    game="CartPole",
+    agents="cart",
+    bound=50.0,
+    comparison=Comparison({f"{n} pole{'s' * (n > 1)}": {"system.poles": n} for n in (1, 2, 3, 4)}, 1000, 25),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import check_seed, constant, require, whole_number
+from undertow._fields import Count, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System, require_state
 
 
 class Guidance(AbstractControlled[Array, Array, Array]):
@@ -165,3 +168,49 @@ def _annulus(unit: Any, inner: float, outer: float, xp: Any = jnp) -> Any:
     """Places, `"*batch 2"`, from numbers in [0, 1) for radius and angle; in JAX, or with `xp` in NumPy's double precision."""
     radius, angle = inner + (outer - inner) * unit[..., 0], 2 * xp.pi * unit[..., 1]
     return xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], axis=-1)
+
+
+@dataclass(frozen=True)
+class GuidanceSettings:
+    """Drivers that herd evaders by frightening them."""
+
+    drivers: Count = 2
+    """number of drivers"""
+    evaders: Count = 4
+    """number of evaders"""
+    corrected: bool = False
+    """steer relative to the evaders' mean, and flock at a distance, instead of the published sum and opposite sign"""
+    target: tuple[float, float] = (0.0, 0.0)
+    """where the evaders are to go, in m"""
+    dt: Positive = 4 / 60
+    """time step, in s"""
+
+
+def _system(given: GuidanceSettings) -> System:
+    drivers, evaders = given.drivers, given.evaders
+    require_state(drivers + evaders, "system.drivers or system.evaders")
+    return System(
+        Guidance(drivers, given.corrected, dt=given.dt),
+        DistanceToTarget(drivers, given.target),
+        lambda key: random_guidance(key, drivers, evaders),
+        (drivers, 2),
+        lambda count, seed: published_guidance(count, drivers, evaders, seed),
+    )
+
+
+TASK = ControlTask(
+    summary="a controller that herds evaders by repulsion",
+    goal="drive a herd to a target; an agent per driver",
+    settings=GuidanceSettings,
+    system=_system,
+    layout="agents (drivers first); position and velocity; x and y",
+    game="Guidance",
+    agents="driver",
+    bound=10.0,
+    # The released script says 10 epochs, but the paper's curves are smoothed over 30.
+    comparison=Comparison(
+        {f"action cost {cost:g}": {"objective.action_cost": cost} for cost in (1.0, 0.1, 0.01, 0.001)}, 200, 25
+    ),
+    horizon=60,
+    objective=ControlObjectiveSettings("running", action_cost=0.1),
+)

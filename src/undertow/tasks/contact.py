@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -10,8 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import require, whole_number
+from undertow._fields import Count, NotNegative, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System
 
 
 class Pusher(AbstractControlled[Array, Array, Array]):
@@ -157,3 +161,44 @@ def random_pusher(key: Key, dimensions: int = 2) -> Float[Array, "2 2 dimensions
 
 def _direction(angle: Float[Array, ""], dimensions: int) -> Float[Array, " dimensions"]:
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[:dimensions]
+
+
+@dataclass(frozen=True)
+class ContactSettings:
+    """A pusher that moves a puck by stiff contact."""
+
+    dimensions: Literal[1, 2] = 2
+    """1: on a line; 2: on a plane, where the puck slips aside"""
+    stiffness: Positive = 500.0
+    """of the contact, in N/m"""
+    damping_ratio: NotNegative = 0.25
+    """of the contact: 0 gives back all energy, 1 next to none"""
+    friction: NotNegative = 2.0
+    """deceleration of the puck, in m/s^2"""
+    substeps: Count = 4
+    """steps of the contact's integration per time step"""
+    dt: Positive = 0.02
+    """time step, in s"""
+
+
+def _system(given: ContactSettings) -> System:
+    pusher = Pusher(given.substeps, given.stiffness, given.damping_ratio, friction=given.friction, dt=given.dt)
+    return System(pusher, RestAtTarget(), lambda key: random_pusher(key, given.dimensions), (given.dimensions,))
+
+
+TASK = ControlTask(
+    summary="a controller that pushes a puck to a target by stiff contact, without gripping it",
+    goal="push a puck to a target without gripping it",
+    settings=ContactSettings,
+    system=_system,
+    layout="pusher and puck; position and velocity; coordinates",
+    game="Contact",
+    agents="pusher",
+    bound=20.0,
+    # Not published: its physics breaks what arXiv 2405.02041 assumes of gradients.
+    comparison=Comparison(
+        {name: {"system.stiffness": k} for name, k in (("soft", 100.0), ("medium", 500.0), ("stiff", 3000.0))}, 100, 10
+    ),
+    # The action's cost keeps forces within what the contact can pass on.
+    objective=ControlObjectiveSettings("running", action_cost=0.001),
+)

@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from undertow.envs.cartpole import CartPole, Upright, random_cartpole
-from undertow.envs.guidance import DistanceToTarget, Guidance, random_guidance
-from undertow.envs.quantum import Infidelity, QuantumBox, random_wave
 from undertow.policies.controller import Controller, WaveController
+from undertow.tasks.cartpole import CartPole, Upright, random_cartpole
+from undertow.tasks.guidance import DistanceToTarget, Guidance, random_guidance
+from undertow.tasks.quantum import Infidelity, QuantumBox, random_wave
 
 
 class System(NamedTuple):

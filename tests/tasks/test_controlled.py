@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.envs.control import NAMES, make, states
+from tests.tasks.control import NAMES, make, states
 from undertow.core.flow import FULL, STOP, GradientFlow
 from undertow.core.objective import FinalCost, Problem
 from undertow.core.task import Task

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from undertow._checks import UndertowError
-from undertow.envs.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
+from undertow.tasks.guidance import DistanceToTarget, Guidance, published_guidance, random_guidance
 
 
 def by_loops(state, action, drivers, corrected=False, dt=4 / 60):
