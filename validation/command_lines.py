@@ -20,8 +20,8 @@ from undertow.cli.runs import EvaluateArguments, ImportArguments, PlotArguments,
 from undertow.cli.solver import SimulateArguments
 from undertow.cli.study import ReproduceArguments
 from undertow.cli.sweep import DirectoryArguments, SweepArguments
+from undertow.laws.catalogue import case_names
 from undertow.presets import PRESETS
-from undertow.simulate import case_names
 
 SCHEME, CONTROLLER = "given/scheme", "given/controller"
 """Run directories that stand beside every command."""

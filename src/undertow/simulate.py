@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,7 +19,6 @@ from undertow._checks import (
     LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
-    closest,
     lookup,
     require,
     require_positive,
@@ -42,11 +41,10 @@ from undertow.evaluation.simulation_checks import (
     what_is_wrong,
 )
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.cases import Case
+from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
-from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
-from undertow.laws.planes import PLANE_CASES, plane_case
 from undertow.laws.speeds import check_own
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
@@ -57,46 +55,10 @@ from undertow.schemes.solve import check_finite, check_physical, check_step, ste
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
 
-__all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
+__all__ = ["Comparison", "Simulation", "compare", "simulate"]
 
 
 _log = logging.getLogger(__name__)
-
-
-class Case(NamedTuple):
-    """An initial condition, the number of cells it is usually shown with (along the first axis) and the usual end time."""
-
-    initial: Initial
-    num_cells: int = 128
-    end_time: float = 0.1
-
-
-def named_case(name: str) -> Case:
-    """The case called `name`: a Burgers condition, a gas problem in one dimension, or a problem in the plane.
-
-    A plane case that shares its name with one in one dimension is called `2d-<name>`.
-
-    **Raises:** `UndertowError` for an unknown name, with the nearest match.
-    """
-    if name in BURGERS_CONDITIONS:
-        return Case(burgers_condition(name))
-    if name in GAS_CASES:
-        case = GAS_CASES[name]
-        return Case(case.field(), case.cells, case.end_time)
-    try:
-        plane = plane_case(name.removeprefix("2d-"))
-    except UndertowError:
-        combined = [f"combo-{x}-{y}" for x in BURGERS_CONDITIONS for y in BURGERS_CONDITIONS]
-        # Hundreds of names: too many to repeat here.
-        meant = closest(name, [*case_names(), *combined])
-        raise UndertowError(f"unknown case {name!r}{meant} (undertow list shows all)") from None
-    return Case(plane.field(), plane.cells, plane.end_time)
-
-
-def case_names() -> list[str]:
-    """The names of all cases, in the order: Burgers conditions, gas problems, problems in the plane."""
-    single = [*BURGERS_CONDITIONS, *GAS_CASES]
-    return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
 @out_of_memory_told("fewer cells or saves")
@@ -154,11 +116,10 @@ def simulate(
     ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among
     it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
-    case = named_case(condition) if isinstance(condition, str) else Case(condition)
-    initial = case.initial
+    named = case(condition) if isinstance(condition, str) else None
+    initial = condition if named is None else named.field()
     check_initial(initial)
-    num_cells = case.num_cells if num_cells is None else num_cells
-    end_time = case.end_time if end_time is None else end_time
+    num_cells, end_time = usual(named, num_cells, end_time)
     if isinstance(initial, AbstractField):
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
@@ -320,6 +281,12 @@ def compare(
             finer["steps"] = options["steps"] * refinement
         reference = simulate(condition, **{**options, **finer})
     return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def usual(named: Case | None, num_cells: int | None, end_time: float | None) -> tuple[int, float]:
+    """Cells and end time: those given, else those of the case, else 128 and 0.1."""
+    cells, end = (128, 0.1) if named is None else (named.cells, named.end_time)
+    return cells if num_cells is None else num_cells, end if end_time is None else end_time
 
 
 def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import constant, require
-from undertow._types import ArrayLike
-from undertow.laws.conditions import AbstractCondition
+from undertow._types import ArrayLike, Key
+from undertow.laws.burgers_conditions import random_condition
+from undertow.laws.conditions import AbstractCondition, RandomCondition
 from undertow.laws.law import VISCOSITY, AbstractConservationLaw
 
 
@@ -74,3 +76,14 @@ def advection_exact(
     low, high = condition.domain
     foot = x - jnp.asarray(velocity) * t
     return condition(jnp.where(condition.periodic > 0, low + (foot - low) % (high - low), jnp.clip(foot, low, high)))
+
+
+def on_a_circle(conditions: RandomCondition) -> RandomCondition:
+    """The same data with periodic boundaries: of one condition or a batch."""
+    return eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
+
+
+def random_profile(key: Key) -> RandomCondition:
+    """A [`random_condition`][undertow.laws.burgers_conditions.random_condition] on a circle: what enters through an open end
+    would be another problem."""
+    return on_a_circle(random_condition(key))

@@ -54,6 +54,11 @@ class Euler(AbstractConservationLaw):
         "components density, momenta, energy E; f_a = (rho v_a, rho v v_a + p e_a, (E + p) v_a) along axis a, "
         "p = (gamma - 1)(E - rho |v|^2 / 2)"
     )
+    basis_formula: ClassVar[str | None] = (
+        "the split fluxes of all cells of a stencil times L of its face, L R = 1: R holds, times rho c, the columns "
+        "(1, v - c e_a, H - c v_a), (1, v, |v|^2 / 2), c (0, e_t, v_t) for other axes t, (1, v + c e_a, H + c v_a) at the mean "
+        "of the two states"
+    )
     reconstruction: ClassVar[Reconstruction] = "characteristic"
     has_contact: ClassVar[bool] = True
 

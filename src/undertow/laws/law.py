@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
+import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple, Self
 
@@ -10,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from undertow._checks import UndertowError, Within, constant, require, shown
+from undertow._checks import UndertowError, Within, constant, known, require, shown
 from undertow._types import ArrayLike
 from undertow.laws.conditions import AbstractCondition
 
@@ -63,6 +65,7 @@ class AbstractConservationLaw(eqx.Module):
     Beside the equation a law answers what solvers, tables and pictures ask about it. Only what has no default has to be said.
 
     - `formula`: the flux in words, for what is exported; None (default): not said.
+    - `basis_formula`: the same of how a characteristic reconstruction uses the eigenvectors.
     - `reconstruction`: the usual one of a system, `component` (default) or `characteristic`.
     - `exact_boundaries`: the boundaries of scalar conditions with which `exact` knows the solution without viscosity; none by
         default.
@@ -70,6 +73,7 @@ class AbstractConservationLaw(eqx.Module):
     """
 
     formula: ClassVar[str | None] = None
+    basis_formula: ClassVar[str | None] = None
     reconstruction: ClassVar[Reconstruction] = "component"
     exact_boundaries: ClassVar[tuple[str, ...]] = ()
     has_contact: ClassVar[bool] = False
@@ -85,6 +89,11 @@ class AbstractConservationLaw(eqx.Module):
     def component_names(self) -> tuple[str, ...]:
         """One short name per component."""
         return ("u",) if self.num_components == 1 else tuple(f"u{c}" for c in range(self.num_components))
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the random sources of configurations and games may be added to it: to a scalar law."""
+        return self.num_components == 1
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -233,6 +242,17 @@ class AbstractConservationLaw(eqx.Module):
         """Positive where a state keeps the `bound` that is the largest `reach` of the states it is made of: a quadratic along
         lines, so that densities and depths that are next to nothing have no speed without bound."""
         raise NotImplementedError
+
+
+def constants_of(law: type[AbstractConservationLaw]) -> tuple[str, ...]:
+    """The names of a law's constants: those of its fields that are leaves."""
+    return tuple(field.name for field in dataclasses.fields(law) if not field.metadata.get("static"))
+
+
+def make_law(law: type[AbstractConservationLaw], constants: Mapping[str, float]) -> AbstractConservationLaw:
+    """A law with some of its constants. Raises `UndertowError` for one that it does not have, or cannot have."""
+    known(constants, constants_of(law), law.__name__)
+    return law(**constants)
 
 
 def velocities(dimensions: int) -> list[str]:

@@ -50,6 +50,11 @@ class ShallowWater(AbstractConservationLaw):
     formula: ClassVar[str | None] = (
         "components depth h, momenta; f_a = (h v_a, h v v_a + (gravity h^2 / 2) e_a) along axis a"
     )
+    basis_formula: ClassVar[str | None] = (
+        "the split fluxes of all cells of a stencil times L of its face, L R = 1: R holds, times h c, the columns "
+        "(1, v - c e_a), "
+        "c (0, e_t) for other axes t, (1, v + c e_a) at the mean of the two states"
+    )
 
     gravity: float | Float[Array, ""] = eqx.field(converter=GRAVITY, default=1.0)
     dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
