@@ -18,9 +18,10 @@ from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Members
 from undertow.envs.families import draw
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import point_values
 from undertow.envs.truth import batches, common_form, rows_of
 from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.cases import Initial
 from undertow.laws.fields import PIECES
 from undertow.laws.gas_cases import gas_case
 from undertow.training.keeping import BestCheckpoints

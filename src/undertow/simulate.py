@@ -29,7 +29,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import march
 from undertow.envs.needs import march_memory, march_seconds, parameters_of
-from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
+from undertow.envs.placing import boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.simulation_checks import (
@@ -41,7 +41,7 @@ from undertow.evaluation.simulation_checks import (
     what_is_wrong,
 )
 from undertow.laws.burgers import Burgers
-from undertow.laws.cases import Case
+from undertow.laws.cases import Initial
 from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
@@ -116,10 +116,8 @@ def simulate(
     ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among
     it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
-    named = case(condition) if isinstance(condition, str) else None
-    initial = condition if named is None else named.field()
+    initial, num_cells, end_time = started(condition, num_cells, end_time)
     check_initial(initial)
-    num_cells, end_time = usual(named, num_cells, end_time)
     if isinstance(initial, AbstractField):
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
@@ -283,10 +281,15 @@ def compare(
     return Comparison(_called(condition) if title is None else title, runs, reference)
 
 
-def usual(named: Case | None, num_cells: int | None, end_time: float | None) -> tuple[int, float]:
-    """Cells and end time: those given, else those of the case, else 128 and 0.1."""
-    cells, end = (128, 0.1) if named is None else (named.cells, named.end_time)
-    return cells if num_cells is None else num_cells, end if end_time is None else end_time
+def started(
+    condition: str | Initial, num_cells: int | None = None, end_time: float | None = None
+) -> tuple[Initial, int, float]:
+    """What a condition or the name of a case means; cells and end time: those given, else those of the case, else 128 and 0.1."""
+    cells, end = 128, 0.1
+    if isinstance(condition, str):
+        named = case(condition)
+        condition, cells, end = named.field(), named.cells, named.end_time
+    return condition, cells if num_cells is None else num_cells, end if end_time is None else end_time
 
 
 def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:

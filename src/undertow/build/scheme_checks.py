@@ -13,12 +13,12 @@ from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
 from undertow.envs.collection import Members
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.suites import SUITES
 from undertow.envs.truth import rows_of
 from undertow.laws.burgers_conditions import burgers_condition
-from undertow.laws.cases import Problems, as_field
+from undertow.laws.cases import Initial, Problems, as_field
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.speeds import check_own
 from undertow.numerics.boundary import BOUNDARIES

@@ -18,9 +18,10 @@ from undertow._limits import Need, number, require_disk, require_memory, require
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, config_from_dict
-from undertow.envs.placing import Initial, grid_of
+from undertow.envs.placing import grid_of
 from undertow.evaluation.simulation import Simulation
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.cases import Initial
 from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import Reconstruction
@@ -28,7 +29,7 @@ from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
-from undertow.simulate import simulate, usual
+from undertow.simulate import simulate, started
 from undertow.training._files import require_free
 from undertow.training.rundir import RunDirectory
 
@@ -157,11 +158,9 @@ def _write(result: Simulation, path: Path, title: str) -> None:
 
 def _require_room(parsed: SimulateArguments, condition: str | Initial, saves: int) -> None:
     """Raise `UndertowError` for files that cannot be held in memory or written."""
-    named = case(condition) if isinstance(condition, str) else None
-    initial = condition if named is None else named.field()
-    assert not isinstance(initial, str)
+    initial, cells, _ = started(condition, parsed.cells)
     law = initial.law if isinstance(initial, AbstractField) else None
-    grid = grid_of(initial, usual(named, parsed.cells, None)[0])
+    grid = grid_of(initial, cells)
     numbers = (1 + grid.num_axes + (1 if law is None else law.num_components)) * float(math.prod(grid.num_cells))
     change = "--saves or --cells"
     for path in parsed.out:

@@ -21,9 +21,10 @@ from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, coordinates, grid_of, point_values
+from undertow.envs.placing import coordinates, grid_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values, rows_of
+from undertow.laws.cases import Initial
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_step
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from undertow._checks import lookup, require
 from undertow._types import Array, ArrayLike, Key
-from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds, rows_of
 from undertow.laws.burgers import Burgers
+from undertow.laws.cases import Initial
 from undertow.laws.catalogue import all_problems
 from undertow.laws.conditions import RandomCondition
 

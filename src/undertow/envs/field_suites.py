@@ -2,6 +2,7 @@ r"""Systems and planes to test policies on: random problems of every law that ha
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from undertow.envs.truth import batches
 from undertow.laws.cases import Case, Problems
 from undertow.laws.catalogue import all_problems, entry_of
 from undertow.laws.fields import AbstractField, PiecewiseStates
-from undertow.laws.law import AbstractConservationLaw, Reconstruction
+from undertow.laws.law import AbstractConservationLaw, Reconstruction, make_law
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.splitting import AbstractSpeed
@@ -38,11 +39,17 @@ def normalised_case(named: Case, end_time: float = END_TIME) -> PiecewiseStates:
 
 def with_constants(fields: AbstractField, constants: Mapping[str, float]) -> AbstractField:
     """The same initial states, such as density, velocity and pressure, under laws with other constants: of one field or a
-    batch."""
+    batch. Raises `UndertowError` for a constant that the fields' laws do not say, such as a floor."""
     for name, value in constants.items():
         leaf = getattr(fields.law, name)
-        fields = eqx.tree_at(lambda f, name=name: getattr(f.law, name), fields, jnp.full_like(leaf, value))
+        require(eqx.is_array(leaf), f"problems with laws of their own say no {name}; leave it out")
+        where = functools.partial(_constant, name)
+        fields = eqx.tree_at(where, fields, jnp.full_like(leaf, value))
     return fields
+
+
+def _constant(name: str, field: AbstractField) -> Any:
+    return getattr(field.law, name)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class FieldRecipe:
         if isinstance(integrator, str):
             integrator = lookup("integrator", integrator, INTEGRATORS)
         how = Discretised(
-            self.law() if law is None else law,
+            make_law(self.law, {}) if law is None else law,
             cells,
             steps,
             float(end_time),

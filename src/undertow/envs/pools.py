@@ -14,7 +14,8 @@ from undertow._checks import require, require_positive, whole_number
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
+from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
+from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.source import SineSource

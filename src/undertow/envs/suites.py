@@ -193,7 +193,9 @@ _RECIPES = (
     ),
 )
 
-SUITES: dict[str, Recipe | FieldRecipe] = {recipe.name: recipe for recipe in (*_RECIPES, *FIELD_RECIPES)}
+_ALL: tuple[Recipe | FieldRecipe, ...] = (*_RECIPES, *FIELD_RECIPES)
+
+SUITES: dict[str, Recipe | FieldRecipe] = {recipe.name: recipe for recipe in _ALL}
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 

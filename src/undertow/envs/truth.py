@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
 from undertow._types import ArrayLike, Scalar
-from undertow.envs.placing import Initial
+from undertow.laws.cases import Initial
 from undertow.laws.conditions import (
     AbstractCondition,
     AbstractPlainCondition,

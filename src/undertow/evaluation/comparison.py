@@ -15,12 +15,11 @@ from undertow._checks import lookup, require
 from undertow.core.task import take
 from undertow.envs.collection import Suite
 from undertow.envs.field_suites import END_TIME, normalised_case
-from undertow.envs.placing import Initial
 from undertow.envs.truth import rows_of
 from undertow.evaluation.actions import Profile
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.simulation import Simulation, quantities
-from undertow.laws.cases import as_field
+from undertow.laws.cases import Initial, as_field
 from undertow.laws.catalogue import entry_of
 from undertow.laws.fields import AbstractField, PiecewiseStates
 from undertow.laws.law import AbstractConservationLaw

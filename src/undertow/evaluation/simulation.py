@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._types import ArrayLike, Metrics
-from undertow.envs.placing import Initial, coordinates
+from undertow.envs.placing import coordinates
+from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
 from undertow.core.policy import AbstractPolicy
-from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds
 from undertow.evaluation.simulation import exact_states
+from undertow.laws.cases import Initial
 from undertow.laws.conditions import AbstractCondition
 from undertow.laws.exact import has_exact_solution
 from undertow.laws.fields import AbstractField

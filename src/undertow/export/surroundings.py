@@ -17,9 +17,9 @@ from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.placing import Initial
 from undertow.envs.truth import rows_of
 from undertow.export.describe import constants
+from undertow.laws.cases import Initial
 from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.timestep import FixedStep

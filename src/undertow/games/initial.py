@@ -11,9 +11,9 @@ from undertow._checks import require
 from undertow._types import Key
 from undertow.core.task import take
 from undertow.envs.families import RANDOM_FAMILIES
-from undertow.envs.placing import Initial
 from undertow.envs.truth import batches, common_form, count
 from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.cases import Initial
 from undertow.laws.conditions import AbstractCondition
 
 

@@ -23,7 +23,7 @@ from undertow.config import ObjectiveConfig
 from undertow.core.objective import AbstractObjective
 from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.placing import Initial, grid_of, law_of, point_values
+from undertow.envs.placing import grid_of, law_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.games.actions import ACTIONS, AbstractActions
 from undertow.games.control import ControlGame, ControlParams
@@ -31,7 +31,7 @@ from undertow.games.fields import FieldGame, FieldParams, check_truth
 from undertow.games.game import AbstractGame, as_leaves
 from undertow.games.initial import Drawn, DrawnCondition, pool
 from undertow.games.scores import worst_step
-from undertow.laws.cases import Play, Problems
+from undertow.laws.cases import Initial, Play, Problems
 from undertow.laws.catalogue import all_problems
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw, make_law

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
+import jax.numpy as jnp
+
 from undertow._checks import lookup
 from undertow._types import Key
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
@@ -127,9 +129,9 @@ class PiecewiseCase:
         """The initial values."""
         return PiecewiseStates(
             self.law(),
-            self.states,
-            self.positions,
-            amplitudes=self.amplitudes,
+            jnp.asarray(self.states, float),
+            jnp.asarray(self.positions, float),
+            amplitudes=None if self.amplitudes is None else jnp.asarray(self.amplitudes, float),
             wavenumber=self.wavenumber,
             domain=self.domain,
             periodic=float(self.boundary == "periodic"),
