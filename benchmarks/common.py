@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from undertow.training._machine import describe_machine
+from undertow.store.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 PEER = os.environ.get("UNDERTOW_PEER_PYTHON", sys.executable)

@@ -15,7 +15,8 @@ import equinox as eqx  # noqa: E402
 import jax  # noqa: E402
 
 from benchmarks.common import in_fresh_process, matrix_rate, peak_memory_mb, write  # noqa: E402
-from undertow.build import build, cast  # noqa: E402
+from undertow._tree import cast  # noqa: E402
+from undertow.assembly import build  # noqa: E402
 from undertow.core.flow import FULL  # noqa: E402
 from undertow.policies.controller import WaveController  # noqa: E402
 from undertow.presets import PRESETS  # noqa: E402

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from benchmarks.common import in_fresh_process, matrix_rate, median_seconds, peak_memory_mb, write
 from benchmarks.update import network_operations
-from undertow.build import build
+from undertow.assembly import build
 from undertow.envs.placing import point_values
 from undertow.laws.euler import Euler
 from undertow.laws.gas_cases import gas_case

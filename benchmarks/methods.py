@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import RESULTS
-from undertow.training._machine import describe_machine
+from undertow.store.machine import describe_machine
 
 METHODS: dict[str, dict[str, Any]] = {
     "bptt": {},

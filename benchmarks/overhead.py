@@ -26,14 +26,14 @@ from typing import Any
 import jax
 
 from benchmarks.common import in_fresh_process, write
-from undertow.build import Experiment, build
+from undertow.assembly import Experiment, build
 from undertow.config import config_to_dict
 from undertow.experiment.recorder import Recorder
 from undertow.experiment.stores import DirectoryStore
 from undertow.presets import PRESETS
 from undertow.progress import Display, StopRequest
+from undertow.store.rundir import RunDirectory
 from undertow.training.fit import Progress, fit
-from undertow.training.rundir import RunDirectory
 
 ROUNDS = 6
 """Blocks of every kind."""

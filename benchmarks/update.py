@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 
 from benchmarks.common import in_fresh_process, matrix_rate, median_seconds, peak_memory_mb, write
-from undertow.build import build
+from undertow.assembly import build
 from undertow.presets import PRESETS
 
 ORIGINAL_SECONDS, ORIGINAL_MEMORY_MB, ORIGINAL_FIRST_RESULT = 1.29, 1100, 18.0

@@ -25,7 +25,7 @@ import optax
 
 import undertow as ut
 from undertow.core.flow import damp
-from undertow.evaluation.rotation import rotation
+from undertow.instruments.rotation import rotation
 from undertow.report import style
 from undertow.report.health import draw_field
 

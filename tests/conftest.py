@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -23,6 +24,7 @@ jax.config.update("jax_enable_x64", True)
 
 QUICK = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") is None
 """JAX_DISABLE_MOST_OPTIMIZATIONS=0 in the environment compiles everything as users do."""
+FAST_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 _quickly = False
 
 
@@ -38,21 +40,25 @@ def compile_quickly() -> None:
     if not QUICK:
         return
     switch(True)
-    # XLA's newer generator of CPU code takes three times as long to compile a training as its older one. The flag for it
-    # is of a whole process, but some tests need programs as users have them: so it goes where JAX makes its options.
-    # Where that has moved, the tests are slower and no worse; where XLA knows the flag no more, this can go.
+    # XLA's newer generator of CPU code takes three times as long to compile a training as its older one, and many parts
+    # longer than one. The flags are of a whole process, but some tests need programs as users have them: so they go where
+    # JAX makes its options. And JAX makes an MLIR context for every program, which is a tenth of the time of a small one,
+    # and keeps it, which is half of the memory: one for all will do. Where these places have moved, or XLA knows the
+    # flags no more, the tests are slower and no worse, and this can go.
     with contextlib.suppress(ImportError, AttributeError):
         from jax._src import compiler
+        from jax._src.interpreters import mlir
 
         made = compiler.get_compile_options
 
         def get_compile_options(*args: Any, **kwargs: Any) -> Any:
             options = made(*args, **kwargs)
             if _quickly and jax.default_backend() == "cpu":
-                options.env_option_overrides = [*options.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+                options.env_option_overrides = [*options.env_option_overrides, *FAST_TO_COMPILE.items()]
             return options
 
         compiler.get_compile_options = get_compile_options
+        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @contextlib.contextmanager

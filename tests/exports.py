@@ -11,21 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.helpers import random_like
-from undertow.build import build, cast
-from undertow.build.scheme import make_discretised
+from undertow._tree import cast, take
+from undertow.assembly import build
+from undertow.assembly.scheme import make_discretised
 from undertow.config import Config, ControlConfig, SchemeConfig, config_to_dict
 from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Members
 from undertow.envs.families import draw
 from undertow.envs.placing import point_values
-from undertow.envs.truth import batches, common_form, rows_of
+from undertow.envs.truth import batches, common_form
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.cases import Initial
 from undertow.laws.fields import PIECES
 from undertow.laws.gas_cases import gas_case
-from undertow.training.keeping import BestCheckpoints
-from undertow.training.rundir import RunDirectory
+from undertow.store.keeping import BestCheckpoints
+from undertow.store.rundir import RunDirectory
 
 
 class Holder(NamedTuple):
@@ -72,7 +73,7 @@ def scheme_cases(config: SchemeConfig, *, named: bool = True) -> Members:
         if config.law.name == "burgers" and named:
             cases = [common_form(burgers_condition(name)) for name in SCALAR]
     random = draw(family, range(10 - len(cases)))
-    return batches([*cases, *(rows_of(random, number) for number in range(10 - len(cases)))])
+    return batches([*cases, *(take(random, number) for number in range(10 - len(cases)))])
 
 
 def seen_by_scheme(policy: AbstractPolicy, config: SchemeConfig, *, named: bool = True, after: int = 5) -> list[Seen]:

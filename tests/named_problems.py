@@ -11,7 +11,7 @@ import numpy as np
 
 import undertow as ut
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.config import (
     DataConfig,
     EvaluationConfig,

@@ -23,12 +23,12 @@ MAX_LINES = 400
 
 # A room and the rooms below it that it may see. Rooms on one level may also see each other as long as no circle forms;
 # `core` is alone on its level for the solver, and the solver for `core`.
-BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own"}
+BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own", "_io", "_reader", "_flock"}
 SOLVER = {"numerics", "laws", "schemes"}
 PARTS = BASE | SOLVER | {"core"}
 TASKS = BASE | {"core"}
 LOOP = PARTS | {"envs", "policies", "tasks"}
-USES = LOOP | {"training", "evaluation", "report"}
+USES = LOOP | {"training", "evaluation", "instruments", "report"}
 SEES: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
     "core": BASE,
@@ -40,20 +40,25 @@ SEES: dict[str, set[str]] = {
     "tasks": TASKS,
     "training": USES,
     "evaluation": USES,
+    "instruments": USES,
     "report": USES,
-    "config": USES | {"presets"},
+    "store": BASE,
+    "config": USES | {"presets", "store"},
     "presets": USES | {"config"},
-    "build": USES | {"config"},
+    "assembly": USES | {"config", "store"},
     "progress": BASE,
     "simulate": USES,
-    "catalogue": USES | {"config", "presets", "build", "studies", "games"},
-    "baselines": USES | {"config", "build", "games"},
-    "experiment": USES | {"config", "presets", "build", "progress", "runs", "baselines"},
-    "export": USES | {"config", "build", "experiment"},
-    "runs": USES | {"config", "presets"},
-    "games": USES | {"config", "presets", "build"},
-    "studies": USES | {"config", "presets", "build", "progress"},
-    "cli": USES | {"config", "presets", "catalogue", "simulate", "experiment", "studies", "runs", "export", "progress"},
+    "catalogue": USES | {"config", "presets", "assembly", "reproduction", "games"},
+    "baselines": USES | {"config", "assembly", "games"},
+    "experiment": USES | {"config", "presets", "assembly", "store", "progress", "runs", "baselines"},
+    "export": USES | {"config", "assembly", "experiment", "store"},
+    "runs": USES | {"config", "presets", "store"},
+    "games": USES | {"config", "presets", "assembly"},
+    "sweeps": USES | {"config", "assembly", "store", "progress"},
+    "reproduction": USES | {"config", "presets", "assembly", "store", "progress", "sweeps"},
+    "cli": USES
+    | {"config", "presets", "catalogue", "simulate", "experiment", "sweeps", "reproduction", "runs", "export", "store"}
+    | {"progress"},
     "__main__": {"cli"},
 }
 FRONT_DOOR = ""  # undertow/__init__.py: for users; it may see all but the command line, and no room imports from it

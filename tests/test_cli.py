@@ -22,7 +22,7 @@ from undertow.cli.parse import one_line
 from undertow.config import FAMILIES
 from undertow.experiment import Run
 from undertow.presets import PRESETS
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 TINY = FLAGS.split()
 

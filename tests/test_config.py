@@ -16,8 +16,8 @@ import pytest
 
 from undertow import config as configs
 from undertow._checks import UndertowError
-from undertow.build.control_judge import CONTROL_SUITES
-from undertow.build.scheme import make_policy
+from undertow.assembly.control_judge import CONTROL_SUITES
+from undertow.assembly.scheme import make_policy
 from undertow.catalogue import ABOUT_GRADIENTS
 from undertow.config import (
     Config,

@@ -13,7 +13,7 @@ import pytest
 
 from undertow import cli
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.config import (
     CONTROL_CONFIGS,
     ControlDataConfig,
@@ -26,9 +26,9 @@ from undertow.config import (
 from undertow.core.flow import FULL
 from undertow.experiment import evaluate_run, plot_run, train
 from undertow.presets import preset
-from undertow.studies import command
-from undertow.studies.grid import Cell, grid
-from undertow.studies.runner import Study
+from undertow.reproduction import command
+from undertow.reproduction.grid import Cell, grid
+from undertow.reproduction.runner import Study
 from undertow.tasks.cartpole import published_cartpoles
 from undertow.tasks.guidance import GuidanceSettings, published_guidance
 from undertow.tasks.quantum import QuantumSettings, published_waves
@@ -208,7 +208,7 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert whole.run(quiet=True)
     halves = Study(tmp_path / "halves", "test", [cell()], 2)
     with monkeypatch.context() as patch:
-        patch.setattr("undertow.studies.runner.measured", interrupt_after_the_first)
+        patch.setattr("undertow.reproduction.runner.measured", interrupt_after_the_first)
         assert not halves.run(quiet=True)
     assert halves.results()["cells"]["1-pole_combined_norm"]["epochs"] == [1]
     assert halves.run(quiet=True)
@@ -243,6 +243,6 @@ def test_reproduce_from_the_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_comparison_says_so(number, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "grid", lambda task, **_: [cell(updates=9)])
-    monkeypatch.setattr("undertow.studies.runner.measured", lambda epoch: interrupt_after_the_first(epoch, number))
+    monkeypatch.setattr("undertow.reproduction.runner.measured", lambda epoch: interrupt_after_the_first(epoch, number))
     assert cli.main(["reproduce", "cartpole", "--seeds", "1", "--out", str(tmp_path / "s"), "--quiet"]) == 128 + number
     assert "goes on from here" in capsys.readouterr().err

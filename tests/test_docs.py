@@ -26,8 +26,8 @@ from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.presets import PRESETS, preset
 from undertow.report import simulation
-from undertow.studies.space import read_space
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
+from undertow.sweeps.space import read_space
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in (

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny
+from undertow import _io
 from undertow._checks import UndertowError
-from undertow.build import build, read_policy
-from undertow.build.scheme import make_policy, training_data, watched_data
+from undertow.assembly import build, read_policy
+from undertow.assembly.scheme import make_policy, training_data, watched_data
 from undertow.config import (
     DataConfig,
     EvaluationConfig,
@@ -39,10 +40,9 @@ from undertow.experiment import Run, evaluate_run, load_policy, load_run, train
 from undertow.policies.classical import classical
 from undertow.presets import preset
 from undertow.progress import StopRequest
-from undertow.training import _files
-from undertow.training.keeping import rank_checkpoints
+from undertow.store.keeping import rank_checkpoints
+from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import OptimizerConfig
-from undertow.training.rundir import RunDirectory
 
 
 def leaves(tree) -> list[np.ndarray]:
@@ -178,7 +178,7 @@ def test_a_full_disk_loses_nothing_written_before(tmp_path: Path, monkeypatch: p
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_io.os, "fsync", fsync)
     out = tmp_path / "run"
     config = tiny(training=TrainingConfig(updates=40, batch=2, dispatch=2))
     with pytest.raises(UndertowError, match="No space left on device"):
@@ -279,7 +279,7 @@ def test_random_conditions_of_training_watching_and_testing_differ():
     (watched, _), (trained, _) = watched_data(tiny())[0], training_data(tiny())[0]
     rows = np.concatenate([np.asarray(watched.phases), np.asarray(trained.phases)])
     assert len(np.unique(rows, axis=0)) == len(rows) == 12
-    from undertow.build.scheme import _WATCHED_FROM
+    from undertow.assembly.scheme import _WATCHED_FROM
 
     assert BLOCK // 2 <= _WATCHED_FROM and _WATCHED_FROM + 100_000 < BLOCK
 

@@ -16,8 +16,8 @@ from tests.tiny import tiny
 from undertow._checks import UndertowError
 from undertow.config import Config, TrainingConfig
 from undertow.experiment import Learned, Run, evaluate_run, learn, train
+from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import OptimizerConfig
-from undertow.training.rundir import RunDirectory
 
 
 @pytest.fixture(scope="module")

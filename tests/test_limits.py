@@ -18,7 +18,7 @@ import undertow as ut
 from undertow import _limits, cli
 from undertow._checks import UndertowError
 from undertow._limits import Need, out_of_memory_told, require_disk, require_memory, require_time
-from undertow.build import build, training_needs
+from undertow.assembly import build, training_needs
 from undertow.config import Config
 from undertow.config.fields import changed
 from undertow.games import make

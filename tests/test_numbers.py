@@ -26,6 +26,7 @@ from undertow._checks import (
     LARGEST_SEED,
     UndertowError,
     Within,
+    choice,
     constant,
     lookup,
     plain_number,
@@ -41,7 +42,7 @@ from undertow.laws.euler import Euler
 from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.vector_burgers import VectorBurgers
 from undertow.numerics.timestep import complete
-from undertow.studies.space import read_space
+from undertow.sweeps.space import read_space
 from undertow.tasks.cartpole import published_cartpoles
 
 # --- the helpers ------------------------------------------------------------------------------------------------------
@@ -406,5 +407,5 @@ def test_a_list_of_very_many_names_is_cut():
     with pytest.raises(
         UndertowError, match=r"did you mean 'name-1234'\? \(choose from name-0000, .*, \.\.\. \(2000 in all\)\)"
     ) as told:
-        lookup("name", "name-1234x", dict.fromkeys(names))
+        choice("name", "name-1234x", names)
     assert len(str(told.value)) < 1200

@@ -17,14 +17,14 @@ import pytest
 from tests.test_control_runs import SYSTEMS
 from tests.tiny import tiny
 from tests.traces import check_whole, checkpoint_essence, differences, essence, table_essence
+from undertow import _io
 from undertow._checks import UndertowError
 from undertow.config import CheckpointConfig, Config, TrainingConfig, load_config
 from undertow.experiment import Run, load_run, loop, resume, train
 from undertow.experiment.recorder import Recorder
-from undertow.training import _files
-from undertow.training.checkpoint import read_metadata, save_checkpoint
+from undertow.store.checkpoint import read_metadata, save_checkpoint
+from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import OptimizerConfig
-from undertow.training.rundir import RunDirectory
 
 # Evaluations after 4, 8, 10 updates, checkpoints after every dispatch of 2.
 CONFIG = tiny(
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_nothing_else(full_at: int, whole
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_io.os, "fsync", fsync)
     with pytest.raises(UndertowError, match="No space left on device; free some space and start again"):
         train(CONFIG, preset="tiny", out=tmp_path / "run")
     monkeypatch.undo()
@@ -351,8 +351,8 @@ def test_a_run_of_an_early_version_goes_on(run: Path, tmp_path: Path):
 def load_state(file: Path):
     import jax
 
-    from undertow.build import build
-    from undertow.training.checkpoint import load_checkpoint
+    from undertow.assembly import build
+    from undertow.store.checkpoint import load_checkpoint
 
     experiment = build(CONFIG)
     trainer = experiment.trainer(experiment.make_pool())

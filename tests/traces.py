@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from undertow.training import _safetensors
-from undertow.training.checkpoint import read_metadata
-from undertow.training.rundir import RunDirectory
+from undertow.store import _safetensors
+from undertow.store.checkpoint import read_metadata
+from undertow.store.rundir import RunDirectory
 
 _OF_ONE_RUN = ("id", "start", "end", "seconds", "command", "git", "resumed")
 """What `run.json` says of this run alone, and when and how often it was at work."""

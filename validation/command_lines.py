@@ -22,6 +22,7 @@ from undertow.cli.study import ReproduceArguments
 from undertow.cli.sweep import DirectoryArguments, SweepArguments
 from undertow.laws.catalogue import case_names
 from undertow.presets import PRESETS
+from undertow.reproduction.grid import TASKS
 
 SCHEME, CONTROLLER = "given/scheme", "given/controller"
 """Run directories that stand beside every command."""

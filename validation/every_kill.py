@@ -21,7 +21,7 @@ from tests.traces import essence
 from undertow import experiment
 from undertow.cli import main as undertow
 from undertow.config import config_from_dict
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 from validation.killing import Work, in_a_fork, kill_at_each, use_cache
 
 FLAGS = """

@@ -28,13 +28,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.exports import Seen, random_run, seen_by_controller, seen_by_scheme
-from undertow.build import cast
+from undertow._tree import cast
 from undertow.config import Config, ControlConfig, SchemeConfig, config_from_dict
 from undertow.experiment import import_agent, load_policy
 from undertow.export import export, portable
 from undertow.export.surroundings import Surroundings, surroundings
 from undertow.presets import PRESETS
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 REFERENCE = Path(os.environ.get("UNDERTOW_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "reference"))
 HEAD = f"{'policy':28}{'kind':18}{'cases':>6}{'sites':>9}{'numpy':>10}{'float32':>10}{'StableHLO':>11}{'step':>10}{'JAX':>10}"

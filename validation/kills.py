@@ -30,8 +30,8 @@ import numpy as np
 
 from tests.traces import check_whole, differences, essence
 from undertow._checks import UndertowError
-from undertow.training.checkpoint import read_metadata
-from undertow.training.rundir import RunDirectory
+from undertow.store.checkpoint import read_metadata
+from undertow.store.rundir import RunDirectory
 
 FLAGS = """
     --training.updates 1500 --training.batch 2 --training.dispatch 2 --training.precision float64

@@ -17,9 +17,9 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from undertow.build import build
+from undertow._tree import take
+from undertow.assembly import build
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.policies.classical import classical
 from undertow.presets import PRESETS
 from undertow.training.fit import Progress, fit

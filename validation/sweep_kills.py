@@ -28,13 +28,14 @@ import undertow.report.sweep
 from undertow.cli import main as undertow
 from undertow.config.fields import changed
 from undertow.presets import preset
-from undertow.studies import command, definition, ledger, liveness
-from undertow.studies import seeds as seeds_of
-from undertow.studies import sweep as sweeps
-from undertow.studies.grid import Cell
-from undertow.studies.seeds import begun
-from undertow.training import _safetensors
-from undertow.training.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from undertow.reproduction import command
+from undertow.reproduction.grid import Cell
+from undertow.store import _safetensors
+from undertow.store.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from undertow.sweeps import definition, ledger, liveness
+from undertow.sweeps import seeds as seeds_of
+from undertow.sweeps import sweep as sweeps
+from undertow.sweeps.seeds import begun
 from validation.killing import Work, kill_at_each, use_cache
 
 FLAGS = """--seeds 2 --quiet --horizon 3 --data.train 2 --data.test 2 --policy.hidden 2 --training.updates 4

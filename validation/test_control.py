@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from undertow.studies.command import final_losses
-from undertow.studies.grid import grid
-from undertow.studies.runner import Study
+from undertow.reproduction.command import final_losses
+from undertow.reproduction.grid import grid
+from undertow.reproduction.runner import Study
 
 SEEDS = 10
 

@@ -23,7 +23,7 @@ from tests.traces import differences, essence
 from undertow import cli
 from undertow._checks import UndertowError
 from undertow.experiment import load_run, resume, train
-from undertow.training.keeping import rank_checkpoints
+from undertow.store.keeping import rank_checkpoints
 
 FILES = [
     "config.json",

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from undertow.build import build
+from undertow._tree import take
+from undertow.assembly import build
 from undertow.core.flow import FULL
 from undertow.core.gradient import Backprop
-from undertow.core.task import take
 from undertow.presets import PRESETS
 from undertow.training.fit import fit
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.test_damaged_sweeps import FILES, WAYS, check_damage, quick
-from undertow.studies import sweep
-from undertow.studies.definition import read
-from undertow.studies.ledger import Ledger
-from undertow.training.checkpoint import read_metadata
+from tests.sweeps.test_damaged_sweeps import FILES, WAYS, check_damage, quick
+from undertow.store.checkpoint import read_metadata
+from undertow.sweeps import sweep
+from undertow.sweeps.definition import read
+from undertow.sweeps.ledger import Ledger
 
 pytest.importorskip("optuna")
 _ = quick  # a fixture

@@ -80,19 +80,19 @@ from undertow.policies.controller import Controller, WaveController
 from undertow.policies.network import MLP
 from undertow.policies.stencil import DirectionalPolicy, PairedPolicy
 from undertow.presets import PRESETS, preset
+from undertow.reproduction import reproduce
 from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import Solution, solve
 from undertow.schemes.weights import WenoJS, WenoZ
 from undertow.simulate import Simulation, simulate
-from undertow.studies import reproduce
-from undertow.studies.sweep import join as join_sweep
-from undertow.studies.sweep import summary as sweep_summary
-from undertow.studies.sweep import sweep
+from undertow.store.machine import info
+from undertow.sweeps.sweep import join as join_sweep
+from undertow.sweeps.sweep import summary as sweep_summary
+from undertow.sweeps.sweep import sweep
 from undertow.tasks.cartpole import CartPole
 from undertow.tasks.guidance import Guidance
 from undertow.tasks.quantum import QuantumBox
-from undertow.training._machine import info
 from undertow.training.ensemble import Ensemble
 from undertow.training.fit import fit
 from undertow.training.optimizer import OptimizerConfig, build_optimizer

@@ -238,6 +238,11 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
     raise UndertowError(f"unknown {kind} {shown(name)}{nearest(name, table)}")
 
 
+def choice(kind: str, name: Any, options: Iterable[T]) -> T:
+    """The option called `name`, or an error that names the nearest one and lists all of them."""
+    return lookup(kind, name, {str(each): each for each in options})
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """The tail of an error message: the closest option to a misspelt name, if there is one, and all options, or
     the first of very many."""
@@ -270,7 +275,7 @@ def at_home(path: Path | str) -> Path:
         return Path(path)
 
 
-def known(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
+def refuse_unknown(options: Iterable[str], allowed: Iterable[str], what: str) -> None:
     """Raise for the first of some options that `what` does not have, with the nearest one that it has."""
     allowed = tuple(allowed)
     for name in options:

@@ -18,7 +18,7 @@ from undertow._checks import (
     SEEDS,
     UndertowError,
     Within,
-    lookup,
+    choice,
     nearest,
     plain_number,
     real_number,
@@ -78,7 +78,7 @@ def read(hint: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         value = plain_number(value)
         if isinstance(value, str):
-            lookup(where, value, {str(each): each for each in arguments})
+            choice(where, value, arguments)
         fits = any(value == each and type(value) is type(each) for each in arguments)
         require(fits, f"{where} must be one of {', '.join(map(str, arguments))}, got {shown(value)}")
         return value

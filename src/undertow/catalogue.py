@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from undertow.build.control_judge import CONTROL_SUITES
+from undertow.assembly.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.games.registry import GAMES
@@ -15,8 +15,8 @@ from undertow.numerics.integrator import INTEGRATORS
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.network import ACTIVATIONS
 from undertow.presets import PRESETS
+from undertow.reproduction.grid import COMPARISONS
 from undertow.schemes.splitting import SPEEDS
-from undertow.studies.grid import COMPARISONS
 from undertow.training.optimizer import Name
 
 ABOUT_GRADIENTS = {

@@ -19,6 +19,7 @@ from undertow._checks import (
     LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
+    choice,
     lookup,
     require,
     require_positive,
@@ -305,7 +306,7 @@ def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
     if name is None:
         return law.reconstruction
-    return lookup("reconstruction", name, {each: each for each in RECONSTRUCTIONS})
+    return choice("reconstruction", name, RECONSTRUCTIONS)
 
 
 def _called(condition: str | Initial) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.baselines.tiny import tiny
 from tests.helpers import random_like
+from undertow.assembly import build
 from undertow.baselines.faces import FaceGame, make_pool
-from undertow.build import build
 from undertow.config.fields import changed
 from undertow.core.flow import FULL
 from undertow.envs import rewards

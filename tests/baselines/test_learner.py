@@ -12,9 +12,9 @@ pytest.importorskip("stable_baselines3", reason="the extra baselines is not inst
 import torch
 
 from tests.baselines.tiny import tiny
+from undertow.assembly import build
 from undertow.baselines.algorithms import METHODS, get_policy, set_actor
 from undertow.baselines.learner import Learner
-from undertow.build import build
 from undertow.config.baseline import OFF_POLICY
 from undertow.core.flow import FULL
 from undertow.experiment import evaluate_run, resume, train

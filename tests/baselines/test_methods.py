@@ -13,7 +13,7 @@ import pytest
 from tests.baselines.tiny import tiny
 from tests.helpers import random_like
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.core.flow import FULL, STOP
 from undertow.experiment import train
 from undertow.policies.classical import classical

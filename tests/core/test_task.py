@@ -11,9 +11,10 @@ import pytest
 from tests.helpers import Counted
 from tests.toys import Gain, Heun, Linear, linear_problem
 from undertow._checks import UndertowError
+from undertow._tree import take
 from undertow.core.flow import FULL, PHYSICS
 from undertow.core.objective import FinalCost, Problem, ReferenceDistance
-from undertow.core.task import Task, batch_size, stack_problems, take
+from undertow.core.task import Task, batch_size, stack_problems
 
 
 def problems(count=3, env=Heun):

@@ -10,7 +10,7 @@ import pytest
 
 import undertow as ut
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.envs.families import draw
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, law_of, point_values
 from undertow.laws.burgers import Burgers
@@ -117,7 +117,7 @@ def test_what_cannot_work_is_told_before_the_work(changes, words):
 
 
 def test_the_first_scale_brings_a_random_policy_closer_to_equal_weights():
-    from undertow.build.scheme import make_policy
+    from undertow.assembly.scheme import make_policy
 
     config = ut.preset("euler-sod-paper").config
     stencils = (jnp.linspace(0, 1, 2 * 3 * 7 * 5).reshape(2, 3, 7, 5) ** 2,)

@@ -11,10 +11,11 @@ import pytest
 
 from tests.small import carried, hand_made
 from undertow._checks import UndertowError
+from undertow._tree import take
 from undertow.envs.families import BLOCK, held_out_conditions, random_conditions, training_conditions, training_numbers
 from undertow.envs.march import advance_all, final_values, saved_values
 from undertow.envs.suites import SUITES, suite
-from undertow.envs.truth import batches, common_form, count, exact_holds, exact_values, rows_of
+from undertow.envs.truth import batches, common_form, count, exact_holds, exact_values
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition, random_condition
@@ -48,12 +49,12 @@ def test_a_number_is_a_condition():
     conditions = random_conditions(numbers)
     for row, number in enumerate(numbers):
         expected = random_condition(jax.random.fold_in(jax.random.key(0), np.uint32(number)))
-        for got, leaf in zip(jax.tree.leaves(rows_of(conditions, row)), jax.tree.leaves(expected), strict=True):
+        for got, leaf in zip(jax.tree.leaves(take(conditions, row)), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(got, leaf, rtol=1e-13, atol=1e-15)
 
 
 def test_a_condition_does_not_depend_on_its_company():
-    assert same(rows_of(held_out_conditions(300), np.arange(7)), held_out_conditions(7))
+    assert same(take(held_out_conditions(300), np.arange(7)), held_out_conditions(7))
     assert same(training_conditions(3, 5), random_conditions(training_numbers(3, 5)))
     assert count(held_out_conditions()) == 256
 

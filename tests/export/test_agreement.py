@@ -12,7 +12,7 @@ import pytest
 from tests.exports import seen_by_controller, seen_by_scheme
 from tests.helpers import quick_jit, random_like
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.config import GridConfig, PolicyConfig
 from undertow.export.describe import describe_policy
 from undertow.export.portable import ACTIVATIONS, Policy, PortableError

@@ -16,12 +16,12 @@ import pytest
 
 from tests.tiny import tiny
 from undertow._checks import UndertowError
-from undertow.build import build
+from undertow.assembly import build
 from undertow.config import DataConfig, PolicyConfig
 from undertow.experiment import evaluate_run, import_agent, load_policy, load_run
 from undertow.policies import archive
 from undertow.policies.published import is_published, read_published
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], **parts: bytes) -> Path:

@@ -7,9 +7,9 @@ import pytest
 
 from tests.report.pictures import is_picture
 from undertow._checks import UndertowError
-from undertow.evaluation.health import FlowCosines, StepGradients
-from undertow.evaluation.jacobians import JacobianNorms
-from undertow.evaluation.rotation import Rotation
+from undertow.instruments.health import FlowCosines, StepGradients
+from undertow.instruments.jacobians import JacobianNorms
+from undertow.instruments.rotation import Rotation
 from undertow.report import health, style
 
 

@@ -19,7 +19,7 @@ from undertow.core.objective import FinalCost, Problem
 from undertow.core.task import Task
 from undertow.evaluation.control import ControlEvaluation, evaluate_control
 from undertow.evaluation.evaluate import evaluate
-from undertow.evaluation.health import FlowCosines, StepGradients
+from undertow.instruments.health import FlowCosines, StepGradients
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.policies.classical import classical
 from undertow.policies.controller import ZeroAction

@@ -18,10 +18,11 @@ from matplotlib.ticker import NullLocator
 import undertow as ut
 from undertow import cli
 from undertow._checks import UndertowError
-from undertow.report import _matplotlib, animation, comparison, simulation, style
+from undertow.report import _matplotlib, animation, simulation, style
 from undertow.report.figures import save_figures
 from undertow.report.simulation import draw_simulation
 from undertow.report.training import training_figure
+from undertow.runs import figure
 
 JOURNAL = {
     "text.usetex": True,
@@ -241,7 +242,7 @@ def test_numbers_of_a_comparison_are_written_first(tmp_path, monkeypatch, capsys
     words = ["compare", "--groups", f"a$_$b={tmp_path / 'a$_$b'}", f"b={tmp_path / 'b'}", "--out"]
     assert cli.main([*words, str(tmp_path / "good")]) == 0
     capsys.readouterr()
-    monkeypatch.setattr(comparison, "comparison_figure", breaks)
+    monkeypatch.setattr(figure, "comparison_figure", breaks)
     assert cli.main([*words, str(tmp_path / "out")]) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"compare.csv", "compare.json"}
     assert "compare.png (Nothing: no font)" in capsys.readouterr().err

@@ -17,20 +17,22 @@ from undertow._checks import UndertowError
 from undertow.core.policy import AbstractPolicy
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.convergence import Convergence, Grid
-from undertow.evaluation.rotation import rotation
 from undertow.evaluation.series import Series
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.statistics import written
+from undertow.instruments.rotation import rotation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.conditions import SineCondition
 from undertow.laws.euler import Euler
 from undertow.laws.fields import PiecewiseStates
 from undertow.laws.planes import plane_case
 from undertow.numerics.grid import UniformGrid
-from undertow.report import animation, comparison, control, errors, gas, maps, simulation, solutions, style
+from undertow.report import animation, errors, gas, maps, simulation, solutions, style
 from undertow.report.html import scheme_pages
 from undertow.report.html.blocks import common_limits
 from undertow.report.html.encode import limits_of, pack, quantise, unpack
+from undertow.runs import figure
+from undertow.tasks.scene import around
 
 SCALES = [1e-150, 1e20]
 X = (np.arange(24) + 0.5) / 24
@@ -226,10 +228,10 @@ def test_errors_over_x(scale, kind):
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_comparison_of_runs(scale, tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(comparison.style, "save", lambda fig, path: kept.append(fig) or path)
+    monkeypatch.setattr(figure.style, "save", lambda fig, path: kept.append(fig) or path)
     for factor in (1.0, scale):
         for values in (np.array([1.0, 1.0]), np.array([1.0, 1.5])):
-            comparison.comparison_figure({}, {"a": factor * values}, tmp_path / "a.png", metric="loss")
+            figure.comparison_figure({}, {"a": factor * values}, tmp_path / "a.png", metric="loss")
     for one, other in zip(kept[:2], kept[2:], strict=True):
         assert_same_picture(places(one), places(other))
 
@@ -306,7 +308,7 @@ def test_ratios_as_people_write_them():
 
 @pytest.mark.parametrize("factor", [1e-9, 1.0, 1e9])
 def test_room_around_places(factor):
-    (left, right), (bottom, top) = control.around(factor * np.array([[0.0, 0.0], [2.0, 1.0], [np.nan, 0.0]]))
+    (left, right), (bottom, top) = around(factor * np.array([[0.0, 0.0], [2.0, 1.0], [np.nan, 0.0]]))
     assert np.array([left, right, bottom, top]) / factor == pytest.approx([-0.4, 2.4, -0.4, 1.4])
 
 

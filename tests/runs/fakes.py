@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from undertow.config import CONTROL_CONFIGS, Config, config_to_dict
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 CartPoleTask = CONTROL_CONFIGS["cartpole"]
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from tests.odd import ODD, leaves, put
 from tests.runs.fakes import make_run
 from undertow._checks import UndertowError
+from undertow._io import to_json
 from undertow.config import CONTROL_CONFIGS
 from undertow.experiment.reporting import Report
 from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.runs.tables import COLUMNS, comparison_table, run_values, runs_table
-from undertow.training._files import to_json
-from undertow.training._recover import config_text
-from undertow.training.rundir import RunDirectory
+from undertow.store.recover import config_text
+from undertow.store.rundir import RunDirectory
 
 CartPoleTask = CONTROL_CONFIGS["cartpole"]
 

@@ -12,9 +12,10 @@ import pytest
 
 from tests.toys import Gain, Linear
 from undertow._checks import UndertowError
+from undertow._tree import stack, take
 from undertow.core.objective import FinalCost, Problem
-from undertow.core.task import Task, stack_problems, take
-from undertow.training.ensemble import Ensemble, stack
+from undertow.core.task import Task, stack_problems
+from undertow.training.ensemble import Ensemble
 from undertow.training.fit import fit
 from undertow.training.trainer import Trainer
 

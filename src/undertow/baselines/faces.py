@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from undertow._tree import take, where
 from undertow._types import Key
 from undertow.core.objective import AbstractObjective, Problem
-from undertow.core.task import batch_size, take
+from undertow.core.task import batch_size
 from undertow.core.unroll import rollout
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.games.actions import faces_of
-from undertow.games.game import blown_up, chosen
+from undertow.games.game import blown_up
 from undertow.games.scores import asks_weights, reference_of, step_rewards
 from undertow.policies.stencil import AbstractStencilPolicy
 
@@ -100,7 +101,7 @@ class FaceGame(eqx.Module):
         values = step_rewards(self.objective, env, before, after, reference, chose) / pool.scales[state.place]
         values = jnp.where(lost, -self.penalty * (self.horizon - state.steps), values)
         steps = state.steps + 1
-        new = FaceState(state.place, chosen(lost, before, after), steps, state.gathered + jnp.mean(values))
+        new = FaceState(state.place, where(lost, before, after), steps, state.gathered + jnp.mean(values))
         return new, self._by_row(env, before, values), lost, lost | (steps >= self.horizon)
 
     def _environment(self, pool: Pool, state: FaceState) -> Conservation:

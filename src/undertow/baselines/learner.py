@@ -10,9 +10,9 @@ import numpy as np
 
 from undertow._checks import NonFiniteError, unusable
 from undertow._types import Key
+from undertow.assembly import Experiment
+from undertow.assembly.scheme import make_objective
 from undertow.baselines.faces import FaceGame, make_pool
-from undertow.build import Experiment
-from undertow.build.scheme import make_objective
 from undertow.config import SchemeConfig
 from undertow.config.baseline import OFF_POLICY
 from undertow.core.objective import AbstractObjective, Problem

@@ -18,7 +18,7 @@ from undertow._checks import NonFiniteError, UndertowError, lookup
 from undertow._limits import OUT_OF_MEMORY, is_out_of_memory
 from undertow.cli import export, lists, logs, many, report, runs, solver, streams, study, sweep
 from undertow.cli.parse import fail
-from undertow.training._machine import describe_machine
+from undertow.store.machine import describe_machine
 
 __all__ = ["COMMANDS", "Command", "main"]
 

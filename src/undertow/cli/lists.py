@@ -5,7 +5,7 @@ from __future__ import annotations
 from undertow._checks import lookup, require
 from undertow.catalogue import catalogue
 from undertow.cli.parse import show_json
-from undertow.training import _machine
+from undertow.store import machine
 
 
 def names(arguments: list[str]) -> int:
@@ -38,7 +38,7 @@ def info(arguments: list[str]) -> int:
         print("usage: undertow info [--json]\n\nShow versions, machine and devices.\n\n  --json    print JSON")
         return 0
     require(not words, f"info takes no arguments but --json, got {' '.join(words)}")
-    found = _machine.info()
+    found = machine.info()
     if as_json:
         show_json(found)
         return 0

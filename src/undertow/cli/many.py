@@ -12,9 +12,9 @@ import tyro
 from undertow._checks import require
 from undertow._fields import Count, Seed
 from undertow.cli.parse import parse, require_new, say, show, show_json
-from undertow.evaluation.groups import Mode, Statistic
 from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.runs.compare import Axis
+from undertow.runs.groups import Mode, Statistic
 from undertow.runs.tables import COLUMNS, comparison_table, pairs_table, run_values, runs_table, write_comparison
 
 

@@ -15,11 +15,11 @@ import tyro
 
 from undertow._checks import UndertowError, at_home, printable
 from undertow._fields import read, stated_types
+from undertow._io import require_free, to_json
 from undertow.cli import streams
 from undertow.config import Config, validate_config
 from undertow.presets import PRESETS
 from undertow.progress import terminal
-from undertow.training._files import require_free, to_json
 
 A = TypeVar("A")
 _WIDEST = 1000  # table in a file or a pipe

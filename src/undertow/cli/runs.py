@@ -11,11 +11,11 @@ import tyro
 from undertow import experiment
 from undertow._checks import UndertowError, at_home, quoted, require
 from undertow._fields import Count, Positive
+from undertow._io import new_folder
 from undertow.cli.parse import parse, presets_listed, require_new, say, show, show_json
 from undertow.config import Config, SchemeConfig, load_config
 from undertow.presets import preset
 from undertow.progress import Display
-from undertow.training._files import new_folder
 
 C = TypeVar("C", bound=Config)
 Integrator = Literal["euler", "ssp_rk3", "rk4"]

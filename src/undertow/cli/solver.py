@@ -12,8 +12,9 @@ from typing import Any, Literal
 import tyro
 
 from undertow import experiment
-from undertow._checks import UndertowError, at_home, drawing, lookup, real_number, require, shown
+from undertow._checks import UndertowError, at_home, choice, drawing, real_number, require, shown
 from undertow._fields import Count, Positive
+from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
@@ -30,8 +31,7 @@ from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
 from undertow.simulate import simulate, started
-from undertow.training._files import require_free
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 _ENDINGS = (".csv", ".png", ".gif")
 _FRAMES = 40  # states for a moving picture
@@ -183,7 +183,7 @@ def _condition(parsed: SimulateArguments) -> dict[str, Any]:
         f"{parsed.case} is a condition of one component; cases of {law.name}: undertow list {problems.title!r}",
     )
     if parsed.boundary is not None:
-        lookup("boundary", parsed.boundary, dict.fromkeys(BOUNDARIES))
+        choice("boundary", parsed.boundary, BOUNDARIES)
     return {
         "condition": burgers_condition(parsed.case, boundary=parsed.boundary, **_parameters(parsed.params)),
         "law": law.make(),

@@ -10,8 +10,8 @@ from typing import Literal
 from undertow._checks import lookup, require
 from undertow._fields import Count
 from undertow.cli.parse import parse, say, show
-from undertow.studies import reproduce
-from undertow.studies.grid import COMPARISONS
+from undertow.reproduction import reproduce
+from undertow.reproduction.grid import COMPARISONS
 
 Flow = Literal[
     "regular",

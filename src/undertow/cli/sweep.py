@@ -14,7 +14,7 @@ from undertow._fields import Count
 from undertow.cli.parse import parse, presets_listed, say, show, show_json
 from undertow.config import Config
 from undertow.presets import preset
-from undertow.studies import sweep
+from undertow.sweeps import sweep
 
 C = TypeVar("C", bound=Config)
 

@@ -2,7 +2,7 @@ r"""The configuration of a run: nested dataclasses of plain values, which are al
 
 Every field is a flag (`grid.num_cells` is `--grid.num-cells`), the line under it its help, its value the default. A
 configuration is plain data: it holds names and numbers, never arrays or objects, goes to JSON and back, and can be
-compared. `undertow.build` makes the objects.
+compared. `undertow.assembly` makes the objects.
 
 Families of tasks have a configuration class each: a subclass of `Config`, which holds what all of them share, with the
 fields of its own kind, entered in `FAMILIES`.

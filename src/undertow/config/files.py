@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from undertow._checks import UndertowError, at_home, require
+from undertow._reader import read_json, read_toml
 from undertow.config.base import Config
 from undertow.config.plain import config_from_dict
-from undertow.training._reader import read_json, read_toml
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 
 class NamedConfig(NamedTuple):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from undertow._tree import take
 from undertow._types import Key, Metrics
 from undertow.core.estimator import AbstractGradient, Estimate, Loss
 from undertow.core.flow import FULL, PHYSICS, GradientFlow, magnitude
@@ -190,8 +191,8 @@ def two_flows(
         value, gradient, metrics = one({})
         return value, gradient, gradient, metrics
     values, gradients, metrics = jax.vmap(one)(varied)
-    base, reference = (jax.tree.map(lambda g, i=i: g[i], gradients) for i in (0, 1))
-    return values[0], base, reference, jax.tree.map(lambda m: m[0], metrics)
+    base, reference = (take(gradients, i) for i in (0, 1))
+    return values[0], base, reference, take(metrics, 0)
 
 
 def cosine(a: Any, b: Any) -> Float[Array, ""]:

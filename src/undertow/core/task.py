@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import require, whole_number
+from undertow._tree import numbers_as_arrays, stack
 from undertow._types import Key, Metrics
 from undertow.core.deferred import deferred
 from undertow.core.flow import FULL, GradientFlow
@@ -116,7 +117,7 @@ def stack_problems(problems: list[Problem]) -> Problem:
     list or problems whose structure differs (other grids, orders, flags, shapes).
     """
     require(len(problems) > 0, "cannot stack an empty list of problems")
-    arrays = [jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, (int, float)) else x, p) for p in problems]
+    arrays = [numbers_as_arrays(problem) for problem in problems]
     structures = {jax.tree.structure(p) for p in arrays}
     require(len(structures) == 1, "problems of one batch must share grid, order and flags; these differ")
     for first, *others in zip(*(jax.tree.leaves(eqx.filter(p, eqx.is_array)) for p in arrays), strict=True):
@@ -125,9 +126,4 @@ def stack_problems(problems: list[Problem]) -> Problem:
                 first.shape == other.shape,
                 f"problems of one batch must hold arrays of the same shapes, got {first.shape} and {other.shape}",
             )
-    return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *arrays)
-
-
-def take(stacked: Tree, index: Any) -> Tree:
-    """What stands at `index` (an integer or an array of them) of a stacked batch: problems, policies, training states."""
-    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, stacked)
+    return stack(arrays)

@@ -15,15 +15,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from undertow._checks import UndertowError, nearest, require
+from undertow._tree import concatenate, take
 from undertow._types import ArrayLike
 from undertow.core.objective import Problem
-from undertow.core.task import take
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
 from undertow.envs.placing import coordinates, grid_of, point_values
 from undertow.envs.pools import Discretised
-from undertow.envs.truth import count, exact_holds, exact_values, rows_of
+from undertow.envs.truth import count, exact_holds, exact_values
 from undertow.laws.cases import Initial
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_step
@@ -125,7 +125,7 @@ class Suite:
             chosen = [(own.index(place), new) for new, place in enumerate(places) if place in own]
             if chosen:
                 rows, new_places = zip(*chosen, strict=True)
-                members.append((rows_of(batch, np.asarray(rows)), tuple(new_places)))
+                members.append((take(batch, np.asarray(rows)), tuple(new_places)))
         return dataclasses.replace(
             self,
             cases=tuple(self.cases[place] for place in places),
@@ -166,9 +166,9 @@ def _truth(discretised: Discretised, members: Members) -> np.ndarray:
         if not discretised.has_exact(batch):
             values.append(np.asarray(solve(discretised, batch)))
             continue
-        grid = grid_of(rows_of(batch, 0), discretised.num_cells)
+        grid = grid_of(take(batch, 0), discretised.num_cells)
         # One row for every condition and time.
-        pairs = rows_of(batch, np.repeat(np.arange(count(batch)), len(times)))
+        pairs = take(batch, np.repeat(np.arange(count(batch)), len(times)))
         rows = np.asarray(exact_values(discretised.law, pairs, coordinates(grid), np.tile(times, count(batch))))
         values.append(rows.reshape(count(batch), len(times), -1, *grid.num_cells))
     return _in_place(values, members)
@@ -205,7 +205,7 @@ def make_suite(
     for batch, places in conditions:
         rows = [row for row, place in enumerate(places) if keep[place]]
         if rows:
-            members.append((rows_of(batch, np.asarray(rows)), tuple(int(new_place[places[row]]) for row in rows)))
+            members.append((take(batch, np.asarray(rows)), tuple(int(new_place[places[row]]) for row in rows)))
     made = Suite(
         name=name,
         summary=summary,
@@ -229,7 +229,7 @@ def _problems(discretised: Discretised, members: Members) -> Problem:
         u0 = eqx.filter_vmap(lambda condition, grid=grid: point_values(condition, grid))(batch)
         parts.append(Problem(environment, FieldState(u0, jnp.zeros(len(u0), u0.dtype))))
     order = np.argsort(np.concatenate([np.asarray(places) for _, places in members]))
-    problems = take(jax.tree.map(lambda *xs: jnp.concatenate(xs) if eqx.is_array(xs[0]) else xs[0], *parts), order)
+    problems = take(concatenate(parts), order)
     speeds = eqx.filter_jit(eqx.filter_vmap(lambda problem: problem.environment.scheme.speed_over_dx(problem.state.u)))
     fastest = take(problems, int(np.argmax(np.asarray(speeds(problems)))))
     dt = discretised.end_time / discretised.steps

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import lookup, require
+from undertow._tree import concatenate, take
 from undertow._types import Array, ArrayLike, Key
-from undertow.envs.truth import exact_holds, rows_of
+from undertow.envs.truth import exact_holds
 from undertow.laws.burgers import Burgers
 from undertow.laws.cases import Initial
 from undertow.laws.catalogue import all_problems
@@ -58,7 +59,7 @@ def draw(family: str, numbers: ArrayLike | Iterable[int]) -> Initial:
     )
     filled = np.minimum(np.arange(-(-len(index) // _DRAWS) * _DRAWS), len(index) - 1)
     parts = [_draw(family, jnp.asarray(index[part], jnp.uint32)) for part in filled.reshape(-1, _DRAWS)]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(index)], *parts)
+    return take(concatenate(parts), slice(len(index)))
 
 
 def random_conditions(numbers: ArrayLike | Iterable[int], family: str = "scalar") -> RandomCondition:
@@ -92,6 +93,6 @@ def held_out_conditions(n: int = 256, *, end_time: float | None = None, family: 
 def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
     if end_time is None:
         return conditions
-    kept = rows_of(conditions, np.flatnonzero(exact_holds(Burgers(), conditions, end_time)))
+    kept = take(conditions, np.flatnonzero(exact_holds(Burgers(), conditions, end_time)))
     assert isinstance(kept, RandomCondition)
     return kept

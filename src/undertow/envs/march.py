@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from undertow._tree import concatenate, take
 from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.positivity import HALVINGS, is_physical
@@ -35,7 +35,7 @@ def advance_all(
     index = np.minimum(np.arange(-(-size // chunk) * chunk), size - 1).reshape(-1, chunk)
     bare = Problem(problems.environment, states)
     parts = [_advance(policy, take(bare, rows), jnp.asarray(steps)) for rows in index]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:size], *parts)
+    return take(concatenate(parts), slice(size))
 
 
 @eqx.filter_jit

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require, require_positive
+from undertow._checks import UndertowError, choice, require, require_positive
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
@@ -376,7 +376,7 @@ class Reward(AbstractObjective):
     components: Components = eqx.field(static=True, default="summed")
 
     def __check_init__(self):
-        lookup("components", self.components, {name: name for name in get_args(Components)})
+        choice("components", self.components, get_args(Components))
 
     def rewards(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
         """The reward of every face after every step, one array per axis.

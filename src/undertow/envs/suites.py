@@ -14,6 +14,7 @@ import numpy as np
 
 from undertow._checks import lookup, nearest, require, require_positive, whole_number
 from undertow._limits import out_of_memory_told
+from undertow._tree import concatenate
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import (
     held_out_conditions,
@@ -161,7 +162,7 @@ def _families(recipe: Recipe, how: Discretised, n: int) -> Suite:
         drawn.append(jax.jit(jax.vmap(lambda key, name=name: common_form(burgers_condition(name, key=key))))(keys))
         cases += [f"{name} {i}" for i in range(n)]
         groups += [group] * n
-    conditions = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+    conditions = concatenate(drawn)
     return make_suite(recipe.name, recipe.summary, how, [(conditions, range(len(cases)))], cases, groups)
 
 

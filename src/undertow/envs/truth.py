@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
+from undertow._tree import stack, take
 from undertow._types import ArrayLike, Scalar
 from undertow.laws.cases import Initial
 from undertow.laws.conditions import (
@@ -57,8 +58,7 @@ def exact_values(
     row = np.minimum(np.arange(-(-rows // deep) * deep), rows - 1).reshape(-1, deep)
     point = np.minimum(np.arange(-(-points // wide) * wide), points - 1).reshape(-1, wide)
     values = [
-        jnp.concatenate([_exact(law, rows_of(conditions, r), places[:, p], times[r]) for p in point], axis=-1)
-        for r in row
+        jnp.concatenate([_exact(law, take(conditions, r), places[:, p], times[r]) for p in point], axis=-1) for r in row
     ]
     found = jnp.concatenate(values)[:rows, ..., :points]
     return found.reshape(*found.shape[:-1], *shape)
@@ -77,11 +77,6 @@ def count(batch: Initial) -> int:
     return len(jax.tree.leaves(eqx.filter(batch, eqx.is_array))[0])
 
 
-def rows_of(batch: InitialT, index: ArrayLike) -> InitialT:
-    """The conditions at `index` (an integer or an array of them) of a batch."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
-
-
 def exact_holds(law: AbstractConservationLaw, conditions: Initial, end_time: float) -> Bool[np.ndarray, " cases"]:
     """Whether the exact solution holds until `end_time`, of every condition of a batch: what the `law` says of it, and solved
     only where that is not certain. Of a plane that is one in one dimension, laid along an axis, it is that condition's; other
@@ -96,7 +91,7 @@ def exact_holds(law: AbstractConservationLaw, conditions: Initial, end_time: flo
     if len(doubtful):
         index = np.minimum(np.arange(-(-len(doubtful) // _ROWS) * _ROWS), len(doubtful) - 1).reshape(-1, _ROWS)
         solved = [
-            np.asarray(_solve_edges(law, rows_of(conditions, doubtful[part]), jnp.asarray(end_time))) for part in index
+            np.asarray(_solve_edges(law, take(conditions, doubtful[part]), jnp.asarray(end_time))) for part in index
         ]
         holds[doubtful] = np.concatenate(solved)[: len(doubtful)]
     return holds
@@ -182,7 +177,4 @@ def batches(conditions: Sequence[InitialT]) -> list[tuple[InitialT, list[int]]]:
     for place, condition in enumerate(conditions):
         leaves, structure = jax.tree.flatten(condition)
         found.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(place)
-    return [
-        (jax.tree.map(lambda *leaves: jnp.stack(leaves), *[conditions[place] for place in places]), places)
-        for places in found.values()
-    ]
+    return [(stack([conditions[place] for place in places]), places) for places in found.values()]

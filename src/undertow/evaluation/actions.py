@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import lookup, require
+from undertow._tree import take
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.envs.collection import Suite
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.march import saved_values

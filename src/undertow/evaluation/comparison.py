@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import lookup, require
-from undertow.core.task import take
+from undertow._tree import take
 from undertow.envs.collection import Suite
 from undertow.envs.field_suites import END_TIME, normalised_case
-from undertow.envs.truth import rows_of
 from undertow.evaluation.actions import Profile
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.simulation import Simulation, quantities
@@ -175,7 +174,7 @@ def units_of(suite: Suite, case: str | int) -> Units | None:
 def _own(suite: Suite, place: int) -> tuple[Initial, Units | None]:
     """The initial condition of a case; of a named problem that is restated on (0, 1) its original, and the units."""
     batch, row = next((batch, places.index(place)) for batch, places in suite.members if place in places)
-    initial, name = rows_of(batch, row), suite.cases[place]
+    initial, name = take(batch, row), suite.cases[place]
     cases = entry_of(initial.law).line.cases if isinstance(initial, PiecewiseStates) else {}
     if isinstance(initial, PiecewiseStates) and name in cases and initial.upper == (1.0,):
         case = cases[name]

@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import require
+from undertow._io import atomic_write_text, to_json
+from undertow._tree import take
 from undertow.core.objective import Cost, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.core.unroll import Trajectory
 from undertow.evaluation.statistics import mean, quartiles
-from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -150,7 +151,7 @@ def evaluate_control(
             return (task.objective(trajectory, problem), cost(trajectory.final), effort), trajectory
 
         numbers, trajectories = eqx.filter_vmap(one, in_axes=(eqx.if_array(0),))(problems)
-        return numbers, jax.tree.map(lambda x: x[:keep], trajectories)
+        return numbers, take(trajectories, slice(keep))
 
     scores, kept = {}, {}
     for name, policy in policies.items():

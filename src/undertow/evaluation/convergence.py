@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import lookup, require, require_positive, whole_number
+from undertow._io import atomic_write_text, to_json
 from undertow._limits import out_of_memory_told, require_memory
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation
@@ -36,7 +37,6 @@ from undertow.numerics.timestep import CFLStep
 from undertow.policies.classical import for_problem
 from undertow.schemes.semidiscrete import SemiDiscrete, relative
 from undertow.schemes.solve import step_length
-from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table

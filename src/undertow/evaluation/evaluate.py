@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from undertow._checks import require
 from undertow._limits import out_of_memory_told
+from undertow._tree import take
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.envs.collection import Suite
 from undertow.envs.march import final_values
 from undertow.evaluation.results import Evaluation, Scores

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, at_home, require, require_positive
+from undertow._io import make_folder
 from undertow._types import Metrics
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
@@ -32,7 +33,6 @@ from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
 from undertow.schemes.semidiscrete import SemiDiscrete, relative
 from undertow.schemes.solve import step_length
-from undertow.training._files import make_folder
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""

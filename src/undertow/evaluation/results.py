@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from undertow._checks import lookup
+from undertow._io import atomic_write_text, to_json
 from undertow.envs.collection import Suite
 from undertow.evaluation.statistics import geometric_mean, mean, written
-from undertow.training._files import atomic_write_text, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Float
 
 from undertow._checks import require
+from undertow._io import atomic_write_text
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.envs.march import saved_values
 from undertow.evaluation.evaluate import check_orders
 from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.numerics.norms import l1, l2, linf, total_variation
-from undertow.training._files import atomic_write_text
 
 QUANTITIES = ("l1", "l2", "linf", "total_variation", "mass_change")
 """What a `Series` holds of every policy."""

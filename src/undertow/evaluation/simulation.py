@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from undertow._io import atomic_write_text
 from undertow._types import ArrayLike, Metrics
 from undertow.envs.placing import coordinates
 from undertow.laws.cases import Initial
@@ -20,7 +21,6 @@ from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.norms import l1, l2, linf, total_variation
-from undertow.training._files import atomic_write_text
 
 
 def quantities(law: AbstractConservationLaw, u: ArrayLike) -> dict[str, Float[np.ndarray, "*cells"]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, require
+from undertow._tree import take
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.truth import exact_holds
 from undertow.evaluation.simulation import exact_states
@@ -120,7 +121,7 @@ def compared_with(
     elif not has_exact_solution(law, initial):
         return None, _no_errors(f"no exact solution is known beyond a {initial.boundary} boundary")
     else:
-        batch = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, initial)
+        batch = take(initial, None)
         if not bool(exact_holds(law, batch, end_time)[0]):
             return None, _no_errors(
                 f"waves that left through an open end come back before t = {end_time:g} in the exact solution, not in this one"

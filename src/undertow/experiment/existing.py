@@ -8,12 +8,13 @@ from typing import Any
 
 from undertow._checks import UndertowError, at_home, lookup, nearest, require
 from undertow._limits import out_of_memory_told
-from undertow.build import Experiment, build, cast, read_policy, refuse_published
+from undertow._tree import cast
+from undertow.assembly import Experiment, build, read_policy, refuse_published
 from undertow.config import config_from_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.policies.published import is_published, read_published
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 
 def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Experiment, AbstractPolicy]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from undertow._checks import UndertowError
-from undertow.build import build, cast
+from undertow._io import require_free
+from undertow._tree import cast
+from undertow.assembly import build
 from undertow.config import PolicyConfig, SchemeConfig, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.published import read_published
-from undertow.training._files import require_free
-from undertow.training.keeping import BestCheckpoints, LastCheckpoints
-from undertow.training.rundir import RunDirectory
+from undertow.store.keeping import BestCheckpoints, LastCheckpoints
+from undertow.store.rundir import RunDirectory
 
 
 class _Imported(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 
 from undertow._checks import NonFiniteError, lookup
 from undertow._limits import out_of_memory_told
-from undertow.build import Experiment, build, training_needs
+from undertow.assembly import Experiment, build, training_needs
 from undertow.config import Config, validate_config
 from undertow.config.fields import changed
 from undertow.core.policy import AbstractPolicy

@@ -13,15 +13,16 @@ import equinox as eqx
 import jax
 
 from undertow._checks import NonFiniteError
+from undertow._tree import cast
 from undertow._types import Key
-from undertow.build import Experiment, Measure, cast
+from undertow.assembly import Experiment, Measure
 from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.recorder import Recorder
 from undertow.experiment.stores import Best, Store
 from undertow.progress import Display, StopRequest
+from undertow.store.rundir import Status
 from undertow.training.fit import Callback, FitResult, fit
-from undertow.training.rundir import Status
 from undertow.training.trainer import Trainer, TrainState
 
 _log = logging.getLogger(__name__)

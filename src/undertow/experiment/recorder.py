@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from undertow._checks import require
-from undertow.build import Experiment, Measure, cast
+from undertow._tree import cast
+from undertow.assembly import Experiment, Measure
 from undertow.evaluation.statistics import finite_mean
 from undertow.experiment.stores import Store
 from undertow.progress import Display, StopRequest

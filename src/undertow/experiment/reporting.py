@@ -15,17 +15,17 @@ import jax
 import numpy as np
 
 from undertow._checks import UndertowError, lookup, require
+from undertow._io import atomic_write_text, require_free
 from undertow._limits import out_of_memory_told
-from undertow.build import Experiment
+from undertow._tree import take
+from undertow.assembly import Experiment
 from undertow.core.flow import FLOWS
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
-from undertow.evaluation.health import flow_cosines, step_gradients
 from undertow.experiment.existing import load_run
+from undertow.instruments.health import flow_cosines, step_gradients
 from undertow.runs.fields import config_fields, shown
-from undertow.training._files import atomic_write_text, require_free
-from undertow.training.checkpoint import SUFFIX
-from undertow.training.rundir import RunDirectory
+from undertow.store.checkpoint import SUFFIX
+from undertow.store.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from undertow.report.html import Section

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from undertow._checks import NonFiniteError, UndertowError, at_home, drawing, quoted, require, whole_number
+from undertow._io import require_free
 from undertow._limits import out_of_memory_told
-from undertow.build import AbstractJudge, build, training_needs
+from undertow.assembly import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
-from undertow.training._files import require_free
-from undertow.training.events import open_events
+from undertow.store.events import open_events
+from undertow.store.keeping import last_first, newest_metadata
+from undertow.store.rundir import RunDirectory
 from undertow.training.fit import Callback, as_callbacks
-from undertow.training.keeping import last_first, newest_metadata
-from undertow.training.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table

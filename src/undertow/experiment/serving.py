@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from undertow._checks import UndertowError, Within, at_home, whole_number
+from undertow._io import to_json
 from undertow.experiment.local_http import Answer, LocalServer
 from undertow.experiment.reporting import Report, Stage
-from undertow.training._files import to_json
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 _log = logging.getLogger(__name__)
 _SECONDS = 2

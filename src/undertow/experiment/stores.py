@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from undertow.build import Experiment, read_policy
+from undertow.assembly import Experiment, read_policy
 from undertow.config import config_to_dict
 from undertow.core.policy import AbstractPolicy
-from undertow.training.events import EventLog
-from undertow.training.keeping import BestCheckpoints, LastCheckpoints, load_newest
-from undertow.training.metrics import START
-from undertow.training.rundir import RunDirectory
+from undertow.store.events import EventLog
+from undertow.store.keeping import BestCheckpoints, LastCheckpoints, load_newest
+from undertow.store.metrics import START
+from undertow.store.rundir import RunDirectory
 from undertow.training.trainer import TrainState
 
 Metadata = Mapping[str, Any]

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import UndertowError, at_home
-from undertow.build import cast
+from undertow._io import atomic_write_bytes, new_folder, require_free, to_json
+from undertow._tree import cast
 from undertow.config import config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment import load_run
@@ -22,10 +23,9 @@ from undertow.export.describe import describe_policy
 from undertow.export.programs import policy_program, require_flatbuffers, step_program
 from undertow.export.readme import readme
 from undertow.export.surroundings import Surroundings, surroundings
-from undertow.training import _safetensors
-from undertow.training._files import atomic_write_bytes, new_folder, require_free, to_json
-from undertow.training._machine import package_version
-from undertow.training.checkpoint import read_metadata
+from undertow.store import _safetensors
+from undertow.store.checkpoint import read_metadata
+from undertow.store.machine import package_version
 
 _TOLERANCE = {"float64": 1e-10, "float32": 1e-3}
 

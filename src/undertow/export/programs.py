@@ -16,7 +16,7 @@ from undertow._checks import UndertowError, import_extra, require
 from undertow.core.policy import AbstractPolicy
 from undertow.export.portable import OLDEST_JAX
 from undertow.export.surroundings import Surroundings
-from undertow.training._machine import package_version
+from undertow.store.machine import package_version
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 BATCH = "n"

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
-from undertow.build.scheme import make_discretised, training_data
+from undertow._checks import UndertowError, choice, require
+from undertow._tree import take
+from undertow.assembly.scheme import make_discretised, training_data
 from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.truth import rows_of
 from undertow.export.describe import constants
 from undertow.laws.cases import Initial
 from undertow.laws.fields import AbstractField
@@ -80,7 +80,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
     environment = make_discretised(replace(config, grid=grid)).environment(condition)
     kinds = (boundary,) * len(environment.scheme.boundary) if boundary is not None else _boundary(config, condition)
     for kind in kinds:
-        lookup("boundary", kind, dict.fromkeys(BOUNDARIES))
+        choice("boundary", kind, BOUNDARIES)
     scheme = _with_boundary(environment.scheme, kinds)
     shape = (scheme.law.num_components, *scheme.grid.num_cells)
 
@@ -139,7 +139,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
 def first_condition(config: SchemeConfig) -> Initial:
     """The first condition that a configuration trains on; only this one is drawn."""
     members = training_data(replace(config, data=replace(config.data, pool=1)))
-    return rows_of(members[0][0], 0)
+    return take(members[0][0], 0)
 
 
 def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:

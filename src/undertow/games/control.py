@@ -9,11 +9,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from undertow._tree import where
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled
 from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
-from undertow.games.game import AbstractGame, Space, blown_up, chosen
+from undertow.games.game import AbstractGame, Space, blown_up
 from undertow.games.scores import check_control_objective, control_reward
 
 
@@ -102,7 +103,7 @@ class ControlGame(AbstractGame[ControlEpisode, ControlParams]):
         reward = control_reward(self.objective, system, action, truncated, horizon)
         reward = jnp.where(lost, -params.penalty * (horizon - state.steps), reward)
         reward = jnp.where(state.done, 0.0, reward)
-        new = chosen(state.done, state, ControlEpisode(system, state.steps + 1, lost | truncated))
+        new = where(state.done, state, ControlEpisode(system, state.steps + 1, lost | truncated))
         info = {
             "rewards": jnp.broadcast_to(reward, (len(self.names),)),
             "terminated": lost & ~state.done,

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from undertow._checks import UndertowError, require
+from undertow._tree import where
 from undertow._types import Key
 from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective
@@ -24,7 +25,7 @@ from undertow.envs.placing import coordinates, point_values
 from undertow.envs.pools import Discretised
 from undertow.games import scores
 from undertow.games.actions import AbstractActions, Simplex, faces_of, to_agents, to_axes
-from undertow.games.game import AbstractGame, Space, blown_up, chosen
+from undertow.games.game import AbstractGame, Space, blown_up
 from undertow.games.stages import Stages, begun, stage_values, with_slope
 from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution, has_exact_solution
@@ -235,7 +236,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             taken = stages.index == integrator.num_stages
             end = integrator.moved(before.u, integrator.b, list(stages.slopes), dt)
             u = jnp.where(taken, end, before.u)
-            stages = chosen(taken, begun(integrator, u), stages)
+            stages = where(taken, begun(integrator, u), stages)
             v, offset = stage_values(integrator, stages, before.u, dt)
             seen, offset = jnp.where(taken, end, v), jnp.where(taken, dt, offset)
         lost = blown_up(u, params.limit) | blown_up(seen, params.limit)
@@ -256,13 +257,13 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         terminated = lost
 
         over = state.done
-        field = chosen(over, before, after)
+        field = where(over, before, after)
         new = Episode(
             field,
             state.condition,
             state.source,
-            None if reference is None else chosen(over | ~taken, state.reference, reference),
-            None if stages is None else chosen(over | lost, begun(integrator, u), stages),
+            None if reference is None else where(over | ~taken, state.reference, reference),
+            None if stages is None else where(over | lost, begun(integrator, u), stages),
             jnp.where(over, state.steps, steps),
             over | terminated | truncated,
         )

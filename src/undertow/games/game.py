@@ -173,16 +173,6 @@ class AbstractGame(eqx.Module, Generic[State, Params]):
         raise NotImplementedError
 
 
-def chosen(condition: Array, one: Any, other: Any) -> Any:
-    """`one` where the condition holds, else `other`; two pytrees of one structure."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b) if eqx.is_array(a) else a, one, other)
-
-
 def blown_up(x: Array, limit: Array) -> Array:
     """Whether an entry is beyond the limit, or not a number."""
     return ~jnp.all(jnp.abs(x) <= limit)
-
-
-def as_leaves(tree: Any) -> Any:
-    """The same with plain numbers as arrays, so that they may be batched and differentiated."""
-    return jax.tree.map(lambda x: jnp.asarray(x, float) if isinstance(x, (int, float)) else x, tree)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from undertow._checks import check_seed, known, require, unusable
+from undertow._checks import check_seed, refuse_unknown, require, unusable
 from undertow.games.player import Player
 from undertow.games.registry import GAMES
 
@@ -87,7 +87,7 @@ class GameEnv(Specified, gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """A new episode. With a `seed` the episodes from here on are those of the seed."""
         super().reset(seed=None if seed is None else check_seed(seed))
-        known(options or {}, (), "reset")
+        refuse_unknown(options or {}, (), "reset")
         observation = self._player.reset(self.np_random if seed is not None else None, lambda: self.np_random)
         self._show()
         return observation, self._player.info()

@@ -8,8 +8,8 @@ import equinox as eqx
 import jax
 
 from undertow._checks import require
+from undertow._tree import take
 from undertow._types import Key
-from undertow.core.task import take
 from undertow.envs.families import RANDOM_FAMILIES
 from undertow.envs.truth import batches, common_form, count
 from undertow.laws.burgers_conditions import burgers_condition

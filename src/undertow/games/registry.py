@@ -15,10 +15,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from undertow._checks import Within, is_zero, known, lookup, real_number, require, require_positive, whole_number
+from undertow._checks import (
+    Within,
+    choice,
+    is_zero,
+    lookup,
+    real_number,
+    refuse_unknown,
+    require,
+    require_positive,
+    whole_number,
+)
 from undertow._fields import read
 from undertow._limits import require_memory
-from undertow.build.scheme import make_objective
+from undertow._tree import numbers_as_arrays
+from undertow.assembly.scheme import make_objective
 from undertow.config import ObjectiveConfig
 from undertow.core.objective import AbstractObjective
 from undertow.envs.needs import march_memory
@@ -28,7 +39,7 @@ from undertow.envs.pools import Discretised
 from undertow.games.actions import ACTIONS, AbstractActions
 from undertow.games.control import ControlGame, ControlParams
 from undertow.games.fields import FieldGame, FieldParams, check_truth
-from undertow.games.game import AbstractGame, as_leaves
+from undertow.games.game import AbstractGame
 from undertow.games.initial import Drawn, DrawnCondition, pool
 from undertow.games.scores import worst_step
 from undertow.laws.cases import Initial, Play, Problems
@@ -100,7 +111,7 @@ class FieldRecipe:
     ) -> tuple[FieldGame, FieldParams]:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
-        known(reward_options, [*_options(self), *rewards], "the game")
+        refuse_unknown(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
         start, template = _initial(self, self.play.case if case is None else case)
         law = law_of(template, law)
@@ -132,8 +143,8 @@ class FieldRecipe:
             law.num_components,
             objective,
             kind,
-            lookup("acts", acts, {"step": "step", "stage": "stage"}),
-            lookup("observations", observations, {"normalised": "normalised", "raw": "raw"}),
+            choice("acts", acts, ("step", "stage")),
+            choice("observations", observations, ("normalised", "raw")),
         )
         u0, speed_over_dx = _at_start(how, template)
         check_finite(u0)
@@ -209,9 +220,9 @@ def _objective(
     reward: str | AbstractObjective, order: int, options: dict[str, Any], *, viscous: bool
 ) -> AbstractObjective:
     if not isinstance(reward, str):
-        known(options, (), "a reward that is an object")
+        refuse_unknown(options, (), "a reward that is an object")
         return reward
-    lookup("reward", reward, dict.fromkeys(REWARDS))
+    choice("reward", reward, REWARDS)
     comparator = options.get("comparator", ObjectiveConfig.comparator)
     plain = {
         "conservation": lambda: ConservationPenalty(),
@@ -219,7 +230,7 @@ def _objective(
         "cloning": lambda: WeightCloning(classical(comparator, order)),
     }
     if reward in plain:
-        known(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
+        refuse_unknown(options, ("comparator",) if reward == "cloning" else (), f"reward {reward!r}")
         return plain[reward]()
     config = ObjectiveConfig("reward", error=reward, **options)  # type: ignore[arg-type]
     return make_objective(config, order, 1, viscous=viscous)
@@ -235,7 +246,7 @@ def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tupl
         drawn = Drawn(problems.family)
         return drawn, _drawn(drawn, jax.random.key(0))
     if isinstance(case, str) and problems.find is None:
-        lookup("case", case, {**problems.cases, "random": None})
+        choice("case", case, (*problems.cases, "random"))
     names = (case,) if isinstance(case, str) else case
     require(len(names) > 0, "a game needs at least one case, got an empty tuple")
     found = [problems.case(name) for name in names]
@@ -291,10 +302,10 @@ class ControlRecipe:
         """The game and its parameters, see [`make`][undertow.games.registry.make]."""
         task = self.task
         fields = [f.name for f in dataclasses.fields(task.settings)]
-        known(system_options, [*_options(self), *fields], f"the game of {self.name}")
+        refuse_unknown(system_options, [*_options(self), *fields], f"the game of {self.name}")
         changes = {"reduction": reduction, "action_cost": action_cost}
         if isinstance(reward, str):
-            changes["name"] = lookup("reward", reward, {"final": "final", "running": "running"})
+            changes["name"] = choice("reward", reward, ("final", "running"))
         given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         require(
             isinstance(reward, (str, type(None))) or not given,
@@ -311,7 +322,7 @@ class ControlRecipe:
         seen = jax.eval_shape(lambda key: system.environment.observe(system.draw(key)), jax.random.key(0))
         game = ControlGame(system.draw, objective, seen.shape, system.action_shape, names, bound)
         params = ControlParams(
-            as_leaves(system.environment),
+            numbers_as_arrays(system.environment, float),
             jnp.asarray(horizon, int),
             jnp.asarray(limit, float),
             jnp.asarray(penalty, float),

@@ -14,15 +14,16 @@ from undertow._checks import (
     LARGEST_SEED,
     UndertowError,
     check_seed,
-    known,
     lookup,
     plain_number,
+    refuse_unknown,
     require,
     unusable,
     whole_number,
 )
 from undertow._limits import Need, number, real, require_memory, sum_bytes
-from undertow.games.game import AbstractGame, chosen
+from undertow._tree import where
+from undertow.games.game import AbstractGame
 from undertow.games.player import numbers, seed_of
 from undertow.games.processes import require_no_fork
 from undertow.games.registry import make
@@ -84,9 +85,9 @@ def _resets(game: AbstractGame) -> tuple[Callable, Callable]:
         """New episodes where the mask holds."""
         split = jax.vmap(jax.random.split)(roots)
         fresh = jax.vmap(game.reset, in_axes=(0, None))(split[:, 1], params)
-        where = jax.vmap(chosen)
+        choose = jax.vmap(where)
         keys = jnp.where(mask.reshape(-1, *(1,) * (roots.ndim - 1)), split[:, 0], roots)
-        return keys, *where(mask, fresh, (states, observations))
+        return keys, *choose(mask, fresh, (states, observations))
 
     def first(roots: Any, params: Any) -> tuple:
         split = jax.vmap(jax.random.split)(roots)
@@ -180,7 +181,7 @@ class GameVectorEnv(Specified, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """New episodes of all copies, or of those where `options["reset_mask"]` holds. `seed`: of the first one, or one each."""
         given = dict(options or {})
-        known(given, ("reset_mask",), "reset")
+        refuse_unknown(given, ("reset_mask",), "reset")
         mask = np.asarray(given.get("reset_mask", np.ones(self.num_envs, bool)))
         require(
             mask.shape == (self.num_envs,) and mask.dtype == bool,

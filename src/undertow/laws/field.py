@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require, shown
+from undertow._checks import UndertowError, choice, require, shown
 from undertow.laws.conditions import as_pytree
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
@@ -123,7 +123,7 @@ def _ends(boundary: str | Sequence[str | Ends], axes: int) -> tuple[Ends, ...]:
     ends = tuple((each, each) if isinstance(each, str) else (each[0], each[1]) for each in pairs)
     for pair in ends:
         for name in pair:
-            lookup("boundary", name, dict.fromkeys(BOUNDARIES))
+            choice("boundary", name, BOUNDARIES)
         require(
             (pair[0] == "periodic") == (pair[1] == "periodic"),
             f"a periodic boundary has two ends: got {pair[0]!r} and {pair[1]!r}; make both periodic",

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from undertow._checks import UndertowError, Within, constant, known, require, shown
+from undertow._checks import UndertowError, Within, constant, refuse_unknown, require, shown
 from undertow._types import ArrayLike
 from undertow.laws.conditions import AbstractCondition
 
@@ -251,7 +251,7 @@ def constants_of(law: type[AbstractConservationLaw]) -> tuple[str, ...]:
 
 def make_law(law: type[AbstractConservationLaw], constants: Mapping[str, float]) -> AbstractConservationLaw:
     """A law with some of its constants. Raises `UndertowError` for one that it does not have, or cannot have."""
-    known(constants, constants_of(law), law.__name__)
+    refuse_unknown(constants, constants_of(law), law.__name__)
     return law(**constants)
 
 

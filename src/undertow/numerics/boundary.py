@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, choice, require
 
 
 def _copy_edge(ghost: int, edge: int) -> np.ndarray:
@@ -96,7 +96,7 @@ def boundary(left: str, right: str | None = None, *, ghost: int) -> Boundary:
     """
     right = left if right is None else right
     for name in (left, right):
-        lookup("boundary", name, dict.fromkeys(BOUNDARIES))
+        choice("boundary", name, BOUNDARIES)
     require(ghost >= 1, f"ghost must be at least 1, got {ghost}")
     if (left == "periodic") != (right == "periodic"):
         raise UndertowError(f"a periodic boundary has two ends: got left={left!r}, right={right!r}; make both periodic")

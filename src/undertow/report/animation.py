@@ -15,13 +15,13 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from undertow._checks import at_home, lookup, require
+from undertow._io import atomic_write_bytes
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.series import Series
 from undertow.evaluation.simulation import Simulation
 from undertow.report import maps, style
 from undertow.report.gas import fit, line_style
 from undertow.report.solutions import component
-from undertow.training._files import atomic_write_bytes
 
 
 @style.drawn

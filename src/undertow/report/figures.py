@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from undertow._checks import UndertowError, drawing, require
+from undertow._io import make_folder
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Suite
 from undertow.evaluation.actions import profiles
@@ -25,7 +26,6 @@ from undertow.report.solutions import error_over_x, evolution, mean_series, solu
 from undertow.report.style import lead, save
 from undertow.report.training import seeds_figure, training_figure
 from undertow.report.weights import snapshot_figure, weight_profile, weight_scatter
-from undertow.training._files import make_folder
 
 __all__ = [
     "animate",

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from undertow._checks import require
-from undertow.evaluation.health import PARTS, FlowCosines, StepGradients
-from undertow.evaluation.jacobians import JacobianNorms
-from undertow.evaluation.rotation import Rotation
 from undertow.evaluation.statistics import written
+from undertow.instruments.health import PARTS, FlowCosines, StepGradients
+from undertow.instruments.jacobians import JacobianNorms
+from undertow.instruments.rotation import Rotation
 from undertow.report import style
 
 TITLES = {"actions": "what arrives at the action", "states": "what arrives at the state", "parameters": "contribution"}

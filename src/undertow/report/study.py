@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from undertow._checks import require
+from undertow._io import make_folder
 from undertow.evaluation.statistics import quartiles
 from undertow.report import style
-from undertow.training._files import make_folder
 
 COLOURS = {
     "regular": style.BASELINE,

@@ -18,9 +18,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from undertow._checks import UndertowError, at_home, printable, require
+from undertow._io import atomic_write_bytes
 from undertow.report._matplotlib import drawn as drawn  # for those who draw
 from undertow.report._matplotlib import own_look
-from undertow.training._files import atomic_write_bytes
 
 # Okabe and Ito (2008): told apart by everyone, also in the order they come in here.
 EXACT = "#222222"

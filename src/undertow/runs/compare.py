@@ -10,9 +10,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, check_seed, lookup, require, whole_number
-from undertow.evaluation.curves import Bundle, Curve, bundle
-from undertow.evaluation.groups import (
+from undertow._checks import UndertowError, check_seed, choice, require, whole_number
+from undertow.runs.curves import Bundle, Curve, bundle
+from undertow.runs.fields import is_number, unknown
+from undertow.runs.grouping import RunGroup, group_runs, make_group
+from undertow.runs.groups import (
     ENOUGH,
     GroupSummary,
     Mode,
@@ -23,8 +25,6 @@ from undertow.evaluation.groups import (
     spread,
     summarise,
 )
-from undertow.runs.fields import is_number, unknown
-from undertow.runs.grouping import RunGroup, group_runs, make_group
 from undertow.runs.listing import RunInfo, find_runs, read_all
 
 Axis = Literal["updates", "seconds"]
@@ -151,7 +151,7 @@ def compare_runs(
     **Source:** Agarwal et al. (2021), arXiv 2108.13264.
     """
     for kind, name, choices in (("mode", mode, Mode), ("axis", axis, Axis), ("statistic", statistic, Statistic)):
-        lookup(kind, name, dict.fromkeys(get_args(choices)))
+        choice(kind, name, get_args(choices))
     resamples, seed = whole_number("resamples", resamples), check_seed(seed)
     require(bool(runs) != bool(groups), "give either runs or groups of them")
     require(not (groups and by), "groups are given already; leave by out")

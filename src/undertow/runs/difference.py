@@ -12,7 +12,7 @@ from undertow.config import config_to_dict, load_config
 from undertow.config.fields import flatten
 from undertow.presets import PRESETS
 from undertow.runs.fields import shown
-from undertow.training.rundir import RunDirectory
+from undertow.store.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table

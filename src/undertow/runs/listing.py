@@ -14,13 +14,13 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from undertow._checks import UndertowError, at_home, lookup, require, whole_number
+from undertow._checks import UndertowError, at_home, choice, require, whole_number
+from undertow._reader import fits, read_error
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
 from undertow.runs.trials import trial_values
-from undertow.training._reader import fits, read_error
-from undertow.training._recover import require_directory, sweep_of
-from undertow.training.rundir import RunDirectory, Status
+from undertow.store.recover import require_directory, sweep_of
+from undertow.store.rundir import RunDirectory, Status
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def list_runs(
     root = at_home(root)
     require(root.is_dir(), f"there is no directory {root}")
     for status in statuses:
-        lookup("status", status, dict.fromkeys(get_args(Status)))
+        choice("status", status, get_args(Status))
     conditions = [parse_condition(text) for text in where]
     moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:

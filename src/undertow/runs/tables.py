@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from undertow._checks import UndertowError, at_home, drawing
+from undertow._io import atomic_write_text, new_folder, to_json
 from undertow.runs.compare import RunComparison
 from undertow.runs.fields import shown
 from undertow.runs.listing import RunInfo, check_name
-from undertow.training._files import atomic_write_text, new_folder, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,7 +119,7 @@ def write_comparison(comparison: RunComparison, folder: Path | str) -> list[Path
         atomic_write_text(draft / "compare.json", to_json(comparison.to_dict()) + "\n")
         try:
             with drawing(figure):
-                from undertow.report.comparison import comparison_figure  # not at the top: it takes long to load
+                from undertow.runs.figure import comparison_figure  # not at the top: it takes long to load
 
                 comparison_figure(
                     {each.label: each.curves for each in comparison.groups},

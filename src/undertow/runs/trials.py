@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from undertow._reader import read_json
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields
-from undertow.training._lock import is_locked
-from undertow.training._reader import read_json
+from undertow.store._lock import is_locked
 
 _SUMMARY = {
     "trial": int,

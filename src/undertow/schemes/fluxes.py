@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, lookup, require
+from undertow._checks import UndertowError, choice, require
 from undertow.laws.law import AbstractConservationLaw, Bounds
 
 
@@ -116,7 +116,7 @@ class HLL(AbstractFlux):
     delta: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        lookup("bounds", self.bounds, dict.fromkeys(get_args(Bounds)))
+        choice("bounds", self.bounds, get_args(Bounds))
         require(self.delta >= 0, f"delta must not be negative, got {self.delta!r}")
 
     def __call__(self, law, left, right, axis):
@@ -169,7 +169,7 @@ class HLLC(AbstractFlux):
     delta: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
-        lookup("bounds", self.bounds, dict.fromkeys(get_args(Bounds)))
+        choice("bounds", self.bounds, get_args(Bounds))
         require(self.delta >= 0, f"delta must not be negative, got {self.delta!r}")
 
     def __call__(self, law, left, right, axis):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, is_zero, lookup, require, shown
+from undertow._checks import UndertowError, choice, is_zero, require, shown
 from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, Reconstruction, check_law
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
@@ -94,8 +94,8 @@ class SemiDiscrete(eqx.Module):
         self.law, self.grid, self.order, self.source = law, grid, order, source
         self.speed = GlobalSpeed() if speed is None else as_speed(speed)
         self.limiter, self.inflow = limiter, inflow
-        self.reconstruction = lookup("reconstruction", reconstruction, {name: name for name in RECONSTRUCTIONS})
-        self.mean = lookup("mean", mean, {name: name for name in get_args(Mean)})
+        self.reconstruction = choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.mean = choice("mean", mean, get_args(Mean))
         check_law(law, grid.num_axes)
         kinds = _per_axis(boundary, grid.num_axes)
         require(len(kinds) == grid.num_axes, f"{len(kinds)} boundaries given for a grid with {grid.num_axes} axes")

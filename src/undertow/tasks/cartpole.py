@@ -15,7 +15,11 @@ from undertow._checks import check_seed, require, whole_number
 from undertow._fields import Count, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.scene import Scene, Shape, Trace, around, captions, times_of
 from undertow.tasks.task import Comparison, ControlTask, System, require_state
+
+CART = 0.15
+"""Half the width of a cart in pictures, as a share of a pole's length."""
 
 
 class CartPole(AbstractControlled[Array, Array, Array]):
@@ -76,6 +80,33 @@ class CartPole(AbstractControlled[Array, Array, Array]):
         swing = self.pole_mass * self.half_length
         kinetic = self.total_mass * speed**2 / 2 + swing * speed * rate * jnp.cos(angle)
         return kinetic + swing * (2 / 3 * self.half_length * rate**2 + self.gravity * jnp.cos(angle))
+
+    def scene(self, states: np.ndarray, actions: np.ndarray) -> Scene:
+        """The cart and its poles."""
+        length = 2 * float(self.half_length)
+        base = np.stack([states[:, :1, 0], np.zeros((len(states), 1))], axis=-1)
+        angles = states[:, 1:, 0]
+        tips = base + length * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+        cart = base + CART * length * np.array([[-1.0, 0.0], [1.0, 0.0]])
+        poles = [
+            Shape("path", np.stack([base[:, 0], tips[:, pole]], axis=1), f"pole {pole + 1}", width=3)
+            for pole in range(tips.shape[1])
+        ]
+        return Scene(
+            times_of(self, states),
+            "s",
+            captions("force {:+.3g} N", states, actions[:, 0]),
+            [Shape("path", cart, "cart", "exact", width=7), *poles],
+            around(base, 1.2 * length),
+        )
+
+    def traces(self, states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
+        """Angles, the cart's place, the force."""
+        return (
+            Trace("angle / pi (0 and 2: upright)", states[:, 1:, 0] / np.pi, levels=(0, 2)),
+            Trace("cart / m", states[:, :1, 0]),
+            Trace("force / N", actions),
+        )
 
 
 class Upright(eqx.Module):

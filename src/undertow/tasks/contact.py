@@ -9,12 +9,14 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import require, whole_number
 from undertow._fields import Count, NotNegative, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.scene import Scene, Shape, Trace, around, captions, times_of
 from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System
 
 
@@ -110,6 +112,31 @@ class Pusher(AbstractControlled[Array, Array, Array]):
         spring = self.stiffness * depth * (depth - self.dt / self.substeps * rate) / 2
         return kinetic + jnp.where(depth > 0, spring, 0)
 
+    def scene(self, states: np.ndarray, actions: np.ndarray) -> Scene:
+        """Pusher, puck and target."""
+        places = on_plane(states[:, :, 0])
+        radius, target = float(self.reach) / 2, np.zeros((len(states), 1, 2))
+        shapes = [
+            Shape("disc", places[:, :1], "pusher", "baseline", radius=radius),
+            Shape("disc", places[:, 1:], "puck", "learned", radius=radius),
+            Shape("mark", target, "target", "exact"),
+        ]
+        said = captions("force {:.3g} N", states, np.linalg.norm(actions, axis=-1))
+        bounds = around(np.concatenate([places, target], axis=1), 2 * radius)
+        return Scene(times_of(self, states), "s", said, shapes, bounds, y="y / m")
+
+    def traces(self, states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
+        """How far the puck has to go, and the forces."""
+        vectors = {
+            "puck to target / m": states[:, 1, 0],
+            "force on pusher / N": actions,
+            "contact / N": np.asarray(jax.vmap(self.contact)(jnp.asarray(states))),
+        }
+        return tuple(
+            Trace(title, np.linalg.norm(each, axis=-1, keepdims=True), from_zero=True)
+            for title, each in vectors.items()
+        )
+
     @property
     def _reduced_mass(self) -> Leaf:
         return self.pusher_mass * self.puck_mass / (self.pusher_mass + self.puck_mass)
@@ -157,6 +184,11 @@ def random_pusher(key: Key, dimensions: int = 2) -> Float[Array, "2 2 dimensions
     way = _direction(line, dimensions)
     pusher = puck - (0.35 + 0.15 * behind) * way
     return jnp.stack([jnp.stack([pusher, (0.5 + 0.5 * fast) * way]), jnp.stack([puck, jnp.zeros_like(puck)])])
+
+
+def on_plane(places: np.ndarray) -> np.ndarray:
+    """Coordinates on a line as points of a plane, too."""
+    return np.pad(places, [(0, 0)] * (places.ndim - 1) + [(0, 2 - places.shape[-1])])
 
 
 def _direction(angle: Float[Array, ""], dimensions: int) -> Float[Array, " dimensions"]:

@@ -16,6 +16,7 @@ from undertow._checks import check_seed, constant, require, whole_number
 from undertow._fields import Count, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.scene import Scene, Shape, Trace, around, times_of
 from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System, require_state
 
 
@@ -100,6 +101,19 @@ class Guidance(AbstractControlled[Array, Array, Array]):
         """The sum over the sources of r / d^2, towards them; an agent's own term is 0."""
         vectors, distances = self._between(sources, agents)
         return jnp.sum(vectors / distances[..., None] ** 2, axis=0)
+
+    def scene(self, states: np.ndarray, actions: np.ndarray) -> Scene:
+        """Drivers and evaders."""
+        places = states[:, :, 0]
+        shapes = [
+            Shape("disc", places[:, : self.drivers], "drivers", "baseline"),
+            Shape("disc", places[:, self.drivers :], "evaders", "learned"),
+        ]
+        return Scene(times_of(self, states), "s", shapes=shapes, bounds=around(places), y="y / m")
+
+    def traces(self, states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
+        """Nothing but the paths."""
+        return ()
 
 
 def _target(given: Any) -> tuple[Leaf, Leaf]:

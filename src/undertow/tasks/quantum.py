@@ -18,6 +18,7 @@ from undertow._checks import Within, check_seed, real_number, require, whole_num
 from undertow._fields import Count, NotNegative, Positive
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled, Leaf, leaf
+from undertow.tasks.scene import Profile, Scene, Trace, captions, times_of
 from undertow.tasks.task import Comparison, ControlObjectiveSettings, ControlTask, System, require_state
 
 Wave = Float[Array, "points 2"]
@@ -68,6 +69,18 @@ class QuantumBox(AbstractControlled[Array, Array, Array]):
         below, above = off.at[0].set(0), off.at[-1].set(0)
         moved = 2 * tridiagonal_solve(below, 1 + on, above, wave[:, None])[:, 0] - wave
         return jnp.stack([moved.real, moved.imag], axis=1)
+
+    def scene(self, states: np.ndarray, actions: np.ndarray) -> Scene:
+        """The density."""
+        points, length = states.shape[1], float(self.length)
+        x = length * np.arange(1, points + 1) / (points + 1)
+        density = Profile("density", x, np.sum(states**2, axis=-1), (0.0, length))
+        said = captions("slope {:+.3g}", states, actions[:, 0])
+        return Scene(times_of(self, states), captions=said, profile=density, x="x")
+
+    def traces(self, states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
+        """The action."""
+        return (Trace("slope of the potential", actions),)
 
 
 @functools.cache

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from undertow._checks import NonFiniteError
+from undertow._tree import take
 from undertow.core.adjoint import adjoints, direct
 from undertow.core.flow import FLOWS, FULL, GradientFlow
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import Task, batch_size, take
+from undertow.core.task import Task, batch_size
 
 
 def locate(task: Task, policy: AbstractPolicy, problems: Problem) -> NonFiniteError:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 
 from undertow._checks import NonFiniteError, require
+from undertow._tree import stack, take
 from undertow._types import Key, Metrics
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import take
 from undertow.training.trainer import Trainer, TrainState
 
 Tree = TypeVar("Tree")
@@ -54,12 +52,3 @@ class Ensemble(eqx.Module):
     def diagnose(self, states: TrainState) -> NonFiniteError:
         """Where the first member becomes non-finite."""
         return self.trainer.diagnose(take(states, 0))
-
-
-def stack(members: Sequence[Tree]) -> Tree:
-    """One tree whose arrays have a leading axis of members. Raises `UndertowError` if their structures differ."""
-    require(
-        len({jax.tree.structure(each) for each in members}) == 1,
-        "members of an ensemble must have the same structure: layers, activations, flags",
-    )
-    return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *members)

@@ -9,14 +9,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from undertow._checks import NonFiniteError, is_traced, require, whole_number
+from undertow._tree import take, where
 from undertow._types import Key, Metrics
 from undertow.core.gradient import AbstractGradient, Backprop, as_gradient
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
-from undertow.core.task import Task, batch_size, take
+from undertow.core.task import Task, batch_size
 from undertow.training.diagnose import locate
 
 
@@ -106,8 +107,8 @@ class Trainer(eqx.Module):
         params, static = eqx.partition(state.policy, eqx.is_inexact_array)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, params)
         updates = jax.tree.map(lambda u: state.rate.astype(u.dtype) * u, updates)
-        params = _where(good, optax.apply_updates(params, updates), params)
-        opt_state = _where(good, opt_state, state.opt_state)
+        params = where(good, optax.apply_updates(params, updates), params)
+        opt_state = where(good, opt_state, state.opt_state)
         bad = (~good).astype(jnp.int32)
         new = TrainState(
             eqx.combine(params, static),
@@ -125,7 +126,3 @@ class Trainer(eqx.Module):
         """Where the next update of `state` becomes non-finite: step, sample and cell."""
         problems, _ = eqx.filter_jit(self.draw)(state)
         return locate(self.task, state.policy, problems)
-
-
-def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b) if eqx.is_array(a) else a, yes, no)

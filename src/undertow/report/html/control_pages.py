@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -13,7 +12,6 @@ from undertow.core.objective import Cost
 from undertow.core.unroll import Trajectory
 from undertow.evaluation.control import ControlEvaluation
 from undertow.evaluation.statistics import quartiles
-from undertow.report.control import CART, around, on_plane
 from undertow.report.html.blocks import (
     OTHERS,
     Block,
@@ -28,10 +26,7 @@ from undertow.report.html.blocks import (
     table,
 )
 from undertow.report.html.page import Section
-from undertow.tasks.cartpole import CartPole
-from undertow.tasks.contact import Pusher
-from undertow.tasks.guidance import Guidance
-from undertow.tasks.quantum import QuantumBox
+from undertow.tasks.scene import Drawable, Scene, together
 
 SHOWN = 6
 """Initial states to choose from."""
@@ -55,7 +50,7 @@ def control_sections(
         for name, trajectories in first.trajectories.items()
     }
     sections = [Section("results", "Results", [_result_table(evaluations), _cost_chart(first, costs), _losses(first)])]
-    if type(environment) in _SCENES:
+    if isinstance(environment, Drawable):
         note = "What the controller does from some of the initial states, and what the same states do without it."
         sections.insert(1, Section("motion", "The system in motion", [_motion(environment, first, costs)], note))
     return sections
@@ -102,21 +97,23 @@ def _losses(evaluation: ControlEvaluation) -> Block:
     )
 
 
-def _motion(environment: AbstractEnvironment, evaluation: ControlEvaluation, costs: Mapping[str, np.ndarray]) -> Block:
-    dt = float(environment.dt)  # type: ignore[attr-defined]  # every environment with a scene has one
+def _motion(environment: Drawable, evaluation: ControlEvaluation, costs: Mapping[str, np.ndarray]) -> Block:
     times = next(iter(evaluation.trajectories.values())).states.shape[1]
     shown = np.unique(np.linspace(0, times - 1, min(FRAMES, times)).round().astype(int))
-    scene, losses = _SCENES[type(environment)], next(iter(evaluation.scores.values())).loss
+    losses = next(iter(evaluation.scores.values())).loss
     items = []
-    for place in range(min(SHOWN, len(next(iter(costs.values()))))):
-        own = {name: trajectory.states[place][shown] for name, trajectory in evaluation.trajectories.items()}
-        together = np.concatenate(list(own.values()))
-        views = [scene(environment, states, _role_of(evaluation, name), name, together) for name, states in own.items()]
-        views.append(_traces("cost of the state", dt, {name: values[place] for name, values in costs.items()}))
+    for place in range(min(SHOWN, len(losses))):
+        scenes = {
+            name: environment.scene(each.states[place], each.actions[place])
+            for name, each in evaluation.trajectories.items()
+        }
+        every = list(scenes.values())
+        views = [_view(scene, _role_of(evaluation, name), name, every, shown) for name, scene in scenes.items()]
+        views.append(_traces("cost of the state", every[0], {name: values[place] for name, values in costs.items()}))
         actions = {name: _action_size(each, place) for name, each in list(evaluation.trajectories.items())[:1]}
-        views.append(_traces("action", dt, actions))
+        views.append(_traces("action", every[0], actions))
         name = f"initial state {place}: loss {losses[place]:.3g}"
-        items.append({"name": name, "times": (dt * shown).tolist(), "views": views})
+        items.append({"name": name, "times": every[0].times[shown].tolist(), "views": views})
     return player(items, choose="start")
 
 
@@ -130,72 +127,29 @@ def _action_size(trajectory: Trajectory, place: int) -> np.ndarray:
     return action[:, 0] if action.shape[1] == 1 else np.linalg.norm(action, axis=1)
 
 
-def _traces(title: str, dt: float, values: Mapping[str, np.ndarray]) -> Block:
-    """Whole curves over time; the player draws a cursor into them."""
+def _traces(title: str, scene: Scene, values: Mapping[str, np.ndarray]) -> Block:
+    """Whole curves over the times of a scene; the player draws a cursor into them."""
     lines = [
-        line(name, dt * np.arange(len(each)), each, role)
+        line(name, scene.times[: len(each)], each, role)
         for (name, each), role in zip(values.items(), _ROLES, strict=False)
     ]
-    return {**chart(title, lines, x="t / s"), "cursor": True}
+    unit = f" / {scene.unit}" if scene.unit else ""
+    return {**chart(title, lines, x=f"t{unit}"), "cursor": True}
 
 
-# --- scenes: what is drawn of states; the picture has room for `every` state that is shown beside ----------------------
-
-
-def _cartpole(environment: CartPole, states: np.ndarray, role: Role, name: str, every: np.ndarray) -> Block:
-    reach = 2 * float(environment.half_length)
-    carts = np.stack([states[:, 0, 0], np.zeros(len(states))], axis=-1)
-    angles = states[:, 1:, 0]
-    tips = carts[:, None] + reach * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
-    shapes = [
-        shape("path", carts[:, None] + CART * reach * np.array([[-1.0, 0.0], [1.0, 0.0]]), "exact", "cart", width=7)
-    ]
-    for pole in range(tips.shape[1]):
-        shapes.append(shape("path", np.stack([carts, tips[:, pole]], axis=1), role, f"pole {pole + 1}", width=3))
-    room = 1.2 * reach
-    bounds = [[every[:, 0, 0].min() - room, every[:, 0, 0].max() + room], [-room, room]]
-    return moving_scene(name, shapes, bounds=bounds, x="x / m")
-
-
-def _guidance(environment: Guidance, states: np.ndarray, role: Role, name: str, every: np.ndarray) -> Block:
-    places, drivers = states[:, :, 0], environment.drivers
-    bounds = around(every[:, :, 0])
-    radius = _DISC * max(high - low for low, high in bounds)
-    shapes = [
-        shape("disc", places[:, :drivers], "baseline", "drivers", radius=radius),
-        shape("disc", places[:, drivers:], "learned", "evaders", radius=radius),
-    ]
-    return moving_scene(name, shapes, bounds=bounds, x="x / m", y="y / m")
-
-
-def _quantum(environment: QuantumBox, states: np.ndarray, role: Role, name: str, every: np.ndarray) -> Block:
-    density = np.sum(states**2, axis=-1)
-    highest = np.sum(every**2, axis=-1)
-    x = float(environment.length) * np.arange(1, density.shape[1] + 1) / (density.shape[1] + 1)
-    return chart(
-        f"{name}: density", [line("density", x, density, role)], x="x", limits=[0.0, common_limits(highest)[1]]
-    )
-
-
-def _pusher(environment: Pusher, states: np.ndarray, role: Role, name: str, every: np.ndarray) -> Block:
-    places, corners = on_plane(states[:, :, 0]), on_plane(every[:, :, 0])
-    radius = float(environment.reach) / 2
-    shapes = [
-        shape("disc", places[:, :1], "baseline", "pusher", radius=radius),
-        shape("disc", places[:, 1:], "learned", "puck", radius=radius),
-        shape("mark", np.zeros((len(places), 1, 2)), "exact", "target", width=2),
-    ]
-    bounds = [
-        [min(0.0, corners[..., axis].min()) - 2 * radius, max(0.0, corners[..., axis].max()) + 2 * radius]
-        for axis in range(2)
-    ]
-    return moving_scene(name, shapes, bounds=bounds, x="x / m", y="y / m")
-
-
-_SCENES: dict[type, Callable[[Any, np.ndarray, Role, str, np.ndarray], Block]] = {
-    CartPole: _cartpole,
-    Guidance: _guidance,
-    QuantumBox: _quantum,
-    Pusher: _pusher,
-}
-"""Environments without one have their costs and actions drawn, and no picture."""
+def _view(scene: Scene, role: Role, name: str, every: Sequence[Scene], shown: np.ndarray) -> Block:
+    """A scene at the instants `shown`, with room for `every` scene that is shown beside it."""
+    if scene.profile is not None:
+        profile, label = scene.profile, scene.profile.label
+        _, highest = common_limits(*(each.profile.values[shown] for each in every if each.profile is not None))
+        curve = line(label, profile.x, profile.values[shown], role)
+        return chart(f"{name}: {label}", [curve], x=scene.x, limits=[0.0, highest])
+    bounds = together(every)
+    dot = _DISC * max(high - low for low, high in bounds)
+    shapes = []
+    for each in scene.shapes:
+        size = {"radius": each.radius or dot} if each.kind == "disc" else {"width": each.width}
+        shapes.append(
+            shape(each.kind, each.points[shown], role if each.role == "own" else each.role, each.label, **size)
+        )
+    return moving_scene(name, shapes, bounds=bounds, x=scene.x, y=scene.y)

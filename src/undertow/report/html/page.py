@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
+from undertow._io import to_json
 from undertow.report.html.blocks import Block
-from undertow.training._files import to_json
 
 # In the order in which they need each other.
 _SCRIPTS = ("base.js", "chart.js", "scatter.js", "views.js", "player.js", "page.js")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from undertow._checks import UndertowError
-from undertow.evaluation.health import FlowCosines, StepGradients
+from undertow.instruments.health import FlowCosines, StepGradients
 from undertow.report.html.blocks import OTHERS, Block, Role, chart, facts, line, table
 from undertow.report.html.page import Section
 from undertow.report.style import log_limits

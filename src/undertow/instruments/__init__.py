@@ -1,0 +1,1 @@
+"""Instruments for gradients: what travels back through an unroll, how large it is, and which way it points."""

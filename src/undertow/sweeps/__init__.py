@@ -1,0 +1,1 @@
+"""Sweeps: combinations of settings, each with several seeds, shared by processes and machines, and resumable."""
