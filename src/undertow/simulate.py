@@ -51,7 +51,8 @@ from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.policies.classical import InUnits, for_problem
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import RECONSTRUCTIONS, SemiDiscrete, relative
+from undertow.schemes.scheme import RECONSTRUCTIONS
+from undertow.schemes.semidiscrete import SemiDiscrete, relative
 from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
@@ -149,7 +150,7 @@ def simulate(
         inflow=inflow_of(initial),
     )
     u0 = point_values(initial, grid)
-    scheme.check_state(u0)
+    scheme.domain.check_state(u0)
     check_finite(u0)
     check_own(law, u0)
     check_start(law, u0, positivity, method)
@@ -235,7 +236,7 @@ def _timing(
 
 def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: float, taken: int) -> None:
     """Raise `NonFiniteError` where a march has ended early, with the reason."""
-    law, limited = scheme.law, scheme.limiter is not None
+    law, limited = scheme.law, scheme.domain.limiter is not None
     try:
         check_finite(state.u, step=taken)
         if limited:

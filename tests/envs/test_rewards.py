@@ -105,7 +105,7 @@ def test_recorded_steps_and_rewards_in_two_dimensions(reference_dir):
         trajectory = played(Given(action), problem, 1)
         np.testing.assert_allclose(trajectory.final.u, data["random_next_real"], rtol=0, atol=1e-12)
         rewards = evaluate(reward.rewards, trajectory, problem)
-        for axis, (letter, boundary) in enumerate(zip("xy", scheme.boundary, strict=True)):
+        for axis, (letter, boundary) in enumerate(zip("xy", scheme.domain.boundary, strict=True)):
             right = np.moveaxis(np.asarray(rewards[axis][0]), axis, 0)
             label = f"{name} {letter}"
             evaluated = np.moveaxis(data[f"random_reward_np_{letter}"][0], axis, 0)

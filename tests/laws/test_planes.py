@@ -285,7 +285,7 @@ def test_a_shock_that_enters_passes_the_open_part_of_the_boundary_unchanged():
     grid = grid_of(field, 32)
     scheme = SemiDiscrete(field.law, grid, boundaries_of(field, 4), inflow=inflow_of(field))
     u = point_values(field, grid)
-    padded = quick_jit(lambda: scheme.pad(u, 1, jnp.asarray(0.0)))()
+    padded = quick_jit(lambda: scheme.domain.pad(u, 1, jnp.asarray(0.0)))()
     y = jnp.asarray((jnp.arange(16) - 4 + 0.5) / 8)
     x = jnp.asarray(grid.centers())
     expected = field._shock(*jnp.meshgrid(x, y, indexing="ij"), 0.0)

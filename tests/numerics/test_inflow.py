@@ -83,7 +83,7 @@ def test_a_plain_function_is_static():
     )
     assert jax.tree.structure(a) == jax.tree.structure(b)
     assert all(isinstance(leaf, (jax.Array, float)) for leaf in jax.tree.leaves(a))
-    padded = a.pad(jnp.ones((1, 8)), 0, jnp.asarray(0.25))
+    padded = a.domain.pad(jnp.ones((1, 8)), 0, jnp.asarray(0.25))
     x = (np.arange(-4, 12) + 0.5) / 8
     np.testing.assert_allclose(padded[0], np.where(x < 0, wave(x, 0.25), 1.0), atol=1e-15)
 
@@ -103,8 +103,8 @@ def test_openings_on_a_part_of_an_edge_of_every_end(rng):
             pairs = [[None, None], [None, None]]
             pairs[axis][end] = Opening(state, along[1], along[4])
             scheme = plane(PrescribedInflow(tuple(tuple(pair) for pair in pairs)))
-            np.testing.assert_array_equal(scheme.pad(u, 1 - axis), bare.pad(u, 1 - axis))
-            padded, plain = (np.moveaxis(s.pad(u, axis), axis + 1, -1) for s in (scheme, bare))
+            np.testing.assert_array_equal(scheme.domain.pad(u, 1 - axis), bare.domain.pad(u, 1 - axis))
+            padded, plain = (np.moveaxis(s.domain.pad(u, axis), axis + 1, -1) for s in (scheme, bare))
             expected = np.array(plain)
             ghosts = slice(None, GHOST) if end == 0 else slice(-GHOST, None)
             expected[:, inside, ghosts] = state[:, None, None]
@@ -115,7 +115,7 @@ def test_a_wall_on_a_part_of_an_edge(rng):
     """Double Mach reflection: below, the wall begins at some place, and a state is prescribed before it."""
     u, state = jnp.asarray(rng.uniform(1, 2, (4, 6, 5))), jnp.asarray([8.0, 57.0, -33.0, 560.0])
     scheme = plane(PrescribedInflow(((None, None), (Opening(state, upper=0.5), None))), ("outflow", "reflective"))
-    padded, wall = (s.pad(u, 1) for s in (scheme, plane(None, ("outflow", "reflective"))))
+    padded, wall = (s.domain.pad(u, 1) for s in (scheme, plane(None, ("outflow", "reflective"))))
     before = scheme.grid.centers(0) < 0.5
     np.testing.assert_array_equal(padded[:, ~before], wall[:, ~before])
     np.testing.assert_array_equal(padded[:, before, GHOST:], wall[:, before, GHOST:])
@@ -154,9 +154,9 @@ def test_derivatives_by_what_enters():
 def test_errors():
     u = jnp.ones((4, 6, 5))
     with pytest.raises(UndertowError, match="1 pairs of openings on a grid with 2 axes"):
-        plane(PrescribedInflow(((None, None),))).pad(u, 0)
+        plane(PrescribedInflow(((None, None),))).domain.pad(u, 0)
     with pytest.raises(
         UndertowError, match=r"end 0 of axis 0 have shape \(4, 4, 5\) and a mask \(4, 5\), got \(3, 4, 5\)"
     ):
-        plane(PrescribedInflow(((Opening(jnp.ones(3)), None), (None, None)))).pad(u, 0)
-    assert boundary("outflow", ghost=GHOST).ghost == plane(None).ghost
+        plane(PrescribedInflow(((Opening(jnp.ones(3)), None), (None, None)))).domain.pad(u, 0)
+    assert boundary("outflow", ghost=GHOST).ghost == plane(None).domain.ghost

@@ -102,8 +102,8 @@ def test_whatever_the_fluxes_a_forward_euler_step_is_positive(cells, speed, rng)
     @quick_jit
     def step(u, noise):
         rates = 0.0
-        for axis, (each, dx) in enumerate(zip(scheme.boundary, grid.spacing, strict=True)):
-            alpha = speed(law, each.pad(u, axis, law.parity(axis)), axis, scheme.ghost)
+        for axis, (each, dx) in enumerate(zip(scheme.domain.boundary, grid.spacing, strict=True)):
+            alpha = speed(law, each.pad(u, axis, law.parity(axis)), axis, scheme.domain.ghost)
             rates = rates + jnp.max(alpha) / dx
         dt = 0.5 / rates
         fluxes = []
@@ -112,8 +112,8 @@ def test_whatever_the_fluxes_a_forward_euler_step_is_positive(cells, speed, rng)
             first = jax.lax.slice_in_dim(part, 0, 1, axis=axis + 1)  # one face, at both ends
             part = jnp.concatenate([part, first], axis=axis + 1)
             fluxes.append(part * jnp.max(jnp.abs(flux), axis=tuple(range(1, u.ndim)), keepdims=True))
-        limited = scheme.limited(u, tuple(fluxes), TIME, dt)
-        return limited, u + dt * scheme.divergence(limited)
+        limited = scheme.domain.limited(u, tuple(fluxes), TIME, dt)
+        return limited, u + dt * scheme.domain.divergence(limited)
 
     for _ in range(5):
         noise = tuple(jnp.asarray(rng.normal(size=(law.num_components, *cells))) for _ in cells)

@@ -32,7 +32,7 @@ def test_every_part_of_a_step(name, steps):
     scheme = SemiDiscrete(Burgers(), UniformGrid(128), str(recorded("boundary")))
     dt = float(steps["dt"])
     u = jnp.asarray(recorded("u_full")[:, 4:-4])
-    padded = scheme.boundary[0].pad(u, 0, (-1.0,))
+    padded = scheme.domain.boundary[0].pad(u, 0, (-1.0,))
     np.testing.assert_array_equal(padded, recorded("u_full"))
     np.testing.assert_array_equal(scheme.speed(scheme.law, padded, 0, 4), recorded("alpha")[0])
     (stencil,) = scheme.stencils(u)

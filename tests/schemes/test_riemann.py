@@ -214,7 +214,7 @@ def test_scalar_laws_and_the_rest_of_the_interface():
     assert float(jnp.sum(out.values[-1] > 0.5)) / 32 == pytest.approx(0.7, abs=0.04)
     left, right = scheme.faces(u0, 0)
     assert left.shape == right.shape == (1, 33)
-    batch = jax.vmap(lambda u: scheme.speed_over_dx(u))(jnp.stack([u0, 2 * u0]))
+    batch = jax.vmap(lambda u: scheme.domain.speed_over_dx(u))(jnp.stack([u0, 2 * u0]))
     np.testing.assert_allclose(batch, [32.0, 64.0])
 
 
@@ -228,4 +228,4 @@ def test_errors():
     with pytest.raises(UndertowError, match="HLLC is for laws with a contact"):
         jax.eval_shape(lambda: RiemannScheme(Burgers(), UniformGrid(16), flux=HLLC()).rate(u[:1], TIME))
     with pytest.raises(UndertowError, match=r"a state here has shape \(3, 16\)"):
-        scheme.check_state(u[:2])
+        scheme.domain.check_state(u[:2])

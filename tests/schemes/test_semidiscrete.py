@@ -176,15 +176,15 @@ def test_viscosity_is_the_second_order_laplacian():
     grid = UniformGrid((8, 10), 0.0, (1.0, 3.0))
     x, y = np.meshgrid(grid.centers(0), grid.centers(1), indexing="ij")
     scheme = SemiDiscrete(Burgers(0.7), grid, "quadratic")
-    forcing = scheme.forcing(jnp.asarray(2 * x**2 - 3 * y**2 + x * y)[None], TIME)
+    forcing = scheme.domain.forcing(jnp.asarray(2 * x**2 - 3 * y**2 + x * y)[None], TIME)
     np.testing.assert_allclose(forcing, 0.7 * (4 - 6), rtol=1e-9)
 
 
 def test_viscosity_is_a_leaf_and_absent_forcing_costs_nothing():
     scheme = SemiDiscrete(Burgers(), UniformGrid(16))
     u = jnp.sin(jnp.arange(16.0))[None]
-    assert scheme.forcing(u, TIME) is None
-    with_viscosity = jax.vmap(lambda nu: SemiDiscrete(Burgers(nu), UniformGrid(16)).forcing(u, TIME))(
+    assert scheme.domain.forcing(u, TIME) is None
+    with_viscosity = jax.vmap(lambda nu: SemiDiscrete(Burgers(nu), UniformGrid(16)).domain.forcing(u, TIME))(
         jnp.asarray([0.0, 2.0])
     )
     np.testing.assert_array_equal(with_viscosity[0], 0)
@@ -206,9 +206,9 @@ def test_a_source_is_added_where_and_when_it_acts():
 def test_the_courant_number_adds_the_axes():
     grid = UniformGrid((10, 20), 0.0, (1.0, 4.0))
     scheme = SemiDiscrete(LinearAdvection(jnp.asarray([3.0, -2.0])), grid)
-    np.testing.assert_allclose(scheme.speed_over_dx(jnp.zeros((1, 10, 20))), 3 / 0.1 + 2 / 0.2, rtol=1e-14)
+    np.testing.assert_allclose(scheme.domain.speed_over_dx(jnp.zeros((1, 10, 20))), 3 / 0.1 + 2 / 0.2, rtol=1e-14)
     scheme = SemiDiscrete(Burgers(), UniformGrid(4, 0.0, 2.0), order=3)
-    assert scheme.speed_over_dx(jnp.asarray([[1.0, -3.0, 2.0, 0.0]])) == 6.0
+    assert scheme.domain.speed_over_dx(jnp.asarray([[1.0, -3.0, 2.0, 0.0]])) == 6.0
 
 
 def test_mixed_boundaries_are_one_program_and_equal_separate_runs(rng):

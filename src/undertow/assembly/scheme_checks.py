@@ -124,7 +124,7 @@ def check_states(discretised: Discretised, members: Members, dt: float) -> None:
         for state in states[~np.isfinite(flat).all(axis=1)]:
             check_finite(state)
         check_own(scheme.law, jnp.asarray(states[0]))
-        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.speed_over_dx))(jnp.asarray(states))))
+        fastest = np.argmax(np.asarray(jax.jit(jax.vmap(scheme.domain.speed_over_dx))(jnp.asarray(states))))
         check_step(scheme, jnp.asarray(states[fastest]), dt, discretised.integrator, steps=discretised.steps)
 
 

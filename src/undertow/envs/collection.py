@@ -77,7 +77,7 @@ class Suite:
     @property
     def periodic(self) -> Bool[np.ndarray, " cases"]:
         """Which cases have a periodic boundary."""
-        return np.asarray(self.problems.environment.scheme.boundary[0].periodic) > 0
+        return np.asarray(self.problems.environment.scheme.domain.boundary[0].periodic) > 0
 
     @property
     def rounding_level(self) -> Float[np.ndarray, " cases"]:
@@ -230,7 +230,9 @@ def _problems(discretised: Discretised, members: Members) -> Problem:
         parts.append(Problem(environment, FieldState(u0, jnp.zeros(len(u0), u0.dtype))))
     order = np.argsort(np.concatenate([np.asarray(places) for _, places in members]))
     problems = take(concatenate(parts), order)
-    speeds = eqx.filter_jit(eqx.filter_vmap(lambda problem: problem.environment.scheme.speed_over_dx(problem.state.u)))
+    speeds = eqx.filter_jit(
+        eqx.filter_vmap(lambda problem: problem.environment.scheme.domain.speed_over_dx(problem.state.u))
+    )
     fastest = take(problems, int(np.argmax(np.asarray(speeds(problems)))))
     dt = discretised.end_time / discretised.steps
     check_step(fastest.environment.scheme, fastest.state.u, dt, discretised.integrator, steps=discretised.steps)

@@ -50,7 +50,7 @@ class FineStep(eqx.Module):
     def __call__(self, trajectory: Trajectory, environment: Conservation) -> Float[Array, "time chan *fine"]:
         """The fine state after a step from every state that was acted on."""
         scheme = environment.scheme
-        fine_scheme = dataclasses.replace(scheme, grid=scheme.grid.refine(self.factor))
+        fine_scheme = scheme.over(dataclasses.replace(scheme.domain, grid=scheme.grid.refine(self.factor)))
 
         def one(state: FieldState, dt: Array) -> Array:
             fixed = FixedStep(dt / self.substeps)

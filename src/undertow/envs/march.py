@@ -77,7 +77,7 @@ def march(
     """
     scheme, step = environment.scheme, closed_loop(environment, policy)
     near = end_time * (1 - 8 * jnp.finfo(state.u.dtype).eps)
-    guarded = scheme.limiter is not None
+    guarded = scheme.domain.limiter is not None
 
     def goes_on(carry):
         state, count = carry

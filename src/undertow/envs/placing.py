@@ -73,4 +73,4 @@ def _by_end(wanted: Array, one: Boundary, other: Boundary) -> Boundary:
     """`_choose` for either end: the rows of the ghosts below the first cell come before those above the last one."""
     rows = jnp.repeat(jnp.broadcast_to(wanted, (2,)), one.ghost)[:, None]
     even, odd = (jnp.where(rows > 0, a, b) for a, b in ((one.even, other.even), (one.odd, other.odd)))
-    return Boundary(even, odd, other.periodic, one.ghost)
+    return Boundary(even=even, odd=odd, periodic=other.periodic, ghost=one.ghost)

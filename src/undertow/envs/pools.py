@@ -124,7 +124,7 @@ class Discretised(eqx.Module):
         times = jnp.arange(self._every, self.steps + 1, self._every) * (self.end_time / self.steps)
         scheme = environment.scheme
         if self.has_exact(condition):
-            require(scheme.source is None, "a source leaves no exact solution; take truth='fine'")
+            require(scheme.domain.source is None, "a source leaves no exact solution; take truth='fine'")
             x = coordinates(scheme.grid)
             values = jax.lax.map(lambda t: exact_solution(scheme.law, condition, x, t), times)
             return values.reshape(len(times), scheme.law.num_components, *scheme.grid.num_cells)

@@ -252,7 +252,7 @@ class AdjacentAverage(AbstractCombination):
     def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
         """One array per axis."""
         out = []
-        for axis, boundary in enumerate(conservation(problem).scheme.boundary):
+        for axis, boundary in enumerate(conservation(problem).scheme.domain.boundary):
             e = jnp.moveaxis(errors, axis + 1, -1)
             wrapped = 0.5 * (e[..., :1] + e[..., -1:])
             first = jnp.where(boundary.periodic > 0, wrapped, e[..., :1])
@@ -293,7 +293,7 @@ class StencilCombination(AbstractCombination):
         scheme = conservation(problem).scheme
         width = 2 * substencil_width(scheme.order)
         out = []
-        for axis, boundary in enumerate(scheme.boundary):
+        for axis, boundary in enumerate(scheme.domain.boundary):
             # One sample each, a single component that keeps its sign at a wall.
             padded = jax.vmap(lambda e, axis=axis, boundary=boundary: boundary.pad(e[None], axis, (1.0,))[0])(errors)
             cells = face_slices(jnp.abs(padded), width, boundary.ghost, axis)

@@ -23,6 +23,7 @@ from undertow.laws.cases import Initial
 from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.timestep import FixedStep
+from undertow.schemes.domain import Domain
 from undertow.schemes.semidiscrete import SemiDiscrete
 
 _BOUNDARY = (
@@ -78,7 +79,9 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
     condition = first_condition(config)
     grid = replace(config.grid, num_cells=cells or whole.num_cells, dt=None, steps=whole.steps, end_time=whole.end_time)
     environment = make_discretised(replace(config, grid=grid)).environment(condition)
-    kinds = (boundary,) * len(environment.scheme.boundary) if boundary is not None else _boundary(config, condition)
+    kinds = (
+        (boundary,) * len(environment.scheme.domain.boundary) if boundary is not None else _boundary(config, condition)
+    )
     for kind in kinds:
         choice("boundary", kind, BOUNDARIES)
     scheme = _with_boundary(environment.scheme, kinds)
@@ -109,7 +112,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
         "boundary": {
             "kind": list(kinds),
             "rule": _BOUNDARY,
-            "ghost": scheme.ghost,
+            "ghost": scheme.domain.ghost,
             "parity": [list(law.parity(axis)) for axis in range(scheme.grid.num_axes)],
             "trained": config.data.boundary or "each condition's own",
         },
@@ -120,7 +123,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
             "mean": scheme.mean,
             "rule": law.basis_formula if scheme.reconstruction == "characteristic" else "every component by itself",
         },
-        "limiter": None if scheme.limiter is None else constants(scheme.limiter),
+        "limiter": None if scheme.domain.limiter is None else constants(scheme.domain.limiter),
         "integrator": {
             **constants(environment.integrator),
             "name": config.grid.integrator,
@@ -164,16 +167,7 @@ def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:
 
 
 def _with_boundary(scheme: SemiDiscrete, kinds: tuple[str, ...]) -> SemiDiscrete:
-    return SemiDiscrete(
-        scheme.law,
-        scheme.grid,
-        kinds,
-        order=scheme.order,
-        speed=scheme.speed,
-        reconstruction=scheme.reconstruction,
-        mean=scheme.mean,
-        limiter=scheme.limiter,
-    )
+    return scheme.over(Domain(scheme.law, scheme.grid, kinds, order=scheme.order, limiter=scheme.domain.limiter))
 
 
 # --- controlled systems -----------------------------------------------------------------------------------------------

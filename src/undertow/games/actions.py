@@ -22,7 +22,9 @@ from undertow._checks import whole_number
 from undertow.games.game import Space
 from undertow.numerics.grid import UniformGrid
 from undertow.schemes.coefficients import substencil_width
-from undertow.schemes.semidiscrete import Fluxes, SemiDiscrete, Stencils, Weights
+from undertow.schemes.domain import Fluxes
+from undertow.schemes.faces import Stencils, Weights
+from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.weights import reconstruct
 
 

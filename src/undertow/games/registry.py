@@ -196,8 +196,8 @@ def _at_start(how: Discretised, condition: Initial) -> tuple[Array, Array]:
     """The values of a condition, and how many cells its fastest wave crosses per unit time: one program, not many small ones."""
     scheme = how.environment(condition).scheme
     u0 = point_values(condition, scheme.grid)
-    scheme.check_state(u0)
-    return u0, scheme.speed_over_dx(u0)
+    scheme.domain.check_state(u0)
+    return u0, scheme.domain.speed_over_dx(u0)
 
 
 def _options(recipe: Callable) -> list[str]:

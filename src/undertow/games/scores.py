@@ -22,7 +22,7 @@ from undertow.envs import rewards
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.schemes.semidiscrete import Weights
+from undertow.schemes.faces import Weights
 
 WITHOUT_SQUASH = 1e7
 """What a lost step costs where no arctangent bounds the reward, as published."""

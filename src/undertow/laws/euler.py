@@ -26,6 +26,7 @@ from undertow.laws.law import (
     velocities,
 )
 from undertow.numerics.reciprocal import reciprocal
+from undertow.numerics.reductions import largest
 from undertow.numerics.stencil import unstack
 
 GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
@@ -101,8 +102,8 @@ class Euler(AbstractConservationLaw):
         if pressure is None:
             values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
             # A gas without any pressure has that of its energy's last digits.
-            energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * jnp.max(u[-1]))
-            pressure = jnp.where(jnp.max(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
+            energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * largest(u[-1]))
+            pressure = jnp.where(largest(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
         return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
 
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:

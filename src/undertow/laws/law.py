@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from undertow._checks import UndertowError, Within, constant, refuse_unknown, require, shown
 from undertow._types import ArrayLike
 from undertow.laws.conditions import AbstractCondition
+from undertow.numerics.reductions import largest, mean, smallest
 
 Mean = Literal["arithmetic", "roe"]
 """How the state at a face is made of its two neighbours, for eigenvectors: the mean of the conserved values, or Roe's."""
@@ -121,9 +122,9 @@ class AbstractConservationLaw(eqx.Module):
         unit. That is enough where `max_speed` is the absolute value of something smooth; a law with a speed like $|v| + c$
         says it itself, with $\delta$ in units of $c$."""
         square = self.max_speed(u, axis) ** 2
-        mean = jnp.mean(square, axis=axis, keepdims=True)
+        average = mean(square, axis, keepdims=True)
         # Where everything is at rest, the root of the smallest number still has a derivative, and that of 0 has none.
-        return square + delta**2 * mean + jnp.finfo(u.dtype).tiny
+        return square + delta**2 * average + jnp.finfo(u.dtype).tiny
 
     @abc.abstractmethod
     def parity(self, axis: int) -> tuple[float, ...]:
@@ -271,12 +272,10 @@ def floored(values: Float[Array, "*cells"], floor: Floor) -> Float[Array, "*cell
 
 def relative_floor(values: Float[Array, "*cells"], share: float) -> Float[Array, ""]:
     """`share` of the largest of `values`, or a hundredth of the smallest positive one if that is less."""
-    largest = jnp.max(values)
-    smallest = jnp.min(jnp.where(values > 0, values, largest))
+    most = largest(values)
+    least = smallest(jnp.where(values > 0, values, most))
     # A floor is a constant of the problem: what it was taken from does not feel its changes.
-    return jax.lax.stop_gradient(
-        jnp.maximum(jnp.minimum(share * largest, 0.01 * smallest), jnp.finfo(values.dtype).tiny)
-    )
+    return jax.lax.stop_gradient(jnp.maximum(jnp.minimum(share * most, 0.01 * least), jnp.finfo(values.dtype).tiny))
 
 
 def matrices(basis: AbstractBasis, num_components: int, faces: tuple[int, ...]) -> tuple[Array, Array]:

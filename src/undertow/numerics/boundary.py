@@ -1,11 +1,12 @@
-r"""Ghost cells as data.
+r"""Ghost cells as data, behind the interface that whatever else lies beyond the end of a grid would have, too.
 
-Every boundary here fills its ghost cells with linear combinations of the cells next to the domain's two ends, so a
+Every named boundary fills its ghost cells with linear combinations of the cells next to the domain's two ends, so a
 boundary *is* a pair of small matrices. Matrices are leaves: a batch can mix boundaries inside one compiled program, and the
 gradient of the filling is a small matrix product instead of a scatter.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
+import abc
 
 import equinox as eqx
 import jax
@@ -47,7 +48,38 @@ BOUNDARIES = ("periodic", *_ONE_SIDED)
 """Names of the boundaries: what fills the ghost cells at one end of the domain."""
 
 
-class Boundary(eqx.Module):
+class AbstractBoundary(eqx.Module):
+    """What lies beyond the two ends of an axis.
+
+    Where the cells of a neighbour lie there (those of another device, say), `pad` fetches them and `beyond` asks for its values.
+    """
+
+    ghost: eqx.AbstractVar[int]
+    """Ghost cells at each end."""
+    periodic: eqx.AbstractVar[Float[Array, ""]]
+    """1 where the two ends are neighbours of each other, else 0."""
+
+    @abc.abstractmethod
+    def pad(self, u: Float[Array, "chan *cells"], axis: int, parity: tuple[float, ...]) -> Float[Array, "chan *padded"]:
+        """Append `ghost` cells at both ends of space axis `axis`.
+
+        **Arguments:** `u` the point values; `axis` the space axis (0 is the first axis after the channels); `parity`
+        one number per channel, -1 for a component that changes sign at a reflective wall, else 1.
+
+        **Raises:** `UndertowError` if the axis has fewer cells than the boundary reads.
+        """
+
+    @abc.abstractmethod
+    def beyond(
+        self, first: Float[Array, "*cells"], last: Float[Array, "*cells"], nothing: float
+    ) -> tuple[Float[Array, "*cells"], Float[Array, "*cells"]]:
+        """What a neighbour has before the first and after the last cell of an axis; `nothing` where there is none.
+
+        **Arguments:** `first`, `last`: what the cells at the two ends have, which are their neighbours' neighbours.
+        """
+
+
+class Boundary(AbstractBoundary):
     r"""Ghost filling along one axis: `ghosts = (even + parity * odd) @ edges`.
 
     `edges` are the first and the last `edge` cells of the axis, `ghosts` the `ghost` cells below the first and above the
@@ -59,17 +91,11 @@ class Boundary(eqx.Module):
 
     even: Float[Array, "2*ghost 2*edge"]
     odd: Float[Array, "2*ghost 2*edge"]
-    periodic: Float[Array, ""]  # 1 where the two ends are neighbours, else 0
+    periodic: Float[Array, ""]
     ghost: int = eqx.field(static=True)
 
-    def pad(self, u: Float[Array, "chan *cells"], axis: int, parity: tuple[float, ...]) -> Float[Array, "chan *padded"]:
-        """Append `ghost` cells at both ends of space axis `axis`.
-
-        **Arguments:** `u` the point values; `axis` the space axis (0 is the first axis after the channels); `parity`
-        one number per channel, -1 for a component that changes sign at a reflective wall, else 1.
-
-        **Raises:** `UndertowError` if the axis has fewer cells than the boundary reads.
-        """
+    def pad(self, u, axis, parity):
+        """A small matrix times the cells at the two ends."""
         edge = self.even.shape[-1] // 2
         size = u.shape[axis + 1]
         require(size >= edge, f"axis {axis} has {size} cells; this boundary (ghost={self.ghost}) needs at least {edge}")
@@ -80,6 +106,10 @@ class Boundary(eqx.Module):
         ghosts = jnp.einsum("cge,c...e->c...g", matrix.astype(u.dtype), edges, precision=jax.lax.Precision.HIGHEST)
         before, after = jnp.split(jnp.moveaxis(ghosts, -1, axis + 1), 2, axis=axis + 1)
         return jnp.concatenate([before, u, after], axis=axis + 1)
+
+    def beyond(self, first, last, nothing):
+        """The other end's where the axis is periodic."""
+        return jnp.where(self.periodic > 0, last, nothing), jnp.where(self.periodic > 0, first, nothing)
 
 
 def boundary(left: str, right: str | None = None, *, ghost: int) -> Boundary:
@@ -111,5 +141,5 @@ def boundary(left: str, right: str | None = None, *, ghost: int) -> Boundary:
         left_part[:ghost, :edge] = _ONE_SIDED[left](ghost, edge)[::-1]
         right_part = parts["odd" if right == "reflective" else "even"]
         right_part[ghost:, edge:] = _ONE_SIDED[right](ghost, edge)[:, ::-1]
-    periodic = jnp.asarray(float(left == "periodic"))
-    return Boundary(jnp.asarray(parts["even"]), jnp.asarray(parts["odd"]), periodic, ghost)
+    even, odd = (jnp.asarray(parts[name]) for name in ("even", "odd"))
+    return Boundary(even=even, odd=odd, periodic=jnp.asarray(float(left == "periodic")), ghost=ghost)

@@ -10,6 +10,7 @@ from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
 from undertow.numerics.stencil import both_directions, directions
 from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.faces import Stencils, Weights
 from undertow.schemes.weights import (
     AbstractWeights,
     WenoJS,
@@ -21,9 +22,6 @@ from undertow.schemes.weights import (
     one_sided,
     stationary,
 )
-
-Stencils = tuple[Float[Array, "2 chan *faces stencil"], ...]
-Weights = tuple[Float[Array, "2 chan *faces r"], ...]
 
 
 class ClassicalPolicy(AbstractPolicy):

@@ -11,10 +11,10 @@ from undertow._checks import Within, real_number, require_positive
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
 from undertow.numerics.stencil import softmax_last, unstack
-from undertow.policies.classical import Stencils, Weights
 from undertow.policies.network import MLP
 from undertow.policies.normalise import smooth_z_score, z_score
 from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.faces import Stencils, Weights
 from undertow.schemes.weights import EPSILON, WenoZ, global_smoothness, normalised, smoothness
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from undertow._checks import Within, require, require_positive, whole_number
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import Polynomial, substencil_width
-from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.scheme import AbstractScheme
 from undertow.schemes.weights import EPSILON, measured, size, smoothness
 
 Rational: TypeAlias = Fraction | float
@@ -160,7 +160,7 @@ class WenoInterpolation(eqx.Module):
         return out
 
     def between(
-        self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"], fractions: Sequence[Rational], axis: int = 0
+        self, scheme: AbstractScheme, u: Float[Array, "chan *cells"], fractions: Sequence[Rational], axis: int = 0
     ) -> Float[Array, "chan *faces points"]:
         """Values at the given fractions of the way from each cell to the next along one axis.
 
@@ -182,15 +182,15 @@ class WenoInterpolation(eqx.Module):
             shape[axis + 1] += 1
             return jnp.zeros(shape, u.dtype)
         r = substencil_width(scheme.order)
-        padded = scheme.boundary[axis].pad(u, axis, scheme.law.parity(axis))
-        values, unit = face_slices(padded, 2 * r, scheme.ghost, axis), self.unit(u)
+        padded = scheme.domain.boundary[axis].pad(u, axis, scheme.law.parity(axis))
+        values, unit = face_slices(padded, 2 * r, scheme.domain.ghost, axis), self.unit(u)
         plus = self.stencil_values(jnp.stack(values[:-1], axis=-1), exact, unit)
         minus = self.stencil_values(jnp.stack(values[:0:-1], axis=-1), [1 - f for f in exact], unit)
         blended = [float(1 - f) * a + float(f) * b for f, a, b in zip(exact, plus, minus, strict=True)]
         return jnp.stack(blended, axis=-1)
 
     def densify(
-        self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"], points: int, axis: int = 0
+        self, scheme: AbstractScheme, u: Float[Array, "chan *cells"], points: int, axis: int = 0
     ) -> Float[Array, "chan *dense"]:
         """Add `points` K equally spaced values between every two cells of one axis, and beyond the first and the last.
 
@@ -202,7 +202,7 @@ class WenoInterpolation(eqx.Module):
         dense = jnp.concatenate([gaps[..., 0, :], runs.reshape(*cells.shape[:-1], -1)], axis=-1)
         return jnp.moveaxis(dense, -1, axis + 1)
 
-    def refine(self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"], factor: int) -> Float[Array, "chan *fine"]:
+    def refine(self, scheme: AbstractScheme, u: Float[Array, "chan *cells"], factor: int) -> Float[Array, "chan *fine"]:
         """Values at the cell centres of the grid whose cells are cut into `factor` along every axis.
 
         That grid is [`UniformGrid.refine`][undertow.numerics.grid.UniformGrid.refine]. Odd factors keep the old values
@@ -227,7 +227,7 @@ class WenoInterpolation(eqx.Module):
         return u
 
     def coarsen(
-        self, scheme: SemiDiscrete, fine: Float[Array, "chan *fine"], factor: int
+        self, scheme: AbstractScheme, fine: Float[Array, "chan *fine"], factor: int
     ) -> Float[Array, "chan *cells"]:
         """Values at the cell centres of the grid that has one cell for every `factor` along every axis.
 

@@ -9,7 +9,9 @@ from jaxtyping import Array, Bool, Float
 
 from undertow._checks import require
 from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.boundary import AbstractBoundary
 from undertow.numerics.integrator import RK4, AbstractIntegrator
+from undertow.numerics.reductions import everywhere
 
 HALVINGS = 20
 """How often a step is tried again with half its length where a stage of it, or its result, is not physical."""
@@ -18,7 +20,7 @@ HALVINGS = 20
 def is_physical(law: AbstractConservationLaw, u: Float[Array, "chan *cells"]) -> Bool[Array, ""]:
     """Whether all that the law wants positive is: nothing below 0, and nothing that is not a number. A dry bed and a vacuum are
     0."""
-    return jnp.stack([jnp.all(part >= 0) for part in (*law.positive(u), jnp.zeros(()))]).all()
+    return jnp.stack([everywhere(part >= 0) for part in (*law.positive(u), jnp.zeros(()))]).all()
 
 
 def check_limited(integrator: AbstractIntegrator) -> None:
@@ -87,7 +89,7 @@ class PositivityLimiter(eqx.Module):
         fluxes: tuple[Float[Array, "chan *faces"], ...],
         first_order: tuple[Float[Array, "chan *faces"], ...],
         speeds: tuple[Float[Array, "*faces"], ...],
-        periodic: tuple[Float[Array, ""], ...],
+        boundary: tuple[AbstractBoundary, ...],
         spacing: tuple[float, ...],
         dt: Float[Array, ""],
         bounds: tuple[Float[Array, "*faces"], ...] | None = None,
@@ -95,7 +97,7 @@ class PositivityLimiter(eqx.Module):
         r"""The limited fluxes, one array per axis.
 
         **Arguments:** the `law`; the state `u`; per axis: the `fluxes` $\hat f$, the `first_order` fluxes $\hat f^{LF}$ and their
-        `speeds` $\alpha$ (that axis may have length 1), `periodic` (1 where the two ends are one face) and the cell size;
+        `speeds` $\alpha$ (that axis may have length 1), the `boundary` and the cell size;
         the time step `dt`, s; `bounds`: per axis the largest `law.reach` of the two cells of every face, or None (default):
         speeds are then not bounded.
 
@@ -109,7 +111,7 @@ class PositivityLimiter(eqx.Module):
             factor = 2 * dt / (_share(rates, axis) * dx)
             bound = None if bounds is None else bounds[axis]
             for which in range(count if bound is None else count + 1):
-                theta = self._theta(law, which, u, flux, low, factor, periodic[axis], axis, bound)
+                theta = self._theta(law, which, u, flux, low, factor, boundary[axis], axis, bound)
                 # In this order theta = 1 leaves the flux as it is, to the last bit.
                 flux = flux + (theta - 1) * (flux - low)
             out.append(flux)
@@ -123,7 +125,7 @@ class PositivityLimiter(eqx.Module):
         flux: Array,
         low: Array,
         factor: Array,
-        periodic: Array,
+        boundary: AbstractBoundary,
         axis: int,
         bound: Array | None,
     ) -> Array:
@@ -142,9 +144,8 @@ class PositivityLimiter(eqx.Module):
         right, left = theta[0], theta[1]
         last = jax.lax.slice_in_dim(right, cells - 1, cells, axis=axis)
         first = jax.lax.slice_in_dim(left, 0, 1, axis=axis)
-        # Beyond an end there is no cell to protect, unless the two ends are one face.
-        before = jnp.where(periodic > 0, last, 1.0)
-        after = jnp.where(periodic > 0, first, 1.0)
+        # Beyond an end there is no cell to protect, unless a neighbour is there.
+        before, after = boundary.beyond(first, last, 1.0)
         return jnp.minimum(jnp.concatenate([before, right], axis=axis), jnp.concatenate([left, after], axis=axis))
 
     def scaled(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,29 +14,20 @@ from jaxtyping import Array, Float
 from undertow._checks import is_traced, is_zero, require
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
-from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.scheme import AbstractScheme
 from undertow.schemes.solve import Solution, advance, saved, solve
 from undertow.schemes.weights import AbstractWeights, at_faces
+
+Scheme = TypeVar("Scheme", bound=AbstractScheme)
 
 REFERENCE_SHARE = 0.6
 """Of the longest step that diffusion alone bears: the rest is left to the waves."""
 
 
-def refined(scheme: SemiDiscrete, factor: int) -> SemiDiscrete:
+def refined(scheme: Scheme, factor: int) -> Scheme:
     """The same scheme on a grid with every cell cut into `factor`; an odd factor keeps the old centres."""
     require(factor % 2 == 1, f"refinement factor must be odd so that cell centres stay cell centres, got {factor}")
-    return SemiDiscrete(
-        scheme.law,
-        scheme.grid.refine(factor),
-        scheme.boundary,
-        order=scheme.order,
-        speed=scheme.speed,
-        source=scheme.source,
-        reconstruction=scheme.reconstruction,
-        mean=scheme.mean,
-        limiter=scheme.limiter,
-        inflow=scheme.inflow,
-    )
+    return scheme.over(dataclasses.replace(scheme.domain, grid=scheme.grid.refine(factor)))
 
 
 def sample_centers(fine: Float[Array, "... fine_cells"], factor: int, num_axes: int = 1) -> Array:
@@ -45,7 +38,7 @@ def sample_centers(fine: Float[Array, "... fine_cells"], factor: int, num_axes: 
 
 
 def fine_reference(
-    scheme: SemiDiscrete,
+    scheme: AbstractScheme,
     weights: AbstractWeights,
     condition: Callable[..., Array],
     *,
@@ -75,7 +68,7 @@ def fine_reference(
     u0 = u0[None] if u0.ndim == fine.grid.num_axes else u0
     integrator = SSPRK3() if integrator is None else integrator
     # Without viscosity the number of steps is known whatever `dt` is, so that gradients exist.
-    rate = fine.decay_rate
+    rate = fine.domain.decay_rate
     needed = 0.0 if is_zero(rate) else dt * rate / (REFERENCE_SHARE * integrator.real_axis)
     if is_traced(needed):
         count = jnp.maximum(jnp.ceil(needed), factor).astype(int)

@@ -6,26 +6,27 @@ import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import require
+from undertow._checks import choice, require
 from undertow.laws.law import AbstractConservationLaw, Mean, Reconstruction
 from undertow.laws.source import SineSource
-from undertow.numerics.boundary import Boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.inflow import AbstractInflow
+from undertow.numerics.reductions import largest
 from undertow.numerics.stencil import face_slices
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
+from undertow.schemes.domain import Domain, Ends, Fluxes
 from undertow.schemes.fluxes import HLL, HLLC, AbstractFlux
 from undertow.schemes.interpolation import WenoInterpolation, interpolation_coefficients
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.splitting import AbstractSpeed, LocalSpeed
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme
+from undertow.schemes.splitting import AbstractSpeed, LocalSpeed, as_speed
 
 _HALF = Fraction(1, 2)
 _SHARE = 0.25  # of density and pressure that interpolation leaves at a face: a sound speed of at most twice the cell's
@@ -62,7 +63,7 @@ def flux_correction(order: int) -> tuple[float, ...]:
     return tuple(float(weights[r - 1 - s]) for s in range(1, r))
 
 
-class RiemannScheme(eqx.Module):
+class RiemannScheme(AbstractScheme):
     r"""The method of lines with a Riemann solver's flux $F$ at design order, on point values at cell centres:
 
     $$\hat f_{i+1/2} = F(u^-_{i+1/2}, u^+_{i+1/2}) - \tfrac{1}{24} \Delta x^2 f_{xx}
@@ -93,16 +94,19 @@ class RiemannScheme(eqx.Module):
     A1137-A1160.
     """
 
-    field: SemiDiscrete
+    domain: Domain
+    speed: AbstractSpeed
     flux: AbstractFlux
     interpolation: WenoInterpolation
     unit: Float[Array, " chan"] | None
+    reconstruction: Reconstruction = eqx.field(static=True)
+    mean: Mean = eqx.field(static=True)
 
     def __init__(
         self,
         law: AbstractConservationLaw,
         grid: UniformGrid,
-        boundary: str | tuple[Boundary | str | tuple[str, str], ...] = "periodic",
+        boundary: str | tuple[Ends, ...] = "periodic",
         *,
         order: int = 5,
         flux: AbstractFlux | None = None,
@@ -116,82 +120,45 @@ class RiemannScheme(eqx.Module):
         unit: Float[Array, " chan"] | None = None,
     ):
         self.unit = unit
-        self.field = SemiDiscrete(
-            law,
-            grid,
-            boundary,
-            order=order,
-            speed=LocalSpeed() if speed is None else speed,
-            source=source,
-            reconstruction=reconstruction,
-            mean=mean,
-            limiter=limiter,
-            inflow=inflow,
-        )
+        self.domain = Domain(law, grid, boundary, order=order, source=source, limiter=limiter, inflow=inflow)
+        self.speed = LocalSpeed() if speed is None else as_speed(speed)
+        self.reconstruction = choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.mean = choice("mean", mean, get_args(Mean))
         self.flux = (HLLC() if law.has_contact else HLL()) if flux is None else flux
         self.interpolation = WenoInterpolation() if interpolation is None else interpolation
 
-    @property
-    def law(self) -> AbstractConservationLaw:
-        """The conservation law."""
-        return self.field.law
-
-    @property
-    def grid(self) -> UniformGrid:
-        """The cells."""
-        return self.field.grid
-
-    @property
-    def order(self) -> int:
-        """The formal order 2r-1."""
-        return self.field.order
-
-    def relative_to(self, u: Float[Array, "chan *cells"]) -> RiemannScheme:
-        """This scheme for the problem that starts from `u`: the law's floors, and where the interpolation has no `epsilon` of its
-        own the `unit`, become relative to it, unless they are named. `solve` does so."""
-        field, unit = self.field.relative_to(u), self.unit
-        if unit is None and self.field.reconstruction == "component":
+    def relative_to(self, u):
+        """The law's floors, and the `unit` where the interpolation has no `epsilon` of its own."""
+        domain, unit = self.relative_law(u), self.unit
+        if unit is None and self.reconstruction == "component":
             unit = self.interpolation.unit(u)
         elif unit is None and self.interpolation.epsilon is None:
             # Eigenvectors are scaled for fluxes; of states their amplitudes are those over a speed.
-            speeds = [jnp.max(field.law.max_speed(u, axis)) for axis in range(self.grid.num_axes)]
+            speeds = [largest(domain.law.max_speed(u, axis)) for axis in range(self.grid.num_axes)]
             unit = jnp.full(u.shape[0], 1 / jnp.max(jnp.stack(speeds)))
-        return eqx.tree_at(lambda s: (s.field, s.unit), self, (field, unit), is_leaf=lambda leaf: leaf is None)
-
-    def check_state(self, u: Array) -> None:
-        """Raise `UndertowError` unless `u` is one sample of shape `(components, *cells)`."""
-        self.field.check_state(u)
-
-    def speed_over_dx(self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None) -> Float[Array, ""]:
-        """As that of `SemiDiscrete`."""
-        return self.field.speed_over_dx(u, time)
-
-    @property
-    def decay_rate(self) -> float | Float[Array, ""]:
-        """As that of `SemiDiscrete`."""
-        return self.field.decay_rate
+        return eqx.tree_at(lambda s: (s.domain, s.unit), self, (domain, unit), is_leaf=lambda leaf: leaf is None)
 
     def faces(
         self, u: Float[Array, "chan *cells"], axis: int, time: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "chan *faces"], Float[Array, "chan *faces"]]:
         """The states $u^-$ and $u^+$ on the two sides of every face along `axis`."""
-        padded = self.field.pad(u, axis, time)
-        return self._sides(face_slices(padded, 2 * substencil_width(self.order), self.field.ghost, axis), axis)
+        padded = self.domain.pad(u, axis, time)
+        return self._sides(face_slices(padded, 2 * substencil_width(self.order), self.domain.ghost, axis), axis)
 
     def _sides(self, cells: list[Array], axis: int) -> tuple[Array, Array]:
         law, r = self.law, len(cells) // 2
         left, right = cells[r - 1], cells[r]
         basis = None
         fields = cells
-        if self.field.reconstruction == "characteristic":
-            basis = law.eigenvectors(left, right, axis, self.field.mean)
+        if self.reconstruction == "characteristic":
+            basis = law.eigenvectors(left, right, axis, self.mean)
             fields = [basis.project(q) for q in cells]
         # Differences to the cell beside the face: what is constant stays so to the last bit.
         near = jnp.stack([fields[m] - fields[r - 1] for m in range(2 * r - 1)], axis=-1)
         far = jnp.stack([fields[2 * r - 1 - m] - fields[r] for m in range(2 * r - 1)], axis=-1)
         both = [self.interpolation.stencil_values(stencil, [_HALF], self.unit)[0] for stencil in (near, far)]
         steps = [both[0], both[1]] if basis is None else [basis.expand(both[0]), basis.expand(both[1])]
-        limiter = self.field.limiter
+        limiter = self.domain.limiter
         if limiter is not None:
             # In a gas that is thinner still, waves are faster than any time step was made for.
             limiter = dataclasses.replace(limiter, margin=max(limiter.margin, _SHARE))
@@ -200,31 +167,22 @@ class RiemannScheme(eqx.Module):
             steps = [limiter.scaled(law, state, step, bound) for state, step in zip((left, right), steps, strict=True)]
         return left + steps[0], right + steps[1]
 
-    def fluxes(
-        self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
-    ) -> tuple[Float[Array, "chan *faces"], ...]:
-        """The numerical flux at every face, one array per axis, before any limiter."""
-        self.check_state(u)
+    def face_fluxes(
+        self,
+        u: Float[Array, "chan *cells"],
+        time: Float[Array, ""] | None = None,
+        choose: Callable[..., Any] | None = None,
+    ) -> Fluxes:
+        """The Riemann solver's, corrected. Nothing is there to `choose`. Raises `UndertowError` for anything but None."""
+        require(choose is None, "a RiemannScheme interpolates with weights of its own: take None for the weights")
+        self.domain.check_state(u)
         r, out = substencil_width(self.order), []
         for axis in range(self.grid.num_axes):
-            padded = self.field.pad(u, axis, time)
-            flux = self.flux(self.law, *self._sides(face_slices(padded, 2 * r, self.field.ghost, axis), axis), axis)
-            f = face_slices(self.law.flux(padded, axis), 2 * r, self.field.ghost, axis)
+            padded = self.domain.pad(u, axis, time)
+            flux = self.flux(self.law, *self._sides(face_slices(padded, 2 * r, self.domain.ghost, axis), axis), axis)
+            f = face_slices(self.law.flux(padded, axis), 2 * r, self.domain.ghost, axis)
             nearest = f[r - 1] + f[r]
             for s, c in enumerate(flux_correction(self.order), 1):
                 flux = flux + c * (f[r - 1 - s] + f[r + s] - nearest)
             out.append(flux)
         return tuple(out)
-
-    def rate(
-        self,
-        u: Float[Array, "chan *cells"],
-        time: Float[Array, ""],
-        choose: Callable[..., Any] | None = None,
-        dt: Float[Array, ""] | None = None,
-    ) -> Float[Array, "chan *cells"]:
-        """$du/dt$; nothing is there to `choose`, and a limiter has to know the time step `dt`."""
-        require(choose is None, "a RiemannScheme interpolates with weights of its own: take None for the weights")
-        rate = self.field.divergence(self.field.limited(u, self.fluxes(u, time), time, dt))
-        forcing = self.field.forcing(u, time)
-        return rate if forcing is None else rate + forcing

@@ -18,7 +18,7 @@ from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.positivity import HALVINGS, is_physical
-from undertow.schemes.riemann import RiemannScheme
+from undertow.schemes.scheme import AbstractScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.stability import check_courant_number, check_diffusion_number, check_viscosity
 from undertow.schemes.weights import AbstractWeights, at_faces
@@ -35,7 +35,7 @@ class Solution(eqx.Module):
 
 
 def step_length(
-    scheme: SemiDiscrete | RiemannScheme,
+    scheme: AbstractScheme,
     time_step: FixedStep | CFLStep,
     u: Float[Array, "chan *cells"],
     time: Float[Array, ""],
@@ -44,11 +44,13 @@ def step_length(
     """The time step that `integrator` takes from `u` at `time`."""
     if not time_step.needs_speed:
         return time_step(jnp.zeros((), u.dtype), time).astype(u.dtype)
-    return time_step(scheme.speed_over_dx(u, time), time, scheme.decay_rate / integrator.real_axis).astype(u.dtype)
+    return time_step(
+        scheme.domain.speed_over_dx(u, time), time, scheme.domain.decay_rate / integrator.real_axis
+    ).astype(u.dtype)
 
 
 def advance(
-    scheme: SemiDiscrete | RiemannScheme,
+    scheme: AbstractScheme,
     choose: Callable[..., Any] | None,
     integrator: AbstractIntegrator,
     time_step: FixedStep | CFLStep,
@@ -74,7 +76,7 @@ def advance(
 
 
 def advance_physical(
-    scheme: SemiDiscrete | RiemannScheme,
+    scheme: AbstractScheme,
     choose: Callable[..., Any] | None,
     integrator: AbstractIntegrator,
     time_step: FixedStep | CFLStep,
@@ -110,7 +112,7 @@ def advance_physical(
 
 
 def solve(
-    scheme: SemiDiscrete | RiemannScheme,
+    scheme: AbstractScheme,
     weights: AbstractWeights | None,
     u0: Float[Array, "chan *cells"],
     *,
@@ -138,7 +140,7 @@ def solve(
     `end_time` so many steps do not reach; inside of them compare `times[-1]` with it. A `CFLStep` with `end_time=math.inf`
     marches a number of steps.
     """
-    scheme.check_state(u0)
+    scheme.domain.check_state(u0)
     # The solver sees no rooms above it, so that a policy is known by its name.
     require(
         not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),
@@ -160,7 +162,7 @@ def solve(
     unit = scheme.unit(u0) if isinstance(scheme, SemiDiscrete) and getattr(weights, "relative", False) else None
     choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils, unit))
 
-    limiter = (scheme if isinstance(scheme, SemiDiscrete) else scheme.field).limiter
+    limiter = scheme.domain.limiter
     one = advance_physical if limiter is not None and time_step.needs_speed else advance
     out = saved(lambda u, time: one(scheme, choose, integrator, time_step, u, time), u0, steps, every)
     if not is_traced(out.values) and bool(jnp.all(jnp.isfinite(out.values[-1]))):
@@ -207,7 +209,7 @@ def saved(step: Callable[[Array, Array], tuple[Array, Array]], u0: Array, steps:
 
 
 def check_step(
-    scheme: SemiDiscrete | RiemannScheme,
+    scheme: AbstractScheme,
     u0: Float[Array, "chan *cells"],
     dt: float,
     integrator: AbstractIntegrator,
@@ -224,7 +226,7 @@ def check_step(
     below 0; `NonFiniteError` naming the first bad cell if `u0` is not finite.
     """
     check_finite(u0)
-    courant = float(scheme.speed_over_dx(u0)) * dt
+    courant = float(scheme.domain.speed_over_dx(u0)) * dt
     check_courant_number(courant, dt, integrator=integrator, order=scheme.order, steps=steps)
     viscosity = check_viscosity(scheme.law.viscosity)
     check_diffusion_number(viscosity, dt, scheme.grid.spacing, integrator, courant=courant, order=scheme.order)

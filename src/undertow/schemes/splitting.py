@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from undertow._checks import lookup, require_positive
 from undertow.laws.law import AbstractConservationLaw
+from undertow.numerics.reductions import largest, total
 
 
 class AbstractSpeed(eqx.Module):
@@ -31,7 +32,7 @@ class GlobalSpeed(AbstractSpeed):
 
     def __call__(self, law, padded, axis, ghost):
         """One value per line of cells."""
-        return jnp.max(law.max_speed(padded, axis), axis=axis, keepdims=True)
+        return largest(law.max_speed(padded, axis), axis, keepdims=True)
 
 
 class LocalSpeed(AbstractSpeed):
@@ -76,9 +77,9 @@ class SmoothSpeed(AbstractSpeed):
         """One value per line of cells."""
         square = law.smooth_speed_squared(padded, axis, self.delta)
         # Dividing by the largest keeps the powers in range. It cancels from the value, so its gradient is stopped.
-        largest = jax.lax.stop_gradient(jnp.max(square, axis=axis, keepdims=True))
-        total = jnp.sum((square / largest) ** (self.power / 2), axis=axis, keepdims=True)
-        return jnp.sqrt(largest) * total ** (1 / self.power)
+        top = jax.lax.stop_gradient(largest(square, axis, keepdims=True))
+        powers = total((square / top) ** (self.power / 2), axis, keepdims=True)
+        return jnp.sqrt(top) * powers ** (1 / self.power)
 
 
 class FixedSpeed(AbstractSpeed):

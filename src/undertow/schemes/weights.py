@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from undertow._checks import UndertowError, require
 from undertow.numerics.barrier import gathered
 from undertow.numerics.reciprocal import reciprocal
+from undertow.numerics.reductions import largest, mean
 from undertow.numerics.stencil import both_directions, directions, unstack
 from undertow.schemes.coefficients import substencil_width, weno_coefficients
 
@@ -117,11 +118,11 @@ def measured(
 
 def typical(values: Float[Array, "*cells"]) -> Float[Array, ""]:
     """The mean of the eighth powers to the power of one eighth: near the largest of positive values, and smooth."""
-    largest = jnp.max(values)
-    some = largest >= jnp.finfo(values.dtype).tiny
-    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
-    mean = jnp.mean((values / largest) ** 8)
-    return jnp.where(some, largest * jnp.where(some, mean, 1.0) ** 0.125, 0.0)
+    top = largest(values)
+    some = top >= jnp.finfo(values.dtype).tiny
+    top = jax.lax.stop_gradient(jnp.where(some, top, 1.0))
+    power = mean((values / top) ** 8)
+    return jnp.where(some, top * jnp.where(some, power, 1.0) ** 0.125, 0.0)
 
 
 def size(values: Sequence[Float[Array, "chan *cells"]]) -> Float[Array, " chan"]:
@@ -134,18 +135,18 @@ def size(values: Sequence[Float[Array, "chan *cells"]]) -> Float[Array, " chan"]
     constant states differences of any size would be jumps otherwise, and weights not differentiable. 0 for zeros only.
     """
     flat = [v.reshape(v.shape[0], -1) for v in values]
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(v), axis=1) for v in flat]), axis=0)
+    top = jnp.max(jnp.stack([largest(jnp.abs(v), axis=1) for v in flat]), axis=0)
     # Dividing by the largest keeps the powers in range. It cancels from the value, so its gradient is stopped.
-    some = largest >= jnp.finfo(largest.dtype).tiny
-    largest = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
+    some = top >= jnp.finfo(top.dtype).tiny
+    top = jax.lax.stop_gradient(jnp.where(some, top, 1.0))
 
     def powers(v: Array) -> Array:
-        v = v / largest[:, None]
-        apart = v - jnp.mean(v, axis=1, keepdims=True)
-        return jnp.mean(apart**8 + (0.01 * v) ** 8, axis=1)
+        v = v / top[:, None]
+        apart = v - mean(v, axis=1, keepdims=True)
+        return mean(apart**8 + (0.01 * v) ** 8, axis=1)
 
     total = jnp.mean(jnp.stack([powers(v) for v in flat]), axis=0)
-    return jnp.where(some, largest * jnp.where(some, total, 1.0) ** 0.125, 0.0)
+    return jnp.where(some, top * jnp.where(some, total, 1.0) ** 0.125, 0.0)
 
 
 class FixedWeights(AbstractWeights):
