@@ -18,7 +18,7 @@ from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
-from undertow.config import LawConfig, SchemeConfig, config_from_dict
+from undertow.config import LawConfig, SchemeConfig, run_config
 from undertow.envs.placing import grid_of
 from undertow.evaluation.simulation import Simulation
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
@@ -217,7 +217,7 @@ def _trained_on(policy: str) -> Reconstruction | None:
         return None
     if is_published(path):
         return "component"
-    config = config_from_dict(RunDirectory.open(path.parent.parent if path.is_file() else path).config)
+    config = run_config(RunDirectory.open(path.parent.parent if path.is_file() else path))
     if not isinstance(config, SchemeConfig):
         raise UndertowError(
             f"{policy} is a run of a controller; simulate takes policies that choose a scheme's weights"

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from undertow._checks import UndertowError, Within, constant, refuse_unknown, require, shown
+from undertow._checks import UndertowError, Within, calling, constant, refuse_unknown, require, shown
 from undertow._types import ArrayLike
 from undertow.laws.conditions import AbstractCondition
 from undertow.numerics.reductions import largest, mean, smallest
@@ -300,15 +300,8 @@ def check_law(law: AbstractConservationLaw, axes: int) -> None:
             ("flux", u.shape, "one value per component and cell"),
             ("max_speed", u.shape[1:], "one speed per cell"),
         ):
-            try:
+            with calling(f"{name}.{method} has to give {what} of a state of shape {u.shape}, and fails"):
                 got = jax.eval_shape(lambda u, method=method, axis=axis: getattr(law, method)(u, axis), u).shape
-            except UndertowError:
-                raise
-            except Exception as error:  # somebody's code may raise anything
-                reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                raise UndertowError(
-                    f"{name}.{method} has to give {what} of a state of shape {u.shape}, and fails: {reason}"
-                ) from error
             require(
                 got == expected,
                 f"{name}.{method} has to give {what}: of a state of shape {u.shape} an array of shape {expected}, got {got}",
