@@ -383,7 +383,7 @@ def test_random_cases():
         (BURGERS, {"steps": 0}, "steps must be"),
         (BURGERS, {"velocity": 2.0}, "Burgers has no option 'velocity'"),
         (BURGERS, {"reward": "conservation", "squash": "log"}, "reward 'conservation' has no option 'squash'"),
-        ("undertow/Euler2D-v0", {"case": "gaussian"}, "take the other game of the plane"),
+        ("undertow/Euler2D-v0", {"case": "gaussian"}, "one of Burgers, not of Euler; take its own game"),
         ("undertow/Euler-v0", {"viscosity": 0.1}, "viscosity is for scalar laws"),
     ],
 )  # fmt: skip

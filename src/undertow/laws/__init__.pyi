@@ -4,6 +4,16 @@ from undertow.laws.burgers_conditions import BURGERS_CONDITIONS as BURGERS_CONDI
 from undertow.laws.burgers_conditions import ConditionFamily as ConditionFamily
 from undertow.laws.burgers_conditions import burgers_condition as burgers_condition
 from undertow.laws.burgers_conditions import random_condition as random_condition
+from undertow.laws.cases import Case as Case
+from undertow.laws.cases import ConditionCase as ConditionCase
+from undertow.laws.cases import HeldOut as HeldOut
+from undertow.laws.cases import LawEntry as LawEntry
+from undertow.laws.cases import PiecewiseCase as PiecewiseCase
+from undertow.laws.cases import PlaneCase as PlaneCase
+from undertow.laws.cases import Play as Play
+from undertow.laws.cases import Problems as Problems
+from undertow.laws.catalogue import LAWS as LAWS
+from undertow.laws.catalogue import case as case
 from undertow.laws.conditions import AbstractCondition as AbstractCondition
 from undertow.laws.conditions import AbstractPlainCondition as AbstractPlainCondition
 from undertow.laws.conditions import CallableCondition as CallableCondition
@@ -20,10 +30,10 @@ from undertow.laws.euler_riemann import euler_riemann_at as euler_riemann_at
 from undertow.laws.exact import exact_solution as exact_solution
 from undertow.laws.field import Field as Field
 from undertow.laws.fields import AbstractField as AbstractField
-from undertow.laws.fields import PiecewiseGas as PiecewiseGas
-from undertow.laws.gas_cases import GasCase as GasCase
+from undertow.laws.fields import PiecewiseStates as PiecewiseStates
 from undertow.laws.law import AbstractBasis as AbstractBasis
 from undertow.laws.law import AbstractConservationLaw as AbstractConservationLaw
+from undertow.laws.law import Signal as Signal
 from undertow.laws.plane_burgers import CombinedBurgers as CombinedBurgers
 from undertow.laws.plane_burgers import DiagonalSine as DiagonalSine
 from undertow.laws.plane_burgers import GaussianHill as GaussianHill
@@ -36,7 +46,6 @@ from undertow.laws.plane_gases import QuadrantGas as QuadrantGas
 from undertow.laws.plane_gases import SedovBlast as SedovBlast
 from undertow.laws.plane_inflows import DoubleMach as DoubleMach
 from undertow.laws.plane_inflows import Jet as Jet
-from undertow.laws.planes import PlaneCase as PlaneCase
 from undertow.laws.riemann_waves import AbstractWaves as AbstractWaves
 from undertow.laws.shallow_water import ShallowWater as ShallowWater
 from undertow.laws.shallow_water import ShallowWaterBasis as ShallowWaterBasis
