@@ -23,9 +23,10 @@ from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
-from undertow.envs import rewards
+from undertow.envs import rewards, squash
 from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
+from undertow.envs.combination import AbstractCombination, AdjacentAverage, StencilCombination
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
 from undertow.envs.families import draw, training_numbers
 from undertow.envs.field_suites import with_constants
@@ -117,13 +118,13 @@ def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy, viscous: boo
     error = errors[objective.error]
     if objective.clipped:
         error = rewards.ClippedError(error)
-    combination: rewards.AbstractCombination = rewards.AdjacentAverage()
+    combination: AbstractCombination = AdjacentAverage()
     if objective.combination != "adjacent":
-        combination = rewards.StencilCombination(objective.combination.removeprefix("stencil-"))
+        combination = StencilCombination(objective.combination.removeprefix("stencil-"))
     squashes = {
-        "arctan": rewards.ArctanSquash(objective.scale),
-        "log": rewards.LogSquash(),
-        "none": rewards.NoSquash(),
+        "arctan": squash.ArctanSquash(objective.scale),
+        "log": squash.LogSquash(),
+        "none": squash.NoSquash(),
     }
     return rewards.Reward(error, combination, squashes[objective.squash], components=objective.components)
 

@@ -293,7 +293,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             assert state.reference is not None
             reference = self._followed(follows, env, state, dt)
             both = jnp.stack([state.reference.u, reference.u])
-        weights = self.actions.weights(action, env.scheme) if scores.asks_weights(self.objective) else None
+        weights = self.actions.weights(action, env.scheme) if scores.needs_weights(self.objective) else None
         return scores.step_rewards(self.objective, env, state.field, after, both, weights), reference
 
     def _followed(self, whose: Any, env: Conservation, state: Episode, dt: Array) -> FieldState:
