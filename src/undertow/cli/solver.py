@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import tyro
 
 from undertow import experiment
@@ -16,6 +17,8 @@ from undertow._checks import UndertowError, at_home, choice, drawing, real_numbe
 from undertow._fields import Count, Positive
 from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
+from undertow._own import is_own, opened
+from undertow.assembly.own import own_condition
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, run_config
@@ -98,7 +101,11 @@ def run(arguments: list[str]) -> int:
         require_free(path)
         require(path.absolute().parent.is_dir(), f"cannot write {path}: there is no directory {path.parent}")
     trained = _trained_on(parsed.policy)
-    problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)
+    parsed = opened(parsed)
+    if is_own(parsed.case):
+        problem = _own(parsed, trained)
+    else:
+        problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)
     policy = experiment.load_policy(parsed.policy, 5 if parsed.order is None else parsed.order)
     moving = any(path.suffix == ".gif" for path in parsed.out)
     saves = parsed.saves if parsed.saves is not None else _FRAMES if moving else 1
@@ -189,6 +196,17 @@ def _condition(parsed: SimulateArguments) -> dict[str, Any]:
         "law": law.make(),
         "reconstruction": parsed.reconstruction,
     }
+
+
+def _own(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[str, Any]:
+    """An initial condition of one's own: a field, which brings its law, or a scalar condition, which takes the one given."""
+    require(
+        not parsed.params and parsed.boundary is None,
+        f"{parsed.case} has no parameters and its own boundary; leave them out",
+    )
+    condition = own_condition(parsed.case, jax.random.key(0))
+    law = {} if isinstance(condition, AbstractField) else {"law": parsed.law.make()}
+    return {"condition": condition, "reconstruction": parsed.reconstruction or trained, **law}
 
 
 def _field(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[str, Any]:
