@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import (
-    LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
     choice,
@@ -28,8 +27,6 @@ from undertow._checks import (
 )
 from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
-from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.march import march
 from undertow.envs.needs import march_memory, march_seconds, parameters_of
 from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
@@ -53,11 +50,13 @@ from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.speeds import check_own
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
-from undertow.policies.classical import InUnits, for_problem
+from undertow.schemes.fluxes import FLUXES
+from undertow.schemes.march import march, relative_to, step_length
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import RECONSTRUCTIONS, Reconstruction
-from undertow.schemes.semidiscrete import SemiDiscrete, relative
-from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
+from undertow.schemes.riemann import RiemannScheme
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import check_finite, check_physical, check_step
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
 
@@ -117,6 +116,7 @@ def simulate(
     integrator: str = "ssp_rk3",
     order: int = 5,
     speed: str = "global",
+    flux: str | None = None,
     reconstruction: str | None = None,
     positivity: bool = False,
     unit: float | Sequence[float] | None = None,
@@ -140,6 +140,8 @@ def simulate(
         default is 0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to
         the end. `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
+    - `flux`: `hllc`, `hll` or `lf` (`FLUXES`): a [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme] with this flux, which
+        interpolates by itself; there is then no policy and no splitting speed. Default None: split fluxes and a policy.
     - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
     - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); cells may then be empty at the start, with all
@@ -168,7 +170,7 @@ def simulate(
         law = initial.law
     law = Burgers() if law is None else law
     order = whole_number("order", order)
-    policy = as_policy(policy, order)
+    policy = as_policy(policy, order) if flux is None else _no_policy(policy, flux, speed, unit)
     end_time, num_cells, saves = (
         require_positive("end_time", end_time),
         whole_number("num_cells", num_cells),
@@ -182,24 +184,27 @@ def simulate(
     grid = grid_of(initial, num_cells)
     size = math.prod(grid.num_cells)
     require_memory(march_memory(size, law.num_components, saves + 1, "num_cells (--cells)"))
-    scheme = SemiDiscrete(
-        law,
-        grid,
-        boundaries_of(initial, (order + 1) // 2 + 1),
-        order=order,
-        speed=lookup("splitting speed", speed, SPEEDS),
-        reconstruction=_reconstruction(reconstruction, law),
-        limiter=PositivityLimiter() if positivity else None,
-        inflow=inflow_of(initial),
-    )
+    options: dict[str, Any] = {
+        "order": order,
+        "reconstruction": _reconstruction(reconstruction, law),
+        "limiter": PositivityLimiter() if positivity else None,
+        "inflow": inflow_of(initial),
+    }
+    boundaries = boundaries_of(initial, (order + 1) // 2 + 1)
+    scheme: AbstractScheme
+    if flux is None:
+        scheme = SemiDiscrete(law, grid, boundaries, speed=lookup("splitting speed", speed, SPEEDS), **options)
+    else:
+        scheme = RiemannScheme(law, grid, boundaries, flux=lookup("flux", flux, FLUXES), **options)
     u0 = point_values(initial, grid)
     scheme.domain.check_state(u0)
     check_finite(u0)
     check_own(law, u0)
     check_start(law, u0, positivity, method)
-    check_weights(policy, scheme, u0)
-    scheme, own_unit = relative(scheme, u0)
-    policy = for_problem(policy, own_unit) if unit is None else InUnits(policy, _unit(unit, u0))
+    if isinstance(scheme, SemiDiscrete):
+        check_weights(policy, scheme, u0)
+    scheme, own_unit = relative_to(scheme, policy, u0)
+    seen = own_unit if unit is None else _unit(unit, u0)
     rule, ends, step = _timing(
         scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
     )
@@ -207,38 +212,38 @@ def simulate(
     require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
-    count = whole_number("the number of steps", math.ceil(end_time / step))
-    limit = jnp.asarray(min(1000 + 100 * count, LARGEST_COUNT))
+    whole_number("the number of steps", math.ceil(end_time / step))
 
-    def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
+    def advance(u: Array, time: Array, end: float) -> tuple[Array, Array, Array]:
         goal = jnp.asarray(end, u0.dtype)
         own = rule
         if rule.end_time is not None:
             own = dataclasses.replace(rule, end_time=goal)
         else:  # whole steps: the last one ends where it ends, whatever the roundings of the time
             goal = goal - 0.5 * step
-        reached, count = jax.block_until_ready(march(policy, Conservation(scheme, own, method), state, goal, limit))
-        return reached, int(count)
+        return jax.block_until_ready(
+            march(scheme, policy, u, time, end_time=goal, time_step=own, integrator=method, unit=seen)
+        )
 
-    state, taken, states = FieldState(u0, jnp.zeros((), u0.dtype)), 0, [u0]
-    advance(state, 0.0)  # compiles: this end is reached already
+    u, reached, taken, states = u0, jnp.zeros((), u0.dtype), 0, [u0]
+    advance(u, reached, 0.0)  # compiles: this end is reached already
     start = time.perf_counter()
     for end in ends:
-        state, count = advance(state, float(end))
-        taken += count
-        _check_reached(scheme, state, float(end), step, taken)
-        states.append(state.u)
+        u, reached, count = advance(u, reached, float(end))
+        taken += int(count)
+        _check_reached(scheme, u, float(reached), float(end), step, taken)
+        states.append(u)
         if on_save is not None:
             on_save(len(states) - 1, len(ends))
     seconds = time.perf_counter() - start
     _log.info("%s: %d steps on %s cells in %.2f s", _called(condition), taken, u0.shape[1:], seconds)
-    values = np.stack([np.asarray(u) for u in states])
+    values = np.stack([np.asarray(each) for each in states])
     notes = tuple(each for each in (note, what_is_wrong(law, values[-1], positivity)) if each is not None)
     return Simulation(initial, scheme.law, grid, times, values, exact, taken, seconds, notes)
 
 
 def _timing(
-    scheme: SemiDiscrete,
+    scheme: AbstractScheme,
     u0: Float[Array, "chan *cells"],
     integrator: AbstractIntegrator,
     positivity: bool,
@@ -277,13 +282,13 @@ def _timing(
     return FixedStep(jnp.asarray(whole.dt)), ends, whole.dt
 
 
-def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: float, taken: int) -> None:
+def _check_reached(scheme: AbstractScheme, u: Array, time: float, end: float, step: float, taken: int) -> None:
     """Raise `NonFiniteError` where a march has ended early, with the reason."""
     law, limited = scheme.law, scheme.domain.limiter is not None
     try:
-        check_finite(state.u, step=taken)
+        check_finite(u, step=taken)
         if limited:
-            check_physical(law, state.u, f"the state after step {taken}", dry=True)
+            check_physical(law, u, f"the state after step {taken}", dry=True)
     except NonFiniteError as error:
         if isinstance(law, (Euler, ShallowWater)) and not limited:
             names = " and ".join(("density", "pressure") if isinstance(law, Euler) else law.positive_names)
@@ -292,8 +297,8 @@ def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: fl
         raise
     except UndertowError as error:
         raise NonFiniteError(f"{error}; take a smaller cfl or dt, or more cells", step=taken) from None
-    if float(state.time) < end - 0.75 * step and float(state.time) < end * (1 - 1e-6):
-        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken)
+    if time < end - 0.75 * step and time < end * (1 - 1e-6):
+        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {time:.4g}", step=taken)
 
 
 def compare(
@@ -325,6 +330,16 @@ def compare(
             finer["steps"] = options["steps"] * refinement
         reference = simulate(condition, **{**options, **finer})
     return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def _no_policy(policy: Any, flux: str, speed: str, unit: Any) -> None:
+    """None, the policy of a scheme around a Riemann solver. Raises `UndertowError` for what it has no use for."""
+    told = {"policy": policy is not None, "speed": speed != "global", "unit": unit is not None}
+    named = [name for name, given in told.items() if given]
+    require(
+        not named,
+        f"flux={flux} solves Riemann problems between values that it interpolates by itself; leave {' and '.join(named)} out",
+    )
 
 
 def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:

@@ -40,7 +40,7 @@ from undertow.numerics.norms import root_of_squares
 from undertow.numerics.stencil import face_slices
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.coefficients import substencil_width
-from undertow.schemes.solve import step_length
+from undertow.schemes.march import step_length
 
 CellErrors = Float[Array, "time *cells"]
 ComponentErrors = Float[Array, "time chan *cells"]

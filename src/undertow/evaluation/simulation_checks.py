@@ -27,7 +27,7 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import AbstractIntegrator
 from undertow.policies.classical import classical
 from undertow.policies.controller import CONTROLLERS
-from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.faces import check_answer
 from undertow.schemes.positivity import check_limited
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_physical
@@ -66,22 +66,16 @@ def check_initial(condition: Any) -> None:
 
 
 def check_weights(policy: AbstractPolicy, scheme: SemiDiscrete, u0: Float[Array, "chan *cells"]) -> None:
-    """Raise `UndertowError` unless the policy makes weights of the scheme's stencils, as a controller of another system does
+    """Raise `UndertowError` unless the policy chooses for the faces of the scheme, as a controller of another system does
     not."""
     stencils = eqx.filter_eval_shape(lambda s, u: s.stencils(u), scheme, u0)
-    r = substencil_width(scheme.order)
-    expected = [(*each.shape[:-1], r) for each in stencils]
     try:
         made = eqx.filter_eval_shape(policy, stencils)
     except Exception:
         if not isinstance(policy, CONTROLLERS):  # somebody's own: the fault is theirs to see
             raise
         made = None
-    found = [getattr(each, "shape", None) for each in made] if isinstance(made, (tuple, list)) else None
-    require(
-        found == expected,
-        f"{type(policy).__name__} does not choose the weights of a scheme: they have shapes {expected}, one array per axis",
-    )
+    check_answer(made, stencils, scheme.order, type(policy).__name__)
 
 
 def check_start(

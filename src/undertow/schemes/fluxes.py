@@ -118,6 +118,20 @@ class AbstractFlux(eqx.Module):
         """The flux along `axis` through faces with the states `left` and `right`."""
 
 
+class LaxFriedrichs(AbstractFlux):
+    r"""[`lax_friedrichs`][undertow.schemes.fluxes.lax_friedrichs] with the larger `max_speed` of the two states (Rusanov's flux).
+
+    For any law. Not differentiable where the two speeds are equal; JAX splits the gradient.
+
+    **Reference:** Rusanov (1961), J. Comput. Math. Phys. USSR 1, 267-279; Toro (2009), eq. 10.56.
+    """
+
+    def __call__(self, law, left, right, axis):
+        """Any law."""
+        speed = jnp.maximum(law.max_speed(left, axis), law.max_speed(right, axis))
+        return lax_friedrichs(law, left, right, axis, speed)
+
+
 class HLL(AbstractFlux):
     r"""The flux of one constant state between the slowest and the fastest wave,
 
@@ -230,3 +244,7 @@ def _between(law: Euler, primitive: Array, u: Array, speed: Array, contact: Arra
     carried = [star * (contact if d == axis else velocity[d]) * contact for d in range(law.dimensions)]
     carried[axis] = carried[axis] + push
     return jnp.stack([star * contact, *carried, (energy + push) * contact])
+
+
+FLUXES: dict[str, AbstractFlux] = {"hllc": HLLC(), "hll": HLL(), "lf": LaxFriedrichs()}
+"""Numerical fluxes by name."""
