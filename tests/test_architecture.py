@@ -54,8 +54,8 @@ SEES: dict[str, set[str]] = {
     "export": USES | {"config", "assembly", "experiment", "store"},
     "runs": USES | {"config", "presets", "store"},
     "games": USES | {"config", "presets", "assembly"},
-    "sweeps": USES | {"config", "assembly", "store", "progress"},
-    "reproduction": USES | {"config", "presets", "assembly", "store", "progress", "sweeps"},
+    "sweeps": USES | {"config", "assembly", "store", "progress", "experiment"},
+    "reproduction": USES | {"config", "presets", "assembly", "store", "progress", "experiment"},
     "cli": USES
     | {"config", "presets", "catalogue", "simulate", "experiment", "sweeps", "reproduction", "runs", "export", "store"}
     | {"progress"},

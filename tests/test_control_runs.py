@@ -27,7 +27,7 @@ from undertow.core.flow import FULL
 from undertow.experiment import evaluate_run, plot_run, train
 from undertow.presets import preset
 from undertow.reproduction import command
-from undertow.reproduction.grid import Cell, grid
+from undertow.reproduction.grid import Trial, grid
 from undertow.reproduction.runner import Study
 from undertow.tasks.cartpole import published_cartpoles
 from undertow.tasks.guidance import GuidanceSettings, published_guidance
@@ -178,7 +178,7 @@ def test_what_cannot_work_is_told_before_anything_is_made(config, message, tmp_p
 
 def cell(updates=6, gradient="sign-agreement"):
     training = dataclasses.replace(SHARED["training"], updates=updates)
-    return Cell(
+    return Trial(
         "1 pole", "combined", "norm", dataclasses.replace(SYSTEMS["cartpole"], gradient=gradient, training=training), 3
     )
 

@@ -22,8 +22,6 @@ from undertow._checks import UndertowError
 from undertow.config import CheckpointConfig, Config, TrainingConfig, load_config
 from undertow.experiment import Run, load_run, loop, resume, train
 from undertow.experiment.recorder import Recorder
-from undertow.store.checkpoint import read_metadata, save_checkpoint
-from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import OptimizerConfig
 
 # Evaluations after 4, 8, 10 updates, checkpoints after every dispatch of 2.
@@ -323,37 +321,3 @@ def test_what_is_no_run(tmp_path: Path):
         with pytest.raises(UndertowError, match=message):
             resume(path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_of_an_early_version_goes_on(run: Path, tmp_path: Path):
-    """It had no names and no digest, and one last checkpoint, from an evaluation."""
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({"preset": "tiny", "config": config["config"]}))
-    info = json.loads((run / "run.json").read_text())
-    for name in ("id", "resumed"):
-        info.pop(name)
-    (run / "run.json").write_text(json.dumps({**info, "format": 1}))
-    state = load_state(run / "checkpoints/last_update_000004.safetensors")
-    metadata = read_metadata(run / "checkpoints/last_update_000004.safetensors")
-    for file in (run / "checkpoints").glob("last_*"):
-        file.unlink()
-    for file in (run / "checkpoints").glob("best_*"):
-        about = read_metadata(file)
-        tree = load_state(file)
-        save_checkpoint(file, tree, {name: about[name] for name in ("metrics", "best")})
-    save_checkpoint(
-        run / "checkpoints/last.safetensors", state, {name: metadata[name] for name in ("update", "metrics")}
-    )
-    assert resume(run).status == "finished"
-    assert RunDirectory.open(run).read_metrics()["update"].tolist() == [0, 4, 8, 10]
-
-
-def load_state(file: Path):
-    import jax
-
-    from undertow.assembly import build
-    from undertow.store.checkpoint import load_checkpoint
-
-    experiment = build(CONFIG)
-    trainer = experiment.trainer(experiment.make_pool())
-    return load_checkpoint(file, trainer.init(experiment.policy, jax.random.key(0)))[0]

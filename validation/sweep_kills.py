@@ -3,7 +3,7 @@
     python -m validation.sweep_kills                     # a grid, a search, a grid in a database, and a published comparison
     python -m validation.sweep_kills --command search --only 3 4 --quick
 
-With `--quick` a formula takes the place of the training: it writes the same files at the same moments, in milliseconds.
+With `--quick` a formula takes the place of the trainer: all else is as it is.
 
 All files have to be the same in the end, byte for byte but for times, and none may be left over. The exit code is 1 if not.
 """
@@ -15,10 +15,13 @@ import csv
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import matplotlib.pyplot  # noqa: F401  # what a fork need not load again
 import numpy as np
 import optuna  # noqa: F401
@@ -26,16 +29,19 @@ import sqlalchemy  # noqa: F401
 
 import undertow.report.sweep
 from undertow.cli import main as undertow
+from undertow.config import Config
 from undertow.config.fields import changed
+from undertow.experiment import seeds
+from undertow.experiment.loop import Prepared
 from undertow.presets import preset
+from undertow.progress import Display
 from undertow.reproduction import command
-from undertow.reproduction.grid import Cell
+from undertow.reproduction.grid import Trial
 from undertow.store import _safetensors
-from undertow.store.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from undertow.store.checkpoint import read_metadata
 from undertow.sweeps import definition, ledger, liveness
-from undertow.sweeps import seeds as seeds_of
-from undertow.sweeps import sweep as sweeps
-from undertow.sweeps.seeds import begun
+from undertow.training.fit import Callback, FitResult, Progress, ask
+from undertow.training.trainer import TrainState
 from validation.killing import Work, kill_at_each, use_cache
 
 FLAGS = """--seeds 2 --quiet --horizon 3 --data.train 2 --data.test 2 --policy.hidden 2 --training.updates 4
@@ -45,7 +51,8 @@ OVER = {
     "search": "--over optimizer.learning_rate=1e-3..1e-1:log gradient=full,stop --trials 3",
     "database": "--over gradient=full,stop --storage sqlite:///{folder}/study.db",
 }
-_TIMES = ("seconds", "training_seconds")
+_OF_ONE_TIME = ("seconds", "training_seconds", "epoch_seconds", "start", "end", "resumed", "id", "run", "metrics_csv")
+"""Clocks, the names of runs, and how often they were at work."""
 
 
 def sweep(kind: str) -> Callable[[Path], int]:
@@ -61,27 +68,49 @@ def sweep(kind: str) -> Callable[[Path], int]:
     return call
 
 
-def formula(config: Any, seeds: Any, file: Path, make_look: Any, **options: Any) -> dict[str, Any]:
-    """In the place of a training: numbers out of the configuration and the seed, with a checkpoint after every dispatch."""
-    found = begun(config, seeds, file, options["label"])
-    state = {"total": np.zeros(len(seeds))}
-    history: dict[str, Any] = {"updates": [], "test_loss": [], "seconds": [], "skipped": [0] * len(seeds)}
-    history |= {"lost": [False] * len(seeds), "training_seconds": 0.0}
-    done = 0
-    if found is not None:
-        state, history, done = load_checkpoint(file, state)[0], found["history"], found["done"]
-    while done < config.training.updates:
-        done += config.training.dispatch
-        state["total"] = state["total"] + np.sin(np.arange(1, len(seeds) + 1) * config.optimizer.learning_rate * done)
-        history["updates"].append(done)
-        history["test_loss"].append(state["total"].tolist())
-        about = {"cell": options["label"], "of": seeds_of._identity(config, seeds), "done": done, "history": history}
-        save_checkpoint(file, state, about)
-    return history
+class Formula:
+    """In the place of a trainer: numbers out of the configuration and the seeds, dispatch by dispatch."""
+
+    def __init__(self, config: Config, seeds: Sequence[int]):
+        self.config, self.rates = config, config.optimizer.learning_rate * (1 + np.array(seeds))
+
+    def init(self) -> TrainState:
+        """The state before the first update."""
+        return self._state(jnp.zeros(len(self.rates)), 0)
+
+    def fit(self, state: TrainState, updates: int, *, start: int = 0, callbacks: Sequence[Callback] = ()) -> FitResult:
+        """The states after every dispatch, each told to the callbacks."""
+        every = self.config.training.dispatch
+        for done in range(start + every, updates + 1, every):
+            state = self._state(state.policy["total"] + jnp.asarray(np.sin(self.rates * done)), done)
+            loss = np.asarray(state.policy["total"])[None]
+            metrics = {"loss": loss, "skipped": np.zeros_like(loss)}
+            if ask(callbacks, Progress(state, done, updates, metrics)):
+                return FitResult(state, "finished" if done == updates else "stopped")
+        return FitResult(state, "finished")
+
+    def _state(self, total: Any, done: int) -> TrainState:
+        zeros = jnp.zeros(len(self.rates), jnp.int32)
+        return TrainState({"total": total}, (), jax.random.key(0), zeros + done, zeros, zeros, zeros + 1.0)
+
+
+def prepare(experiment: Any, display: Display, given: Sequence[int]) -> Prepared:
+    """What a training by the formula begins with."""
+    trainer = Formula(experiment.config, given)
+
+    def measure(policies: Any) -> dict[str, Any]:
+        return {"train_loss": [0.0] * len(given), "test_loss": np.asarray(policies["total"]).tolist()}
+
+    return Prepared(experiment, trainer, trainer.init(), measure, tuple(given))
+
+
+def build(config: Config) -> Any:
+    """As much of an experiment as this needs."""
+    return SimpleNamespace(config=config, policy={"total": jnp.zeros(())}, check=lambda: None)
 
 
 def study(place: Path) -> int:
-    """A published comparison of two cells."""
+    """A published comparison of two trainings."""
     base = changed(
         preset("cartpole").config,
         {
@@ -92,8 +121,8 @@ def study(place: Path) -> int:
         },
     )
     flows = {"combined": "sign-agreement", "regular": "full"}
-    cells = [Cell("1 pole", name, "norm", changed(base, {"gradient": each}), 1) for name, each in flows.items()]
-    command.grid = lambda *_, **__: cells  # type: ignore[assignment]
+    trials = [Trial("1 pole", name, "norm", changed(base, {"gradient": each}), 1) for name, each in flows.items()]
+    command.grid = lambda *_, **__: trials  # type: ignore[assignment]
     return undertow(["reproduce", "cartpole", "--seeds", "2", "--quiet", "--out", str(place)])
 
 
@@ -111,7 +140,7 @@ def essence(place: Path) -> dict[str, Any]:
             found[name] = _timeless(read_metadata(each)), {key: array.tobytes() for key, array in tensors.items()}
         elif each.suffix == ".csv":
             rows = list(csv.DictReader(each.read_text().splitlines()))
-            found[name] = [{key: value for key, value in row.items() if key not in _TIMES} for row in rows]
+            found[name] = [{key: value for key, value in row.items() if key not in _OF_ONE_TIME} for row in rows]
         elif each.name not in ("test_loss_time.png",):
             found[name] = each.read_bytes()
     return found
@@ -119,7 +148,7 @@ def essence(place: Path) -> dict[str, Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(each) for key, each in value.items() if key not in _TIMES}
+        return {key: _timeless(each) for key, each in value.items() if key not in _OF_ONE_TIME}
     return [_timeless(each) for each in value] if isinstance(value, list) else value
 
 
@@ -133,7 +162,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="without training")
     given = parser.parse_args()
     if given.quick:
-        sweeps.train_seeds = formula  # type: ignore[assignment]
+        seeds.build, seeds.prepare = build, prepare  # type: ignore[assignment]
         definition.build = lambda config: config  # type: ignore[assignment]
     with tempfile.TemporaryDirectory(prefix="undertow-kills-") as room:
         use_cache(Path(room, "programs"))

@@ -39,8 +39,10 @@ class Display:
     """A progress bar on standard error, or below the cell of a notebook that has `ipywidgets`. Where standard error is not a
     terminal, or with `quiet`, it shows nothing.
 
-    A context manager; `stage` says what is done now, `advance` how far it has come.
+    A context manager; `stage` says what is done now, `advance` how far it has come. `label` stands before every stage.
     """
+
+    label = ""
 
     def __init__(self, *, quiet: bool = False):
         # Not at the top: `import undertow` need not draw.
@@ -73,7 +75,7 @@ class Display:
         """Begin something new; without a total the bar only shows that something is going on."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(description, total=total, values="")
+        self._task = self._bar.add_task(f"{self.label}{description}", total=total, values="")
 
     def advance(self, done: int, values: Mapping[str, Any] | None = None) -> None:
         """So many of the stage's total are done; `values` are shown beside the bar."""

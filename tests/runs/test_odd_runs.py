@@ -22,7 +22,7 @@ from undertow.config import CONTROL_CONFIGS
 from undertow.experiment.reporting import Report
 from undertow.runs import compare_runs, diff_runs, list_runs
 from undertow.runs.tables import COLUMNS, comparison_table, run_values, runs_table
-from undertow.store.recover import config_text
+from undertow.store.recover import describe_config
 from undertow.store.rundir import RunDirectory
 
 CartPoleTask = CONTROL_CONFIGS["cartpole"]
@@ -96,7 +96,7 @@ def test_any_value_at_any_place(data: st.DataObject, made: Path, room: Path):
     changed = put(json.loads(text), path, new)
     if name == "config.json" and path[:1] == ("config",):
         with contextlib.suppress(AttributeError, KeyError):  # no table any more
-            changed = json.loads(config_text(changed["id"], changed["preset"], changed["config"]))
+            changed = describe_config(changed["id"], changed["preset"], changed["config"])
     file = room / "odd" / name
     status = data.draw(st.sampled_from(("running", "finished", "failed")))
     info = json.loads((made / "odd" / "run.json").read_text())

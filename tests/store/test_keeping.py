@@ -10,6 +10,7 @@ import pytest
 from undertow._checks import UndertowError
 from undertow.store.checkpoint import load_checkpoint, save_checkpoint
 from undertow.store.keeping import BestCheckpoints, LastCheckpoints, load_newest, rank_checkpoints
+from undertow.store.metrics import START
 
 
 def files(folder):
@@ -140,11 +141,17 @@ def test_the_newest_are_kept_and_what_lies_ahead_is_left_alone(tmp_path):
         LastCheckpoints(tmp_path, keep=0)
 
 
+def about(run, update):
+    """The metadata of a run's checkpoint."""
+    recorder = {"begun": None, "pending": {}, "seconds": 0.0, "metrics_csv": START}
+    return {"run": run, "update": update, "metrics": {}, "recorder": recorder}
+
+
 def test_the_newest_whole_one_is_found(tmp_path, caplog):
     last = LastCheckpoints(tmp_path, keep=9)
     for update in (10, 20, 30, 40):
-        last.save(update, jnp.full(1, update), {"run": "theirs" if update == 40 else "mine", "update": update})
-    BestCheckpoints(tmp_path, metric="error").offer(1.0, 25, jnp.full(1, 25), {"run": "mine", "update": 25})
+        last.save(update, jnp.full(1, update), about("theirs" if update == 40 else "mine", update))
+    BestCheckpoints(tmp_path, metric="error").offer(1.0, 25, jnp.full(1, 25), about("mine", 25))
     broken = tmp_path / "last_update_000030.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1])
     tree, metadata, path = load_newest(tmp_path, jnp.zeros(1, int), "mine")
@@ -152,9 +159,3 @@ def test_the_newest_whole_one_is_found(tmp_path, caplog):
     assert "last_update_000040" in caplog.text and "another run, theirs" in caplog.text
     assert str(broken) in caplog.text and broken.exists()
     assert load_newest(tmp_path / "none", jnp.zeros(1, int)) is None
-
-
-def test_the_last_checkpoint_of_an_early_version_is_found(tmp_path):
-    save_checkpoint(tmp_path / "last.safetensors", jnp.ones(1), {"update": 3})
-    found = load_newest(tmp_path, jnp.zeros(1), "mine")
-    assert found is not None and found[1] == {"update": 3}

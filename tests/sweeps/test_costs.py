@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from tests.runs.fakes import make_run
 from undertow import _limits, cli
 from undertow._checks import UndertowError
 from undertow.assembly import require_several, training_needs
@@ -29,6 +30,11 @@ def four_gigabytes(monkeypatch):
 def made(over, **given):
     rest = {"preset": "cartpole", "seeds": 2, "sampler": None, "trials": None, "metric": None, "statistic": "median"}
     return define(CARTPOLE, read_space(CARTPOLE, over), **{**rest, **given})
+
+
+def finish(path):
+    """A run directory that says that it is finished."""
+    make_run(path, CARTPOLE)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +71,7 @@ def test_what_is_done_does_not_count(tmp_path):
     pair = made(["training.updates=1000000000,100"])
     with pytest.raises(UndertowError, match="--long"):
         costs.require_sweep(pair, tmp_path, workers=1, long=False)
-    trial_folder(tmp_path, 0).mkdir(parents=True)
-    (trial_folder(tmp_path, 0) / "summary.json").write_text("{}")
+    finish(trial_folder(tmp_path, 0))
     costs.require_sweep(pair, tmp_path, workers=1, long=False)
 
 
@@ -88,10 +93,12 @@ def test_time_is_shared_by_workers_and_the_disk_by_nobody(monkeypatch):
     with pytest.raises(UndertowError, match="--long"):
         require_several(many, seeds=1, workers=1)
     require_several([(needs, needs.updates)] * len(many), seeds=1)  # all behind them
-    monkeypatch.setattr(_limits, "free_disk", lambda folder: 1.5 * needs.checkpoint / _limits.SHARE)
+    monkeypatch.setattr(
+        _limits, "free_disk", lambda folder: 1.5 * sum(need.amount for need in needs.disk) / _limits.SHARE
+    )
     require_several([(needs, 0)], seeds=1, folder=".")
     for count, seeds in ((2, 1), (1, 2)):
-        with pytest.raises(_limits.NoRoomError, match=f"{count} checkpoints of {seeds} trainings"):
+        with pytest.raises(_limits.NoRoomError, match=f"{count} run directories of {seeds} trainings"):
             require_several([(needs, 0)] * count, seeds=seeds, folder=".")
 
 

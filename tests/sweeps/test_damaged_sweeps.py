@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sweeps.test_sweep import CONFIG, PAIR, SEARCH, instead_of_training, open_ledger
+from tests.sweeps.test_sweep import CONFIG, PAIR, SEARCH, open_ledger, without_training
 from undertow._checks import LARGEST_SEED, UndertowError
+from undertow.experiment.seeds import SEEDS
 from undertow.runs import list_runs
-from undertow.store.checkpoint import save_checkpoint
-from undertow.sweeps import definition, seeds, sweep
-from undertow.sweeps.definition import SEEDS, TRIALS
+from undertow.sweeps import definition, sweep
+from undertow.sweeps.definition import TRIALS
 from undertow.sweeps.ledger import Ledger
 
 optuna = pytest.importorskip("optuna")
@@ -28,7 +28,7 @@ GIVEN = {"config": CONFIG, "over": PAIR, "seeds": 2, "quiet": True}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No training, no building of combinations, no pictures: of the files none of them is the matter."""
-    monkeypatch.setattr(sweep, "train_seeds", instead_of_training)
+    without_training(monkeypatch)
     monkeypatch.setattr(definition, "build", lambda config: config)
 
     def figure(found, file, **_):
@@ -60,7 +60,7 @@ WAYS = {
 }
 FILES = [
     *("sweep.json", "journal.log", "summary.json", "summary.csv", "figures", "trials", "locks"),
-    *(f"trials/0000/{name}" for name in ("config.json", "history.json", "summary.json")),
+    *(f"trials/0000/{name}" for name in ("config.json", "run.json", "metrics.csv", "summary.json")),
 ]
 
 
@@ -87,6 +87,7 @@ FEW = {
     "journal.log": ("gone", "without its end", "a bit"),
     "trials": ("gone", "a text"),
     "trials/0000/config.json": ("half", "deep"),
+    "trials/0000/metrics.csv": ("gone", "half"),
 }
 """What is tried whenever the tests run. All ways are in `validation/test_sweep.py`."""
 
@@ -161,7 +162,9 @@ def test_wrong_values_in_sweep_json(tmp_path_factory, data):
         assert "\n" not in str(error) and "sweep.json" in str(error)
     else:  # as good a sweep as any
         assert found.config_of({}) == found.config and (storage is None or isinstance(storage, str))
-        assert TRIALS.holds(found.trials) and SEEDS.holds(found.seeds) and len(found.seed_numbers) == found.seeds
+        assert (
+            TRIALS.holds(found.trials) and SEEDS.holds(found.seeds) and len(found.seeds_of(found.config)) == found.seeds
+        )
 
 
 def definition_space(over):
@@ -183,48 +186,6 @@ def test_a_directory_of_another_sweep_is_never_taken_over(tmp_path):
     (tmp_path / "mine" / "trials").mkdir(parents=True)
     with pytest.raises(UndertowError, match="is no sweep"):
         sweep.sweep(**GIVEN, out=tmp_path / "mine")
-
-
-# --- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-def checkpoint(file, config=CONFIG, numbers=(0, 1), label="0000", **changes):
-    history = {"seconds": [0.1], "lost": [False] * len(numbers), "skipped": [0], "training_seconds": 0.1}
-    about = {"cell": label, "of": seeds._identity(config, numbers), "done": 2, "history": history, **changes}
-    save_checkpoint(file, {"x": np.zeros(2)}, about)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"numbers": (0, 2)},
-        {"label": "0001"},
-        {"config": definition.with_fields(CONFIG, {"gradient": "stop"})},
-        {"history": {}},
-        {"history": None},
-        {"done": "x"},
-    ],
-)
-def test_another_trainings_checkpoint_is_put_aside(tmp_path, caplog, changes):
-    file = tmp_path / "last.safetensors"
-    checkpoint(file)
-    assert seeds.begun(CONFIG, (0, 1), file, "0000")["done"] == 2
-    checkpoint(file, **changes)
-    kept = file.read_bytes()
-    assert seeds.begun(CONFIG, (0, 1), file, "0000") is None
-    assert (tmp_path / "last.damaged-1.safetensors").read_bytes() == kept and not file.exists()
-    assert "the training begins anew" in caplog.text
-
-
-def test_a_damaged_checkpoint_is_put_aside(tmp_path):
-    file = tmp_path / "last.safetensors"
-    for place in (0, 20, 100, -1):
-        checkpoint(file)
-        data = bytearray(file.read_bytes())
-        data[place] ^= 1
-        file.write_bytes(bytes(data))
-        assert seeds.begun(CONFIG, (0, 1), file, "0000") is None and not file.exists()
-    assert seeds.begun(CONFIG, (0, 1), file, "0000") is None
 
 
 # --- seeds and sizes --------------------------------------------------------------------------------------------------

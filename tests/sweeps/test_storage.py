@@ -13,7 +13,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.sweeps.test_sweep import CONFIG, GRID, PAIR, SEARCH, instead_of_training, no_training, open_ledger, states
+from tests.sweeps.test_sweep import (
+    CONFIG,
+    GRID,
+    PAIR,
+    SEARCH,
+    instead_of_training,
+    no_training,
+    open_ledger,
+    states,
+    without_training,
+)
 from undertow._checks import UndertowError
 from undertow.sweeps import storage, sweep
 from undertow.sweeps.storage import has_secret, scrubbed, without_password
@@ -50,9 +60,10 @@ def test_what_one_process_enqueued_another_does(tmp_path, url, over):
 
 PROCESS = """
 import sys
+import pytest
 from undertow.sweeps import sweep
-from tests.sweeps.test_sweep import CONFIG, GRID, instead_of_training
-sweep.train_seeds = instead_of_training
+from tests.sweeps.test_sweep import CONFIG, GRID, without_training
+without_training(pytest.MonkeyPatch())
 found = sweep.sweep(CONFIG, GRID, seeds=2, out=sys.argv[1], storage=sys.argv[2], quiet=True)
 assert found.finished and found.exit_code == 0 and len(found.summary["trials"]) == 6
 """
@@ -73,14 +84,14 @@ def test_a_locked_database_is_told_and_gone_on_with(tmp_path, url, monkeypatch):
     monkeypatch.setattr(storage, "PATIENCE", 0.2)
     locks = []
 
-    def training(config, seeds, *rest, **options):
+    def training(*given, **options):
         lock = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
         locks.append(lock)
-        return instead_of_training(config, seeds, *rest, **options)
+        instead_of_training(*given, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "train_seeds", training)
+        without_training(patch, training)
         with pytest.raises(
             UndertowError, match="database is locked by another process; the same command goes on"
         ) as told:
@@ -95,20 +106,20 @@ def test_a_locked_database_is_told_and_gone_on_with(tmp_path, url, monkeypatch):
 def test_a_study_that_was_deleted_is_told_and_begun_again(tmp_path, url, monkeypatch):
     def losing_its_journal(*given, **options):
         (tmp_path / "journal" / "journal.log").unlink()
-        return instead_of_training(*given, **options)
+        instead_of_training(*given, **options)
 
-    def losing_its_study(config, seeds, *rest, **options):
+    def losing_its_study(*given, **options):
         for each in optuna.get_all_study_names(url):
             optuna.delete_study(study_name=each, storage=url)
-        return instead_of_training(config, seeds, *rest, **options)
+        instead_of_training(*given, **options)
 
     for address, out in ((url, "base"), (None, "journal")):
         with monkeypatch.context() as patch:
-            patch.setattr(sweep, "train_seeds", losing_its_journal if address is None else losing_its_study)
+            without_training(patch, losing_its_journal if address is None else losing_its_study)
             with pytest.raises(UndertowError, match=r"no longer in the database|is missing") as told:
                 sweep.sweep(**GIVEN, out=tmp_path / out, storage=address)
         assert "give the sweep's own command again" in one_line(told)
-        monkeypatch.setattr(sweep, "train_seeds", instead_of_training)
+        without_training(monkeypatch)
         with pytest.raises(UndertowError, match="sweep's own command"):
             sweep.summary(tmp_path / out)
         assert sweep.sweep(**GIVEN, out=tmp_path / out, storage=address).finished

@@ -8,15 +8,19 @@ import errno
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.traces import differences, essence
 from undertow import cli, experiment
 from undertow._checks import UndertowError
 from undertow._io import write_error
@@ -27,7 +31,12 @@ from undertow.config import (
     ControllerConfig,
     TrainingConfig,
 )
-from undertow.store.checkpoint import read_metadata
+from undertow.experiment import loop
+from undertow.experiment import seeds as several
+from undertow.experiment.recorder import Recorder
+from undertow.runs import compare_runs, list_runs, read_run
+from undertow.store.metrics import START
+from undertow.store.rundir import RunDirectory
 from undertow.sweeps import definition, ledger, liveness, sweep
 from undertow.sweeps.definition import define, enter, read
 from undertow.sweeps.ledger import MAX_TRIES, Ledger
@@ -64,17 +73,31 @@ def open_ledger(folder, over=GRID, storage=None, new=True, **changes):
     return Ledger(made, folder, storage, new=new)
 
 
-def instead_of_training(config, seeds, file, make_look, **_):
-    """The history of a training that ends at once, with losses that say which configuration and seed it was."""
-    losses = [config.optimizer.learning_rate * (1 + seed) + (config.gradient == "stop") for seed in seeds]
-    updates = [config.training.updates]
-    zeros = [0] * len(seeds)
-    return {"updates": updates, "test_loss": [losses], "lost": zeros, "skipped": zeros, "training_seconds": 1.0}
+def instead_of_training(directory, config, *_, **__):
+    """In the place of a training in its run directory: one that ends at once, with losses that say which configuration and seed
+    it was."""
+    seeds = directory.seeds or (config.seed,)
+    directory.rewind_metrics(START)
+    for seed in seeds:
+        loss = config.optimizer.learning_rate * (1 + seed) + (config.gradient == "stop")
+        of = {"seed": seed} if directory.seeds else {}
+        directory.append_metrics({"update": config.training.updates, **of, "test_loss": loss})
+    directory.write_summary(
+        {"status": "finished", "reason": None, "training_seconds": 1.0, "lost": [False] * len(seeds)}
+    )
+    directory.finish()
+
+
+def without_training(monkeypatch, train=instead_of_training):
+    """Nothing is built, no problems are made, and `train` gets the configuration."""
+    monkeypatch.setattr(several, "build", lambda config: types.SimpleNamespace(check=lambda: None, config=config))
+    monkeypatch.setattr(several, "prepare", lambda experiment, *_: experiment.config)
+    monkeypatch.setattr(several, "train_in", train)
 
 
 @pytest.fixture
 def no_training(monkeypatch):
-    monkeypatch.setattr(sweep, "train_seeds", instead_of_training)
+    without_training(monkeypatch)
 
 
 # --- who does what ----------------------------------------------------------------------------------------------------
@@ -221,35 +244,82 @@ def test_a_sweep_says_what_a_training_says(whole, tmp_path):
     *_, last = csv.DictReader((run.path / "metrics.csv").read_text().splitlines())
     assert row["seeds"][0] == pytest.approx(float(last["test_loss"]), rel=1e-5)
     assert row["seeds"][1] != row["seeds"][0] and row["median"] == np.median(row["seeds"])
-    folder = whole.path / "trials" / "0000"
-    assert json.loads((folder / "config.json").read_text())["optimizer"]["learning_rate"] == 0.02
-    assert json.loads((folder / "history.json").read_text())["updates"] == [2, 4]
+    trial = RunDirectory.open(whole.path / "trials" / "0000")
+    assert trial.config["optimizer"]["learning_rate"] == 0.02 and trial.seeds == (0, 1)
+    table = trial.read_seeds()
+    assert table["update"].tolist() == [0, 2, 4] and table["test_loss"][-1].tolist() == row["seeds"]
     assert {path.name for path in whole.files} == {"summary.json", "summary.csv", "sweep.png"}
 
 
 def test_a_stopped_trial_goes_on_from_its_checkpoint(whole, tmp_path, monkeypatch):
-    """And ends with the same numbers, bit for bit."""
-    make = sweep._look
+    """And ends with the same files, bit for bit, whether the sweep goes on with it or `resume`."""
 
-    def interrupted(experiment, seeds):
-        look = make(experiment, seeds)
-
-        def once(state, done):
-            signal.raise_signal(signal.SIGTERM)
-            return look(state, done)
-
-        return once
+    def interrupted(experiment, seeds, *rest):
+        recorder = Recorder(experiment, seeds, *rest)
+        due = lambda *given: signal.raise_signal(signal.SIGTERM) or recorder._usually(*given)
+        monkeypatch.setattr(recorder, "_due", due)
+        return recorder
 
     given = {"config": CONFIG, "over": RATE, "out": tmp_path / "sweep", "seeds": 2, "quiet": True}
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "_look", interrupted)
+        patch.setattr(loop, "Recorder", interrupted)
         stopped = sweep.sweep(**given)
     assert (stopped.finished, stopped.exit_code, stopped.summary["waiting"]) == (False, 143, 1)
-    file = tmp_path / "sweep" / "trials" / "0000" / "last.safetensors"
-    assert read_metadata(file)["done"] == 2
+    trial = tmp_path / "sweep" / "trials" / "0000"
+    assert RunDirectory.open(trial).status == "interrupted" and read_run(trial).updates == 2
+    alone = Path(shutil.copytree(trial, tmp_path / "alone"))
+    assert experiment.resume(alone, quiet=True, tensorboard=False).status == "finished"
     resumed = sweep.sweep(**given)
     assert resumed.summary["trials"][0]["seeds"] == whole.summary["trials"][0]["seeds"]
-    assert read_metadata(file)["history"]["updates"] == [2, 4]
+    for each in (trial, alone):
+        assert differences(essence(each), essence(whole.path / "trials" / "0000")) == []
+
+
+def test_trials_are_runs(whole, tmp_path):
+    """Listed, compared seed by seed, reported; their best seed's policy is found."""
+    trial = whole.path / "trials" / "0000"
+    (listed,) = list_runs(whole.path)
+    (row,) = whole.summary["trials"]
+    assert (listed.path, listed.status, listed.seeds, listed.updates) == (trial, "finished", (0, 1), 4)
+    assert (listed.result, listed.suite) == (row["median"], "2 seeds")
+    (group,) = compare_runs([whole.path], resamples=20).groups
+    assert group.final.tolist() == row["seeds"] and [run.seed for run in group.group.runs] == [0, 1]
+    _, again, policy = experiment.load_run(trial)
+    losses = again.make_measure()(policy)
+    assert losses["test_loss"] == pytest.approx(min(row["seeds"]), rel=1e-6)
+    assert "0000" in experiment.report_run(trial, tmp_path / "page.html").read_text()
+
+
+def test_one_seed_is_the_run_that_train_makes(tmp_path):
+    """The same files, bit for bit."""
+    result = sweep.sweep(CONFIG, RATE, out=tmp_path / "sweep", seeds=1, quiet=True)
+    single = dataclasses.replace(CONFIG, optimizer=dataclasses.replace(CONFIG.optimizer, learning_rate=0.02))
+    run = experiment.train(single, out=tmp_path / "run", quiet=True, tensorboard=False, preset="custom")
+    assert differences(essence(result.path / "trials" / "0000"), essence(run.path)) == []
+
+
+def test_a_sweep_over_the_seed_trains_its_seeds(tmp_path, monkeypatch):
+    trained = []
+
+    def train(directory, config, *_, **__):
+        trained.append(directory.seeds)
+        instead_of_training(directory, config)
+
+    without_training(monkeypatch, train)
+    sweep.sweep(CONFIG, ["seed=1,3"], seeds=2, out=tmp_path / "sweep", quiet=True)
+    assert trained == [(1, 2), (3, 4)]
+
+
+def test_a_trial_of_an_older_layout_begins_anew(tmp_path, no_training, caplog):
+    """Its configuration stood alone in `config.json`, its seeds in one checkpoint."""
+    old = tmp_path / "sweep" / "trials" / "0000"
+    old.mkdir(parents=True)
+    for name, text in (("config.json", "{}"), ("history.json", "{}"), ("last.safetensors", "")):
+        (old / name).write_text(text)
+    (tmp_path / "sweep" / "locks").mkdir()
+    assert sweep.sweep(CONFIG, PAIR, out=tmp_path / "sweep", seeds=2, quiet=True).finished
+    assert "the training begins anew" in caplog.text
+    assert (old.parent / "0000.damaged-1" / "history.json").exists() and RunDirectory.open(old).status == "finished"
 
 
 def test_lost_seeds_are_infinitely_bad_and_said(tmp_path, capsys):
@@ -281,12 +351,12 @@ def test_a_combination_that_cannot_work_is_told_apart(tmp_path, monkeypatch):
         sweep.sweep(dataclasses.replace(CONFIG, gradient="full"), ["window=1,0"], out=tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
 
-    def refusing(config, seeds, *rest, **named):
+    def refusing(directory, config, *_, **__):
         if config.gradient == "stop":
             raise UndertowError("not this one")
-        return instead_of_training(config, seeds, *rest, **named)
+        instead_of_training(directory, config)
 
-    monkeypatch.setattr(sweep, "train_seeds", refusing)
+    without_training(monkeypatch, refusing)
     over = ["optimizer.learning_rate=1e-3..1e-2", "gradient=full,stop"]
     result = sweep.sweep(CONFIG, over, sampler="random", trials=6, out=tmp_path / "search", quiet=True)
     refused = [row for row in result.summary["trials"] if row["values"]["gradient"] == "stop"]
@@ -300,7 +370,7 @@ def test_a_full_disk_says_nothing_of_a_combination(tmp_path, monkeypatch):
         raise write_error(tmp_path, error) from error
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "train_seeds", full)
+        without_training(patch, full)
         with pytest.raises(UndertowError, match="free some space"):
             sweep.sweep(CONFIG, PAIR, out=tmp_path / "sweep", quiet=True)
     assert sweep.summary(tmp_path / "sweep").summary["waiting"] == 2

@@ -17,6 +17,7 @@ from undertow.assembly.experiment import (
     Measure,
     check_precision,
     make_gradient,
+    one_of,
     read_policy,
     refuse_published,
 )
@@ -32,6 +33,8 @@ __all__ = [
     "Measure",
     "TrainingNeeds",
     "build",
+    "cast",
+    "one_of",
     "read_policy",
     "refuse_published",
     "require_several",

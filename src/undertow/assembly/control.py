@@ -119,6 +119,7 @@ def build_control(config: ControlConfig) -> Experiment:
         config=config,
         task=task,
         policy=make_controller(config, system),
+        make_policy=lambda seed: make_controller(config, system, seed),
         noisy=False,
         make_pool=make_pool,
         make_measure=lambda: make_control_measure(task, sets()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from undertow._checks import at_home, lookup, quoted, require
+from undertow._reader import check_shape
+from undertow._tree import stack, take
 from undertow.assembly.judge import AbstractJudge
 from undertow.config import Config, TrainingConfig
 from undertow.config.baseline import LIBRARY
@@ -21,20 +23,20 @@ from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.policies.published import is_published
-from undertow.store.checkpoint import load_checkpoint
+from undertow.store.checkpoint import load_checkpoint, read_metadata
 from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import build_optimizer
 from undertow.training.trainer import Trainer
 
 Tree = TypeVar("Tree")
-Measure = Callable[[AbstractPolicy], dict[str, float]]
+Measure = Callable[[AbstractPolicy], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A task with its data, ready to be trained on, whichever family it is of.
 
-    - `config`; `task`; `policy`: as the training starts, in the training's precision.
+    - `config`; `task`; `policy`: as the training starts, in the training's precision; `make_policy`: the same of another seed.
     - `make_pool`: the training's problems, in the training's precision; may take a while.
     - `make_measure`: the function that maps a policy (default precision) to the metrics recorded while training.
     - `make_sets`: problems to measure on, by name, in default precision.
@@ -46,6 +48,7 @@ class Experiment:
     config: Config
     task: Task
     policy: AbstractPolicy
+    make_policy: Callable[[int], AbstractPolicy]
     noisy: bool
     make_pool: Callable[[], Problem]
     make_measure: Callable[[], Measure]
@@ -111,14 +114,23 @@ def run_once(make: Callable[..., Tree], *arguments: Any) -> Tree:
 
 
 def read_policy(path: Path, like: AbstractPolicy, which: str = "best") -> AbstractPolicy:
-    """The policy in a checkpoint, or in checkpoint `which` of a run directory.
+    """The policy in a checkpoint, or in checkpoint `which` of a run directory. Of several seeds: the best one of them.
 
     **Raises:** `UndertowError` if there is none, if it is damaged, or if it is of another shape than `like`.
     """
     path = at_home(path)
     refuse_published(path)
     file = RunDirectory.open(path).checkpoint(which) if path.is_dir() else path
-    return load_checkpoint(file, like, subtree=".policy")[0]
+    metadata = read_metadata(file)
+    if "member" in metadata:
+        check_shape(metadata, {"seeds": [int], "member": int}, file)
+        like = eqx.filter_eval_shape(stack, [like] * len(metadata["seeds"]))
+    return one_of(load_checkpoint(file, like, subtree=".policy")[0], metadata)
+
+
+def one_of(policies: AbstractPolicy, metadata: Mapping[str, Any]) -> AbstractPolicy:
+    """The policy of a state that was kept with this metadata: of several seeds, the one that was best when it was measured."""
+    return take(policies, metadata["member"]) if "member" in metadata else policies
 
 
 def refuse_published(path: Path) -> None:

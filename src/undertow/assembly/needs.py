@@ -28,7 +28,7 @@ class TrainingNeeds:
 
     - `problems`: bytes of what the trainings of all seeds share; `each`: bytes of every further seed.
     - `preparing`, `update`: seconds before the training, and of one update of one seed, with `updates` of them in all.
-    - `disk`: bytes of what a run directory keeps; `checkpoint`: of one of its checkpoints.
+    - `disk`: bytes of what a run directory keeps of one seed.
     """
 
     problems: tuple[Need, ...]
@@ -37,7 +37,6 @@ class TrainingNeeds:
     update: Need
     updates: int
     disk: tuple[Need, ...]
-    checkpoint: float
 
     def memory(self, seeds: int = 1) -> list[Need]:
         """Bytes, with so many seeds trained side by side."""
@@ -77,7 +76,7 @@ class TrainingNeeds:
         """
         require_memory(self.memory(seeds))
         if folder is not None:
-            require_disk(self.disk, folder)
+            require_disk([need._replace(amount=seeds * need.amount) for need in self.disk], folder)
         require_time(self.seconds(trainings, done), long=long)
 
 
@@ -93,8 +92,8 @@ def require_several(
     """Raise `UndertowError` for trainings, one after another, of which one cannot fit, or which together need more disk than
     there is or, without `long`, hours.
 
-    **Arguments:** `several`: what each takes, and the updates that are behind it; `seeds`: trained side by side in each, with
-    one checkpoint of all of them; `workers`: processes that share the trainings; `folder`: where files will be written (None:
+    **Arguments:** `several`: what each takes, and the updates that are behind it; `seeds`: trained side by side in each, in one
+    run directory; `workers`: processes that share the trainings; `folder`: where files will be written (None:
     nowhere); `change`: which options to change (default: the configuration's own).
     """
 
@@ -107,8 +106,8 @@ def require_several(
     if folder is not None and counted:
         kept = (
             Need(
-                f"{number(count)} checkpoints of {number(seeds)} trainings",
-                count * seeds * needs.checkpoint,
+                f"{number(count)} run directories of {number(seeds)} trainings",
+                count * seeds * sum(need.amount for need in needs.disk),
                 "seeds, trials or policy.hidden",
             )
             for (needs, _), count in counted.items()
@@ -179,7 +178,7 @@ def scheme_needs(config: SchemeConfig, policy: AbstractPolicy, how: Discretised)
             finer="data.refinement",
         ),
     )
-    return TrainingNeeds(shared, each, preparing, update, training.updates, *_disk(config, policy))
+    return TrainingNeeds(shared, each, preparing, update, training.updates, _disk(config, policy))
 
 
 def control_needs(config: ControlConfig, policy: AbstractPolicy, state: jax.ShapeDtypeStruct) -> TrainingNeeds:
@@ -200,7 +199,7 @@ def control_needs(config: ControlConfig, policy: AbstractPolicy, state: jax.Shap
     )
     seconds = least_seconds(horizon, training.batch, parameters_of(policy), training=True)
     update = Need(f"{number(horizon)} steps from {number(training.batch)} states", seconds, _batch("horizon"))
-    return TrainingNeeds(shared, each, (), update, training.updates, *_disk(config, policy))
+    return TrainingNeeds(shared, each, (), update, training.updates, _disk(config, policy))
 
 
 def _kept(steps: float, segment: int | None) -> float:
@@ -236,13 +235,12 @@ def _state(config: Config, policy: AbstractPolicy) -> Need:
     return Need(what, 2 * weights + kept, "policy.hidden")
 
 
-def _disk(config: Config, policy: AbstractPolicy) -> tuple[tuple[Need, ...], float]:
-    """One checkpoint at every evaluation, and the newest of them kept; and how large one is."""
+def _disk(config: Config, policy: AbstractPolicy) -> tuple[Need, ...]:
+    """One checkpoint at every evaluation, and the newest of them kept."""
     weights, kept = _sizes(config, policy)
     portion = max(config.evaluation.every, config.training.dispatch)
     newest = max(1, min(config.checkpoint.keep, config.training.updates // portion))
-    needs = (
+    return (
         Need(f"{number(newest)} checkpoints", newest * (weights + kept), "checkpoint.keep or policy.hidden"),
         Need("the best policy", weights, "policy.hidden"),
     )
-    return needs, weights + kept

@@ -292,6 +292,7 @@ def build_scheme(config: SchemeConfig) -> Experiment:
         config=config,
         task=task,
         policy=make_policy(config),
+        make_policy=lambda seed: make_policy(replace(config, seed=seed)),
         noisy=config.policy.noise > 0,
         make_pool=make_training_pool,
         make_measure=lambda: _make_measure(config, task, every),

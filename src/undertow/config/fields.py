@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,43 @@ def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[dotted] = NOT_FINITE.get(value, value) if isinstance(value, str) else value
     return flat
+
+
+def parse_values(text: str) -> list[Any]:
+    """What a word of the command line lists, separated by commas: numbers, true, false, none, words, or lists in brackets.
+
+    **Raises:** `UndertowError` for brackets that do not match.
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(letter, 0)
+        require(depth >= 0, f"a bracket closes that was not opened, in {text!r}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    require(depth == 0, f"a bracket is not closed, in {text!r}")
+    return [_parse_value(part.strip()) for part in parts]
+
+
+def _parse_value(word: str) -> Any:
+    if word[:1] in ("[", "("):
+        require(word[-1:] in ("]", ")"), f"a list of values stands in brackets, such as [16,16]; got {word!r}")
+        return tuple(parse_values(word[1:-1])) if word[1:-1].strip() else ()
+    plain = {"none": None, "null": None, "true": True, "false": False, **NOT_FINITE}
+    if word.lower() in plain:
+        return plain[word.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word
+
+
+def to_word(value: Any) -> str:
+    """A value as `parse_values` reads it: `[16,16]`, `none`, `true`, `0.001`."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(to_word(item) for item in value)}]"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def find_field(config: Config, name: str) -> tuple[str, Any]:

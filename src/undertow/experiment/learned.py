@@ -133,7 +133,7 @@ def learn(
     store = MemoryStore()
     with StopRequest() as stop, Display(quiet=quiet) as display:
         training = carry_out(prepare(experiment, display), store, stop, display, as_callbacks(callbacks))
-    status, reason = training.ending(stop)
+    status, reason = training.ending(stop.signal)
     return Learned(
         training.policy, store.metrics(), training.summary(), name, status, reason, training.error, experiment
     )

@@ -17,6 +17,7 @@ from undertow.assembly import AbstractJudge, build, training_needs
 from undertow.config import Config, config_from_dict, config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
+from undertow.experiment.recorder import Due
 from undertow.experiment.stores import DirectoryStore
 from undertow.progress import Display, StopRequest
 from undertow.store.events import open_events
@@ -113,7 +114,7 @@ def train(
         about = config_to_dict(experiment.config)
         with RunDirectory.create(out, preset=preset, config=about, command=command, root=root) as directory:
             try:
-                return _train(prepared, directory, stop, display, callbacks, write_events)
+                return train_in(directory, prepared, stop, display, callbacks, events=write_events)
             except Exception:
                 _withdraw(directory)
                 raise
@@ -156,7 +157,7 @@ def resume(
             directory.preset != "imported",
             f"{path} is an imported agent: train with --policy.start {quoted(path)} instead",
         )
-        done = next((each["update"] for each in _of_run(directory)), None)
+        done = updates_done(directory)
         if updates is not None:
             require(
                 updates > (done or 0), f"{path} has {done} updates behind it; more were expected than updates={updates}"
@@ -164,20 +165,22 @@ def resume(
             config = replace(config, training=replace(config.training, updates=updates))
         if done is not None and done >= config.training.updates and directory.info["status"] == "finished":
             require(
-                not _is_whole(directory),
+                not is_whole(directory),
                 f"{path} is finished after {done} updates; to go on, ask for more of them: "
                 f"undertow resume {quoted(path)} --updates N",
             )
         # What it started from may be gone by now; a checkpoint has all of it.
-        training_needs(config).require(done=done or 0, folder=directory.path, long=long)
+        training_needs(config).require(
+            done=done or 0, seeds=len(directory.seeds) or 1, folder=directory.path, long=long
+        )
         experiment = build(config.untrained() if done is not None else config)
         if done is None:
             experiment.check()
         # Up to here nothing was written: what cannot work leaves the run as it is.
-        prepared = prepare(replace(experiment, config=config), display)
+        prepared = prepare(replace(experiment, config=config), display, directory.seeds)
         with directory:
             directory.resumed(done or 0, config_to_dict(config), command)
-            return _train(prepared, directory, stop, display, callbacks, write_events)
+            return train_in(directory, prepared, stop, display, callbacks, events=write_events)
 
 
 def _withdraw(directory: RunDirectory) -> None:
@@ -186,11 +189,14 @@ def _withdraw(directory: RunDirectory) -> None:
         directory.remove()
 
 
-def _of_run(directory: RunDirectory) -> list[dict[str, Any]]:
-    return [each for each in newest_metadata(directory.checkpoints) if each.get("run") in (directory.id, None)]
+def updates_done(directory: RunDirectory) -> int | None:
+    """The updates behind a run's newest checkpoint; None if there is none to go on from."""
+    own = (each for each in newest_metadata(directory.checkpoints) if each.get("run") == directory.id)
+    return next((each["update"] for each in own), None)
 
 
-def _is_whole(directory: RunDirectory) -> bool:
+def is_whole(directory: RunDirectory) -> bool:
+    """Whether summary and metrics of a run are there and can be read."""
     try:
         directory.read_summary()
         directory.read_metrics()
@@ -199,23 +205,33 @@ def _is_whole(directory: RunDirectory) -> bool:
     return True
 
 
-def _train(
-    prepared: Prepared,
+def train_in(
     directory: RunDirectory,
+    prepared: Prepared,
     stop: StopRequest,
     display: Display,
-    callbacks: Sequence[Callback],
-    write_events: bool,
+    callbacks: Sequence[Callback] = (),
+    *,
+    events: bool = False,
+    due: Due | None = None,
+    judged: bool = True,
 ) -> Run:
+    """Train in a run directory that is locked, from what it holds, and say in it how that ended.
+
+    **Arguments:** `directory`; `prepared`; `stop`; `display`; `callbacks` and `due` as of
+    [`carry_out`][undertow.experiment.loop.carry_out]; `events`: whether TensorBoard's files are written, too; `judged`: whether
+    the best policy is evaluated on suites and drawn.
+    """
     experiment = prepared.experiment
-    store = DirectoryStore(experiment, directory, events=write_events)
-    training = carry_out(prepared, store, stop, display, callbacks)
+    store = DirectoryStore(experiment, directory, events=events)
+    training = carry_out(prepared, store, stop, display, callbacks, due)
     summary = {"preset": directory.preset, **training.summary()}
     evaluations: dict[str, Any] = {}
-    if training.whole:
+    if training.whole and judged:
         evaluations = _judge(experiment.judge, training.policy, stop, display)
         summary |= experiment.judge.summarise(evaluations)
-    status, reason = training.ending(stop)
+    # Who is asked to stop after the last update has stopped nothing, unless the evaluation.
+    status, reason = training.ending(stop.signal if judged or not training.whole else None)
     directory.write_summary({"status": status, "reason": reason, **summary})
     if evaluations and not stop and experiment.config.evaluation.figures:
         display.stage("drawing figures")

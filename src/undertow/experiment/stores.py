@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from undertow.assembly import Experiment, read_policy
+from undertow.assembly import Experiment, one_of, read_policy
 from undertow.config import config_to_dict
 from undertow.core.policy import AbstractPolicy
 from undertow.store.events import EventLog
@@ -41,8 +41,8 @@ class Store(Protocol):
     def go_on(self, metadata: Metadata) -> None:
         """Be what the store was when it kept a state with this metadata."""
 
-    def write(self, row: Metadata) -> None:
-        """Add a row of metrics; the first names the columns."""
+    def write(self, rows: Sequence[Metadata]) -> None:
+        """Add rows of metrics; the first one ever names the columns."""
 
     def offer(self, value: float, update: int, state: TrainState, metadata: Metadata) -> None:
         """Keep a state if its value, less is better, is among the best."""
@@ -79,6 +79,8 @@ class DirectoryStore:
         self._last = LastCheckpoints(directory.checkpoints, keep=config.checkpoint.keep)
         self._when, self._saved = config.checkpoint, time.monotonic()
         self._about = {"run": directory.id, "preset": directory.preset, "config": config_to_dict(config)}
+        if directory.seeds:
+            self._about["seeds"] = list(directory.seeds)
 
     def newest(self, like: TrainState) -> tuple[TrainState, Metadata, str] | None:
         found = load_newest(self.directory.checkpoints, like, self.directory.id)
@@ -90,15 +92,15 @@ class DirectoryStore:
     def go_on(self, metadata: Metadata) -> None:
         if self._events is not None:
             self._events = EventLog(self._events.folder, after=metadata["update"])
-        if "recorder" in metadata:  # an early version noted no moment of the table
-            self.directory.rewind_metrics(metadata["recorder"]["metrics_csv"])
-            self._best.prune()
-            self._last.prune(metadata["update"])
+        self.directory.rewind_metrics(metadata["recorder"]["metrics_csv"])
+        self._best.prune()
+        self._last.prune(metadata["update"])
 
-    def write(self, row: Metadata) -> None:
-        self.directory.append_metrics(row)
+    def write(self, rows: Sequence[Metadata]) -> None:
+        self.directory.append_metrics(*rows)
         if self._events is not None:
-            self._events.write(row)
+            for row in rows:
+                self._events.write(row)
 
     def offer(self, value: float, update: int, state: TrainState, metadata: Metadata) -> None:
         self.directory.require_here()
@@ -147,12 +149,12 @@ class MemoryStore:
     def go_on(self, metadata: Metadata) -> None:
         pass
 
-    def write(self, row: Metadata) -> None:
-        self._rows.append(row)
+    def write(self, rows: Sequence[Metadata]) -> None:
+        self._rows += rows
 
     def offer(self, value: float, update: int, state: TrainState, metadata: Metadata) -> None:
         if math.isfinite(value) and (self._best is None or value < self._best.value):
-            self._best = Best(float(value), update, state.policy)
+            self._best = Best(float(value), update, one_of(state.policy, metadata))
 
     def save(self, update: int, state: TrainState, metadata: Metadata) -> None:
         pass

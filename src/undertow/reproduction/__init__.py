@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from undertow.reproduction.command import Outcome, reproduce
-from undertow.reproduction.grid import Cell, grid
+from undertow.reproduction.grid import Trial, grid
 from undertow.reproduction.runner import Study
 
-__all__ = ["Cell", "Outcome", "Study", "grid", "reproduce"]
+__all__ = ["Outcome", "Study", "Trial", "grid", "reproduce"]

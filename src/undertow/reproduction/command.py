@@ -57,8 +57,8 @@ def reproduce(
     **Raises:** `UndertowError` for a name that is not there, a directory that holds something else, or trainings that this
     machine cannot bear.
     """
-    cells = grid(task, flows=flows, clips=clips, panels=panels, epochs=epochs, quick=quick)
-    study = Study(at_home(out), task, cells, seeds)
+    trials = grid(task, flows=flows, clips=clips, panels=panels, epochs=epochs, quick=quick)
+    study = Study(at_home(out), task, trials, seeds)
     with StopRequest() as stop:
         finished = study.run(quiet=quiet, long=long, stop=stop)
     return finish(study, finished, stop.signal)

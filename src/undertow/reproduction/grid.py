@@ -39,7 +39,7 @@ CLIPS: tuple[Clip, ...] = ("norm", "none", "value")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One setting of a grid, trained with several seeds.
 
     `panel`: where it is drawn; `line`: which curve it is there; `clip`: gradient clipping; `config`: all of it; `epoch`:
@@ -59,7 +59,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Panels:
     """A task's panels, the published number of epochs, that of a quick look, and updates per epoch (None: as many as pass
     over the training states once)."""
 
@@ -69,14 +69,14 @@ class Grid:
     updates: int | None = None
 
 
-def _control(name: str) -> Grid:
+def _control(name: str) -> Panels:
     """The comparison that a control task states."""
     base, stated = preset(name).config, TASKS[name].comparison
     panels = {panel: with_fields(base, values) for panel, values in stated.panels.items()}
-    return Grid(panels, stated.epochs, stated.quick_epochs)
+    return Panels(panels, stated.epochs, stated.quick_epochs)
 
 
-def _crossover() -> Grid:
+def _crossover() -> Panels:
     """Learned schemes over long horizons: every estimator on the other family's task."""
     base: Any = preset("burgers").config
     panels = {
@@ -86,14 +86,14 @@ def _crossover() -> Grid:
             data=dataclasses.replace(base.data, pool=64),
             optimizer=dataclasses.replace(base.optimizer, schedule="constant", learning_rate=3e-3),
             training=dataclasses.replace(base.training, batch=4),
-            evaluation=dataclasses.replace(base.evaluation, cases=16),
+            evaluation=dataclasses.replace(base.evaluation, cases=16, keep_by="objective"),
         )
         for steps in (40, 160, 640)
     }
-    return Grid(panels, 20, 2, updates=10)
+    return Panels(panels, 20, 2, updates=10)
 
 
-COMPARISONS: dict[str, Callable[[], Grid]] = {
+COMPARISONS: dict[str, Callable[[], Panels]] = {
     **{name: partial(_control, name) for name in TASKS},
     "crossover": _crossover,
 }
@@ -108,8 +108,8 @@ def grid(
     panels: Sequence[str] = (),
     epochs: int | None = None,
     quick: bool = False,
-) -> list[Cell]:
-    """The cells of a task's published grid, panel by panel.
+) -> list[Trial]:
+    """The trials of a task's published grid, panel by panel.
 
     **Arguments:** `task` out of `COMPARISONS`; `flows` out of `FLOWS`; `clips` out of `CLIPS`; `panels`: some of them (default:
     all); `epochs`: instead of the published number; `quick`: the first and the last panel, clipping by norm, few epochs.
@@ -125,7 +125,7 @@ def grid(
         clips = tuple(clip for clip in clips if clip == "norm") or clips
     epochs = (made.quick_epochs if quick else made.epochs) if epochs is None else epochs
     epochs = whole_number("epochs", epochs, EPOCHS)
-    cells = []
+    trials = []
     for panel in chosen:
         for clip in clips:
             choice("clipping", clip, CLIPS)
@@ -139,8 +139,8 @@ def grid(
                     optimizer=dataclasses.replace(base.optimizer, clip=clip),
                     training=dataclasses.replace(base.training, updates=epochs * epoch, dispatch=epoch),
                 )
-                cells.append(Cell(panel, flow, clip, config, epoch))
-    return cells
+                trials.append(Trial(panel, flow, clip, config, epoch))
+    return trials
 
 
 def _pass(config: Config) -> int:

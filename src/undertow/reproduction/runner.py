@@ -1,4 +1,4 @@
-"""Training the cells of a grid, several seeds at once, so that an interruption costs seconds."""
+"""Training the trials of a grid, several seeds at once, each in a run directory, so that an interruption costs seconds."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
+import numpy as np
 
 from undertow._checks import UndertowError, require, whole_number
 from undertow._io import atomic_write_text, make_folder, remove_drafts, set_aside, to_json
 from undertow._reader import read_json
-from undertow._tree import cast
-from undertow.assembly import Experiment
+from undertow.assembly import require_several, training_needs
 from undertow.config import config_to_dict
-from undertow.core.flow import FULL
-from undertow.core.objective import Problem
-from undertow.core.policy import AbstractPolicy
-from undertow.core.task import Task
+from undertow.experiment.seeds import SEEDS, train_seeds
 from undertow.progress import Display, StopRequest
-from undertow.reproduction.costs import require_cells
-from undertow.reproduction.grid import Cell
+from undertow.reproduction.grid import Trial
 from undertow.store._lock import Lock
+from undertow.store.keeping import newest_metadata
 from undertow.store.machine import describe_machine, git_state
-from undertow.sweeps.definition import SEEDS
-from undertow.sweeps.seeds import Look, begun, rounded, train_seeds
-from undertow.training.trainer import TrainState
+from undertow.store.rundir import RunDirectory
+from undertow.training.fit import Progress
 
 _logger = logging.getLogger(__name__)
+
+TRAINED = ("train_loss", "loss", "gradient_norm", "cosine", "zeroed")
+"""What is taken over from the runs beside the test loss: means over the updates since the last measurement, where the estimator
+has them."""
 
 
 def measured(epoch: int) -> bool:
@@ -40,14 +39,14 @@ def measured(epoch: int) -> bool:
 
 @dataclass(frozen=True)
 class Study:
-    """A folder of cells: what was trained so far, and everything it needs to go on.
+    """A folder of trials: what was trained so far, and everything it needs to go on.
 
-    - `folder`; `name`: of the task; `cells`; `seeds`: their number, 0 to `seeds - 1`.
+    - `folder`; `name`: of the task; `trials`; `seeds`: their number, 0 to `seeds - 1`.
     """
 
     folder: Path
     name: str
-    cells: Sequence[Cell]
+    trials: Sequence[Trial]
     seeds: int
 
     def settings(self) -> dict[str, Any]:
@@ -55,7 +54,7 @@ class Study:
         return {
             "study": self.name,
             "seeds": self.seeds,
-            "cells": {cell.name: config_to_dict(cell.config) for cell in self.cells},
+            "runs": {trial.name: config_to_dict(trial.config) for trial in self.trials},
         }
 
     def open(self) -> None:
@@ -73,7 +72,8 @@ class Study:
             else:
                 require(
                     to_json(before) == to_json(settings),
-                    f"{self.folder} holds a study with other settings, which is left as it is; choose another --out",
+                    f"{self.folder} holds a study with other settings, or of another version, which is left as it is; "
+                    "choose another --out",
                 )
                 return
         require(
@@ -85,37 +85,54 @@ class Study:
         atomic_write_text(file, to_json(settings) + "\n")
 
     def _is_ours(self, names: set[str]) -> bool:
-        """Whether a directory has nothing but what this study makes: another study's cells have other names, and each
-        checkpoint says which training it is of."""
-        own = {self.file(cell).name for cell in self.cells} | {"settings.json", "results.json", "figures", ".lock"}
+        """Whether a directory has nothing but what this study makes: another study's trials have other names, and each run says
+        which training it is of."""
+        own = {trial.name for trial in self.trials} | {"settings.json", "results.json", "figures", ".lock"}
         return all(name in own or ".damaged-" in name or (name[0] == "." and name.endswith(".tmp")) for name in names)
 
-    def file(self, cell: Cell) -> Path:
-        """A cell's checkpoint: the state of all seeds, and what was measured so far."""
-        return self.folder / f"{cell.name}.safetensors"
-
     def run(self, *, quiet: bool = False, long: bool = False, stop: StopRequest | None = None) -> bool:
-        """Train every cell that is not finished. Returns whether all are; False after Ctrl-C or SIGTERM.
+        """Train every trial that is not finished. Returns whether all are; False after Ctrl-C or SIGTERM.
 
         **Arguments:** `quiet`: no progress bar; `long`: begin also what certainly takes hours; `stop`: what to look at for the
         wish to stop (default: one of its own).
 
-        **Raises:** `UndertowError` for a folder that holds something else or cannot be written, and for cells that cannot fit
+        **Raises:** `UndertowError` for a folder that holds something else or cannot be written, and for trials that cannot fit
         into memory or onto the disk.
         """
         whole_number("seeds", self.seeds, SEEDS)
-        names = [cell.name for cell in self.cells]
-        require(len(set(names)) == len(names) > 0, "a study needs cells of different names, whose files these are")
-        require_cells([(cell, self.file(cell)) for cell in self.cells], self.seeds, self.folder, long=long)
+        names = [trial.name for trial in self.trials]
+        require(len(set(names)) == len(names) > 0, "a study needs trials of different names, whose files these are")
+        change = "the number of epochs, panels, flows, clips or seeds"
+        several = [(training_needs(trial.config), self._done(trial)) for trial in self.trials]
+        require_several(several, seeds=self.seeds, folder=self.folder, long=long, change=change)
         self.open()
         asked = StopRequest() if stop is None else contextlib.nullcontext(stop)
         with self._alone(), asked as stop, Display(quiet=quiet) as display:
-            for index, cell in enumerate(self.cells):
-                display.stage(f"{index + 1}/{len(self.cells)} {cell.name}", cell.config.training.updates)
-                run_cell(cell, self.seeds, self.file(cell), stop=stop, display=display)
+            for index, trial in enumerate(self.trials):
+                display.label = f"{index + 1}/{len(self.trials)} {trial.name}: "
+                self._train(trial, stop, display)
                 if stop:
                     return False
         return True
+
+    def _done(self, trial: Trial) -> int:
+        """Updates that are behind a trial, as far as its checkpoints can be read."""
+        return next((each["update"] for each in newest_metadata(self.folder / trial.name / "checkpoints")), 0)
+
+    def _train(self, trial: Trial, stop: StopRequest, display: Display) -> None:
+        def due(before: int, done: int, total: int) -> bool:
+            return done == total or measured(done // trial.epoch)
+
+        train_seeds(
+            trial.config,
+            range(self.seeds),
+            self.folder / trial.name,
+            preset=self.name,
+            stop=stop,
+            display=display,
+            callbacks=(_time_epoch,),
+            due=due,
+        )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -127,55 +144,47 @@ class Study:
             lock.release()
 
     def results(self) -> dict[str, Any]:
-        """Settings, machine, commit, and every cell's measurements so far; arrays are `"measured seeds"`."""
-        cells = {}
-        for cell in self.cells:
-            found = begun(cell.config, range(self.seeds), self.file(cell), cell.name)
-            if found is not None:
-                labels = {"panel": cell.panel, "line": cell.line, "clip": cell.clip, "epoch": cell.epoch}
-                cells[cell.name] = {**labels, "updates": cell.config.training.updates, **found["history"]}
+        """Settings, machine, commit, and every trial's measurements so far; arrays are `"measured seeds"`."""
+        histories = {trial.name: self._history(trial) for trial in self.trials}
         machine = describe_machine()
         return {
             "study": self.name,
             "seeds": self.seeds,
             "machine": {key: machine[key] for key in ("platform", "cpu_count", "device", "versions")},
             "git": git_state(),
-            "settings": config_to_dict(self.cells[0].config),
-            "cells": cells,
+            "settings": config_to_dict(self.trials[0].config),
+            "cells": {name: history for name, history in histories.items() if history},
         }
 
-
-def run_cell(
-    cell: Cell, seeds: int, file: Path, *, stop: StopRequest | None = None, display: Display | None = None
-) -> dict[str, Any]:
-    """Train a cell from its checkpoint, or from the start, to its end. Returns its history.
-
-    The history, as of [`train_seeds`][undertow.sweeps.seeds.train_seeds], has lists over the measured epochs: `epochs`,
-    and per seed `train_loss` and `test_loss`.
-    """
-    total = cell.config.training.updates
-
-    def make_look(experiment: Experiment) -> Look:
-        precision = cell.config.training.precision
-        sets = {name: cast(problems, precision) for name, problems in experiment.make_sets().items()}
-        losses = eqx.filter_jit(_losses)
-
-        def look(state: TrainState, done: int) -> dict[str, Any] | None:
-            epoch = done // cell.epoch
-            if not measured(epoch) and done != total:
-                return None
-            found = {name: losses(experiment.task, state.policy, problems) for name, problems in sets.items()}
-            return {"epochs": epoch, **{f"{name}_loss": rounded(values) for name, values in found.items()}}
-
-        return look
-
-    return train_seeds(
-        cell.config, range(seeds), file, make_look, every=cell.epoch, stop=stop, display=display, label=cell.name
-    )
+    def _history(self, trial: Trial) -> dict[str, Any]:
+        """What was measured of a trial, from its first epoch on; nothing where it has not come so far."""
+        if not (self.folder / trial.name / "metrics.csv").is_file():
+            return {}
+        run = RunDirectory.open(self.folder / trial.name)
+        table = {name: column[1:] for name, column in run.read_seeds().items()}
+        summary = run.read_summary()
+        found = {
+            "panel": trial.panel,
+            "line": trial.line,
+            "clip": trial.clip,
+            "epoch": trial.epoch,
+            "updates": trial.config.training.updates,
+            "seconds": table["epoch_seconds"][:, 0].tolist(),
+            "skipped": summary.get("skipped", [summary["skipped_updates"]]),
+            "lost": summary.get("lost", [summary["status"] == "failed"]),
+            "training_seconds": summary["training_seconds"],
+            "epochs": (table["update"] // trial.epoch).astype(int).tolist(),
+            "test_loss": rounded(table[trial.config.evaluation.keep_by]),
+            **{name: rounded(table[name]) for name in TRAINED if name in table},
+        }
+        return found | ({"failed": summary["reason"]} if summary["status"] == "failed" else {})
 
 
-def _losses(task: Task, policies: AbstractPolicy, problems: Problem) -> Any:
-    def mean(policy: AbstractPolicy) -> Any:
-        return task.losses(policy, FULL, problems).mean()
+def _time_epoch(progress: Progress) -> None:
+    """Note what the updates of an epoch took, beside the other metrics of it."""
+    progress.metrics["epoch_seconds"] = np.array([progress.seconds])
 
-    return eqx.filter_vmap(mean)(policies)
+
+def rounded(values: np.ndarray) -> list[list[float]]:
+    """Five digits are enough for a figure, and keep the committed results small."""
+    return [[float(f"{value:.5g}") for value in row] for row in values]

@@ -25,7 +25,7 @@ from undertow.runs.groups import (
     spread,
     summarise,
 )
-from undertow.runs.listing import RunInfo, find_runs, read_all
+from undertow.runs.listing import RunInfo, find_runs, read_all, split_seeds
 
 Axis = Literal["updates", "seconds"]
 MOST_PAIRED = 6
@@ -138,7 +138,7 @@ def compare_runs(
     **Arguments:**
 
     - `runs`: run directories, directories that hold some, or patterns of them. Runs that differ in nothing but the seed are a
-        group.
+        group, and so are the seeds of one run.
     - `groups`: the groups instead, by label, each given as `runs` are. `by`: group by these configuration fields alone.
     - `metric`: a column of `metrics.csv`, or a number in `summary.json` (dotted; `summary.` before it where both have the name).
         None: the one that the runs keep their best checkpoints by.
@@ -158,7 +158,11 @@ def compare_runs(
     notes: list[str] = []
     sets = {"": runs} if groups is None else groups
     read = {
-        label: read_all(find_runs(places), lambda said: notes.append(f"left out: {said}"))
+        label: [
+            one
+            for run in read_all(find_runs(places), lambda said: notes.append(f"left out: {said}"))
+            for one in split_seeds(run)
+        ]
         for label, places in sets.items()
     }
     every = [run for each in read.values() for run in each]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from undertow._checks import UndertowError, closest, require
 from undertow.config import config_from_dict, config_to_dict
-from undertow.config.fields import NOT_FINITE, flatten
+from undertow.config.fields import flatten, parse_values
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": le,
@@ -80,7 +79,11 @@ class Condition(NamedTuple):
             return compare(actual, self.value)
         if self.operator in ("<", "<=", ">", ">="):
             return False
-        wanted = [self.value] if isinstance(actual, (list, tuple)) and not isinstance(self.value, list) else self.value
+        wanted = (
+            [self.value]
+            if isinstance(actual, (list, tuple)) and not isinstance(self.value, (list, tuple))
+            else self.value
+        )
         return compare(_comparable(actual), _comparable(wanted))
 
 
@@ -93,7 +96,8 @@ def parse_condition(text: str) -> Condition:
     if found is None:
         raise UndertowError(f"a condition is FIELD=VALUE, or has !=, <, <=, > or >= in its middle; got {text!r}")
     field, operator, word = found.groups()
-    value = _read(word)
+    value, *more = parse_values(word)
+    value = [value, *more] if more else value
     ordered = operator not in ("=", "==", "!=")
     require(not ordered or is_number(value), f"{text!r} compares sizes, so its value must be a number, got {word!r}")
     return Condition(field, operator, value)
@@ -114,22 +118,6 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
         raise UndertowError(
             f"a moment is a date such as 2026-01-31 or 2026-01-31T14:25, or so long ago, such as 30m, 6h, 2d; got {text!r}"
         ) from None
-
-
-def _read(word: str) -> Any:
-    lowered = word.lower()
-    if lowered in ("none", "null"):
-        return None
-    if lowered in NOT_FINITE:
-        return NOT_FINITE[lowered]
-    try:
-        return json.loads(lowered if lowered in ("true", "false") else word)
-    except ValueError:
-        pass
-    try:
-        return float(word)  # 1e-3 is JSON, .001 is not
-    except ValueError:
-        return [_read(each) for each in word.split(",")] if "," in word else word
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -18,15 +18,13 @@ from undertow._checks import UndertowError, at_home, choice, require, whole_numb
 from undertow._reader import fits, read_error
 from undertow.config.fields import flatten
 from undertow.runs.fields import config_fields, is_number, parse_condition, parse_since, unknown
-from undertow.runs.trials import trial_values
-from undertow.store.recover import require_directory, sweep_of
 from undertow.store.rundir import RunDirectory, Status
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # What `summary.json` says in one number, by the judge that wrote it.
-_RESULTS = ("ratio_to_weno5.geometric_mean", "loss")
+_RESULTS = ("ratio_to_weno5.geometric_mean", "loss", "reached.median")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +33,11 @@ class RunInfo:
 
     - `path`; `preset`; `status`: running, finished, interrupted, failed or killed; `reason`: why it failed or stopped.
     - `start`; `seconds`: how long it took, so far if it is running; of a killed one to its last measurement.
-    - `updates` done, `total` of its configuration; `seed`.
+    - `updates` done, `total` of its configuration; `seed`; `seeds`, where several were trained side by side.
     - `best_metric`, `best`, `best_update`: the best value of the metric that checkpoints are kept by, and when it was.
     - `suite`, `result`: what the policy was evaluated on at the end, and the number that came out.
     - `config`, `summary`, `about`: all fields of `config.json`, `summary.json` and `run.json`, dotted.
-    - `metrics`: the columns of `metrics.csv`; empty if there are none.
+    - `metrics`: the columns of `metrics.csv`, of several seeds the medians; empty if there are none.
     """
 
     path: Path
@@ -60,6 +58,7 @@ class RunInfo:
     summary: dict[str, Any]
     about: dict[str, Any]
     metrics: dict[str, np.ndarray]
+    seeds: tuple[int, ...] = ()
 
     def names(self) -> list[str]:
         """Every name that `value` knows."""
@@ -102,7 +101,7 @@ class RunInfo:
         return {
             **{name: getattr(self, name) for name in ("path", "preset", "status", "reason")},
             "start": None if self.start is None else self.start.isoformat(),
-            **{name: getattr(self, name) for name in ("seconds", "updates", "total", "seed")},
+            **{name: getattr(self, name) for name in ("seconds", "updates", "total", "seed", "seeds")},
             "best": None if self.best is None else best,
             "result": None if self.result is None else {"suite": self.suite, "value": self.result},
             "config": self.config,
@@ -162,7 +161,7 @@ def list_runs(
     moment = parse_since(since) if isinstance(since, str) else since and since.astimezone()
     if limit is not None:
         limit = whole_number("limit", limit)
-    runs = read_all(_walk(root), trials=True)
+    runs = read_all(_walk(root))
     for name in (*(condition.field for condition in conditions), sort):
         check_name(runs, name)
     found = [
@@ -193,16 +192,11 @@ def find_runs(places: Iterable[Path | str]) -> list[Path]:
     return list(found.values())
 
 
-def read_all(
-    paths: Iterable[Path], damaged: Callable[[str], None] | None = None, *, trials: bool = False
-) -> list[RunInfo]:
-    """Every run that can be read, with the `trials` of sweeps or without; `damaged` is told of the others (default: a warning
-    of the log)."""
+def read_all(paths: Iterable[Path], damaged: Callable[[str], None] | None = None) -> list[RunInfo]:
+    """Every run that can be read; `damaged` is told of the others (default: a warning of the log)."""
     runs = []
     for path in paths:
         try:
-            if not trials:
-                require_directory(path)
             runs.append(read_run(path))
         except UndertowError as error:
             (damaged or (lambda message: _log.warning("left out: %s", message)))(str(error))
@@ -210,11 +204,8 @@ def read_all(
 
 
 def read_run(path: Path | str) -> RunInfo:
-    """What the files of a run, or of a sweep's trial, tell. **Raises:** `UndertowError` if `config.json` or `run.json` is
-    missing or damaged; a damaged `summary.json` or `metrics.csv` is a warning of the log."""
-    sweep = sweep_of(Path(path))
-    if sweep is not None:
-        return RunInfo(**trial_values(Path(path), sweep))
+    """What the files of a run tell. **Raises:** `UndertowError` if `config.json` or `run.json` is missing or damaged; a damaged
+    `summary.json` or `metrics.csv` is a warning of the log."""
     directory = RunDirectory.open(path)
     info, status = directory.info, str(directory.status)
     config = config_fields(directory.config)
@@ -240,13 +231,35 @@ def read_run(path: Path | str) -> RunInfo:
         best_metric=best_metric,
         best=best,
         best_update=best_update,
-        suite=fields.get("suite"),
+        suite=fields.get("suite", f"{len(directory.seeds)} seeds" if directory.seeds else None),
         result=result,
         config=config,
         summary=fields,
         about=flatten(info),
         metrics=metrics,
+        seeds=directory.seeds,
     )
+
+
+def split_seeds(run: RunInfo) -> list[RunInfo]:
+    """A run of several seeds as one run of each, as far as its table tells; any other as it is."""
+    if not run.seeds:
+        return [run]
+    directory = RunDirectory.open(run.path)
+    table: dict[str, np.ndarray] = _read(run.path / "metrics.csv", directory.read_seeds)
+    lost = run.summary.get("lost", [False] * len(run.seeds))
+    return [
+        replace(
+            run,
+            seed=seed,
+            seeds=(),
+            status="failed" if lost[member] else run.status,
+            config={**run.config, "seed": seed},
+            summary={},
+            metrics={name: column if column.ndim == 1 else column[:, member] for name, column in table.items()},
+        )
+        for member, seed in enumerate(run.seeds)
+    ]
 
 
 def check_name(runs: Sequence[RunInfo], name: str) -> None:

@@ -16,6 +16,11 @@ from undertow._reader import is_regular
 NAME = ".lock"
 _PATIENCE = 0.5  # seconds; `is_held` holds a lock for an instant
 
+
+class AtWorkError(UndertowError):
+    """Another process is at work in a directory."""
+
+
 Release = Callable[[], None]
 """Gives a lock back; again does nothing."""
 
@@ -66,7 +71,7 @@ class Lock:
         until = time.monotonic() + _PATIENCE
         while not self._try():
             if time.monotonic() > until:
-                raise UndertowError(f"another process is at work in {self.folder}; wait for it, or stop it first")
+                raise AtWorkError(f"another process is at work in {self.folder}; wait for it, or stop it first")
             time.sleep(0.02)
 
     def _try(self) -> bool:

@@ -30,16 +30,19 @@ Tree = TypeVar("Tree")
 _UPDATE = re.compile(rf"(best|last)_update_(\d+){re.escape(SUFFIX)}")
 _log = logging.getLogger(__name__)
 
-_NUMBERS = {...: {"dtype": str, "values": [(float, bool)]}}
+_OF_SEEDS = (float, [float])
+_NUMBERS = {...: {"dtype": str, "values": [(float, bool, [(float, bool)])]}}
 OF_RUNS = {
-    "?update": int,
+    "update": int,
     "?run": (str, None),
     "?preset": str,
     "?config": dict,
-    "?metrics": {...: float},
-    "?recorder": {
-        "measured_at": int,
-        "begun": (None, {...: float}),
+    "?seeds": [int],
+    "?member": int,
+    "metrics": {...: _OF_SEEDS},
+    "recorder": {
+        "?lost": [bool],
+        "begun": (None, {...: _OF_SEEDS}),
         "pending": _NUMBERS,
         "seconds": float,
         "metrics_csv": MARK,
@@ -185,8 +188,7 @@ def load_newest(folder: Path, like: Tree, run: str | None = None) -> tuple[Tree,
         except UndertowError as error:
             _log.warning("skipped: %s", error)
             continue
-        if "update" in metadata:  # the best ones of an early version do not say
-            return tree, metadata, path
+        return tree, metadata, path
     return None
 
 
@@ -198,13 +200,12 @@ def newest_metadata(folder: Path) -> list[dict[str, Any]]:
             metadata = read_metadata(path)
             check_shape(metadata, OF_RUNS, path)
             found.append(metadata)
-    return [metadata for metadata in found if "update" in metadata]
+    return found
 
 
 def _to_go_on_from(folder: Path) -> list[Path]:
-    """All checkpoints, newest first. An early version had one last, `last.safetensors`, and best ones before it."""
-    early = folder / f"last{SUFFIX}"
-    return [*(path for path, _ in _by_update(folder, "*_update_*")), *([early] if early.exists() else [])]
+    """All checkpoints, newest first."""
+    return [path for path, _ in _by_update(folder, "*_update_*")]
 
 
 def _by_update(folder: Path, pattern: str) -> list[tuple[Path, int]]:
@@ -216,7 +217,7 @@ def _by_update(folder: Path, pattern: str) -> list[tuple[Path, int]]:
 
 def _check_run(path: Path, metadata: Mapping[str, Any], run: str | None) -> None:
     require(
-        run is None or metadata.get("run") in (run, None),
+        run in (None, metadata.get("run")),
         f"{path} is a checkpoint of another run, {metadata.get('run')}, and this one is {run}",
     )
 

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class Mark(TypedDict):
 
     bytes: int
     sha256: str
-    header: NotRequired[str]
-    lines: NotRequired[list[str]]
+    header: str
+    lines: list[str]
 
 
-START: Mark = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+START: Mark = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest(), "header": "", "lines": []}
 """Before the first row."""
-MARK = {"bytes": int, "sha256": str, "?header": str, "?lines": [str]}
-"""The shape of a `Mark`; an early version noted no lines."""
+MARK = {"bytes": int, "sha256": str, "header": str, "lines": [str]}
+"""The shape of a `Mark`."""
 
 
 class MetricsTable:
@@ -48,8 +48,8 @@ class MetricsTable:
         self._header = ""
         self._lines: list[str] = []
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Append one row, in one write, so that a reader sees it whole.
+    def append(self, *rows: Mapping[str, Any]) -> None:
+        """Append rows, in one write, so that a reader sees them whole.
 
         The first row's names, in their order, become the header: give None for a column that has no value yet. Later
         rows may leave columns out, but not add any.
@@ -57,17 +57,14 @@ class MetricsTable:
         **Raises** `UndertowError` for a name that the header lacks, a value that is not one number, or a file that
         cannot be written; a row that got only half onto a full disk is taken back.
         """
-        cells = {str(name): _number(str(name), value) for name, value in row.items()}
-        lines = []
+        table = [{str(name): _number(str(name), value) for name, value in row.items()} for row in rows]
         self._open()
-        if self._columns is None:
-            require(bool(cells), "the first row of metrics names the columns, and it is empty")
-            lines.append(list(cells))
-        columns = self._columns or list(cells)
-        for name in cells:
+        columns = list(table[0]) if self._columns is None else self._columns
+        require(bool(columns), "the first row of metrics names the columns, and it is empty")
+        for name in (name for cells in table for name in cells):
             require(name in columns, f"metric {name!r} is not a column of {self.path}{nearest(name, columns)}")
-        lines.append([cells.get(name, "") for name in columns])
-        data = _to_csv(lines)
+        lines = [[cells.get(name, "") for name in columns] for cells in table]
+        data = _to_csv(lines if self._columns is not None else [columns, *lines])
         _append(self.path, data)
         self._note(data)
         self._columns = columns
@@ -90,6 +87,28 @@ class MetricsTable:
                 raise UndertowError(f"{self.path}, line {number} is damaged: {error}") from error
         table = np.array(values, np.float64).reshape(len(values), len(rows[0]))
         return {name: table[:, column] for column, name in enumerate(rows[0])}
+
+    def read_seeds(self, seeds: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The columns of a run's table: `update`, and all else as `"measured seeds"`.
+
+        `seeds`: of a run of several, whose table has a row for each of them; a last measurement that was cut short is left out.
+        Raises as `read`, and for a table of something else.
+        """
+        table, count = self.read(), max(len(seeds), 1)
+        whole = len(next(iter(table.values()))) // count
+        rows = {name: column[: whole * count].reshape(whole, count) for name, column in table.items()}
+        updates = rows.get("update", np.full((1, 1), np.nan))
+        require(
+            bool(np.all(np.isfinite(updates) & (updates >= 0) & (updates == np.floor(updates)))),
+            f"{self.path} is damaged: expected a column 'update' of whole numbers",
+        )
+        require(bool(np.all(np.diff(updates[:, 0]) > 0)), f"{self.path} is damaged: its updates do not grow")
+        if seeds:
+            good = "seed" in rows and (rows.pop("seed") == np.array(seeds)).all() and (updates == updates[:, :1]).all()
+            require(
+                bool(good), f"{self.path} is damaged: expected a row for each of the seeds {', '.join(map(str, seeds))}"
+            )
+        return {**rows, "update": updates[:, 0]}
 
     def mark(self) -> Mark:
         """This moment, for `rewind`. Raises `UndertowError` if the file cannot be read."""
@@ -130,7 +149,7 @@ class MetricsTable:
             atomic_write_bytes(self.path, mark["header"].encode("utf-8") + b"".join(kept))
         else:
             self.path.unlink()
-        lost = max(len(mark.get("lines", ())) - 1 - len(kept), 0)
+        lost = max(len(mark["lines"]) - 1 - len(kept), 0)
         return (
             f"{self.path} was damaged or of another run, and is kept as {aside.name}; "
             f"{len(kept)} of its rows go on, {lost} are lost"
@@ -167,10 +186,22 @@ class MetricsTable:
         return read_bytes(self.path) if os.path.lexists(self.path) else b""
 
 
+def medians(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns of `read_seeds` with the median of the seeds, where there are several."""
+
+    def middle(values: np.ndarray) -> np.ndarray:
+        found = np.median(np.where(np.isfinite(values), values, np.inf), axis=1)
+        return np.where(np.isnan(values).all(axis=1), np.nan, found)
+
+    flat = {name: values if values.ndim == 1 else values[:, 0] for name, values in table.items()}
+    several = {name: middle(values) for name, values in table.items() if values.ndim > 1 and values.shape[1] > 1}
+    return flat | several
+
+
 def _of_this_table(data: bytes, mark: Mark) -> list[bytes]:
     """The rows that the table had at a moment, and that are still there, in their order."""
     found = {_digest(line): line for line in data.splitlines(keepends=True)}
-    return [found[digest] for digest in mark.get("lines", ())[1:] if digest in found]
+    return [found[digest] for digest in mark["lines"][1:] if digest in found]
 
 
 def _digest(line: bytes) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,13 @@ from undertow.store.keeping import newest_metadata
 from undertow.store.machine import describe_machine
 
 FORMAT_VERSION = 2
-_READ = (1, 2)  # 1: no names of runs, no digest, one last checkpoint; otherwise the same
 _log = logging.getLogger(__name__)
 
 _SESSION = {"?start": (str, None), "?update": (int, None)}
 INFO = {
     "status": str,
     "?format": int,
-    "?id": (str, None),
+    "id": str,
     "?preset": (str, None),
     "?reason": (str, None),
     "?start": (str, None),
@@ -55,13 +54,17 @@ SUMMARY = {
     "?parameters": int,
     "?best": ({"metric": str, "value": float, "update": int}, None),
     "?suite": (str, None),
+    "?seeds": [int],
+    "?lost": [bool],
+    "?reached": {"metric": str, "values": [float], "median": float},
 }
 """The shape of `summary.json`, but for what the judges add to it."""
 
 
-def config_text(name: str | None, preset: str, config: Mapping[str, Any]) -> str:
-    """The text of `config.json`. Its digest tells damage; `train --config` takes a file that was edited all the same."""
-    return to_json({"id": name, "preset": preset, "digest": _digest(config), "config": config}) + "\n"
+def describe_config(name: str, preset: str, config: Mapping[str, Any], seeds: Sequence[int] = ()) -> dict[str, Any]:
+    """What `config.json` holds. Its digest tells damage; `train --config` takes a file that was edited all the same."""
+    several = {"seeds": list(seeds)} if seeds else {}
+    return {"id": name, "preset": preset, "digest": _digest(config, **several), **several, "config": config}
 
 
 def require_run(path: Path) -> None:
@@ -78,28 +81,15 @@ def require_directory(path: Path) -> None:
         raise read_error(path, error) from error
     require(there, f"there is no run directory {path}")
     require(folder, f"{path} is a file, but a run directory was expected")
-    sweep = sweep_of(path)
-    require(
-        sweep is None,
-        f"{path} is a trial of the sweep {sweep}, no run of its own; see undertow sweep --summary {quoted(sweep)}",
-    )
-
-
-def sweep_of(path: Path) -> Path | None:
-    """The sweep that a directory is a trial of, which has a configuration like a run; None if it is none."""
-    folder = Path(os.path.abspath(path))
-    if folder.parent.name != "trials" or (folder / "run.json").exists():
-        return None
-    sweep = path.parent.parent if len(path.parts) > 2 else folder.parent.parent
-    return sweep if (sweep / "sweep.json").exists() else None
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """`config.json` of a run. Raises `UndertowError` if it is damaged."""
     file = path / "config.json"
-    config = read_json(file, {"?id": (str, None), "preset": str, "?digest": (str, None), "config": dict})
+    config = read_json(file, {"preset": str, "id": str, "digest": str, "?seeds": [int], "config": dict})
+    several = {"seeds": config["seeds"]} if "seeds" in config else {}
     require(
-        config.get("digest") in (None, _digest(config["config"])),
+        config["digest"] == _digest(config["config"], **several),
         f"{file} is damaged: its digest does not fit its configuration; undertow resume {quoted(path)} restores it from a "
         f"checkpoint, undertow train --config {quoted(file)} takes it as it is",
     )
@@ -112,8 +102,8 @@ def read_info(path: Path) -> dict[str, Any]:
     info = read_json(file, {"status": str, "?format": object, "?versions": (None, {...: (str, None)})})
     written = (info.get("versions") or {}).get("undertow")
     require(
-        info.get("format") in _READ,
-        f"{path} has run format {info.get('format')!r}, this version reads {' and '.join(map(str, _READ))}; "
+        info.get("format") == FORMAT_VERSION,
+        f"{path} has run format {info.get('format')!r}, this version reads {FORMAT_VERSION}; "
         f"it was written by undertow {written}",
     )
     check_shape(info, INFO, file)
@@ -139,21 +129,20 @@ def mend(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Callable[[], 
     info, info_fault = _try(read_info, path)
     if info_fault is not None and "run format" in info_fault:
         raise UndertowError(info_fault)
-    if config is not None and info is not None and config.get("id") == info.get("id"):
+    if config is not None and info is not None and config["id"] == info["id"]:
         return config, info, []
     repairs: list[Callable[[], None]] = []
     checkpoints = [each for each in newest_metadata(path / "checkpoints") if each.keys() >= {"run", "preset", "config"}]
-    names = [each["run"] for each in checkpoints] + [each.get("id") for each in (config, info) if each is not None]
+    names = [each["run"] for each in checkpoints] + [each["id"] for each in (config, info) if each is not None]
     name = Counter(names).most_common(1)[0][0] if names else None  # a file or two may have been put there by mistake
     about = next((each for each in checkpoints if each["run"] == name), None)
-    if config is None or config.get("id") != name:
+    if config is None or config["id"] != name:
         fault = config_fault or f"{path / 'config.json'} is of another run"
         if about is None:
             raise UndertowError(f"{fault}; there is no checkpoint to restore it from")
-        config = {"id": name, "preset": about["preset"], "config": about["config"]}
-        text = config_text(name, about["preset"], about["config"])
-        repairs.append(partial(_restore, path / "config.json", fault, text, "from a checkpoint"))
-    if info is None or info.get("id") != name:
+        config = describe_config(about["run"], about["preset"], about["config"], about.get("seeds", ()))
+        repairs.append(partial(_restore, path / "config.json", fault, to_json(config) + "\n", "from a checkpoint"))
+    if info is None or info["id"] != name:
         fault = info_fault or f"{path / 'run.json'} is of another run"
         info = {
             "format": FORMAT_VERSION,
@@ -182,5 +171,5 @@ def _restore(file: Path, fault: str, text: str, how: str) -> None:
     _log.warning("%s: it is restored %s%s", fault.split("; undertow resume")[0], how, kept)
 
 
-def _digest(config: Mapping[str, Any]) -> str:
-    return hashlib.sha256(to_json(config, indent=None).encode()).hexdigest()
+def _digest(config: Mapping[str, Any], **several: Sequence[int]) -> str:
+    return hashlib.sha256(to_json({**config, **several}, indent=None).encode()).hexdigest()

@@ -4,7 +4,7 @@
     runs/burgers/20260131-142501/
         config.json     the preset's name and the full configuration: enough to run it again
         run.json        versions, machine, git state, command line, start, end, status, every time it was resumed
-        metrics.csv     one row per evaluation, appended and flushed
+        metrics.csv     one row per evaluation (and seed, of a run of several), appended and flushed
         summary.json    the results, written at the end
         checkpoints/    best_update_*.safetensors, last_update_*.safetensors
         figures/
@@ -48,7 +48,7 @@ from undertow.store._lock import Lock, is_held
 from undertow.store.checkpoint import SUFFIX
 from undertow.store.keeping import last_first, rank_checkpoints
 from undertow.store.machine import describe_machine, git_state, without_home
-from undertow.store.metrics import Mark, MetricsTable
+from undertow.store.metrics import Mark, MetricsTable, medians
 from undertow.store.recover import FORMAT_VERSION
 
 __all__ = ["RunDirectory", "Status"]
@@ -63,12 +63,14 @@ class RunDirectory:
     one with `RunDirectory.reopen`.
 
     As a context manager it notes how the run ended: finished, interrupted by the user, or failed with the reason.
+    `seeds` are those of a run that trains several side by side; without any it has the one of its configuration.
     """
 
-    def __init__(self, path: Path, preset: str, config: dict[str, Any], info: dict[str, Any], lock: Lock | None = None):
+    def __init__(self, path: Path, about: Mapping[str, Any], info: dict[str, Any], lock: Lock | None = None):
         self.path = path
-        self.preset = preset
-        self.config = config
+        self.preset: str = about["preset"]
+        self.config: dict[str, Any] = about["config"]
+        self.seeds = tuple(about.get("seeds", ()))
         self.info = info
         self.metrics = MetricsTable(path / "metrics.csv")
         self._lock = lock
@@ -86,6 +88,7 @@ class RunDirectory:
         *,
         preset: str,
         config: Mapping[str, Any],
+        seeds: Sequence[int] = (),
         command: Sequence[str] | None = None,
         root: Path | str = "runs",
     ) -> Self:
@@ -97,6 +100,7 @@ class RunDirectory:
             if another run began in the same second, and links `<root>/last` to it.
         - `preset`: the preset's name.
         - `config`: the full configuration, of JSON's types (tuples, paths and numpy scalars are converted).
+        - `seeds`: of a run that trains several side by side.
         - `command`: the command line, to be noted down; None for a run started from Python.
         - `root`: the parent of all default paths.
 
@@ -106,9 +110,9 @@ class RunDirectory:
             preset not in ("", ".", "..", "last") and not set(preset) & set("/\\"),
             f"a preset's name is part of a path and must be a plain word other than 'last', got {preset!r}",
         )
-        config = {str(key): value for key, value in config.items()}
         name = uuid.uuid4().hex
-        config_text = _recover.config_text(name, preset, config)  # before anything is made on the disk
+        about = _recover.describe_config(name, preset, {str(key): value for key, value in config.items()}, seeds)
+        config_text = to_json(about) + "\n"  # before anything is made on the disk
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         root = at_home(root)
         wanted = root / preset / stamp if path is None else require_free(path)
@@ -140,7 +144,7 @@ class RunDirectory:
             lock.release()
             shutil.rmtree(draft, ignore_errors=True)  # made above, for this run alone
             raise
-        directory = cls(found, preset, config, info, lock)
+        directory = cls(found, about, info, lock)
         directory._made = made
         if path is None:
             directory._unlink = _link(root / "last", found)
@@ -151,8 +155,7 @@ class RunDirectory:
         """Read a run directory that exists. Raises `UndertowError` naming what is missing or damaged."""
         path = at_home(path)
         _recover.require_run(path)
-        config, info = _recover.read_config(path), _recover.read_info(path)
-        return cls(path, config["preset"], config["config"], info)
+        return cls(path, _recover.read_config(path), _recover.read_info(path))
 
     @classmethod
     def reopen(cls, path: Path | str) -> Self:
@@ -176,7 +179,7 @@ class RunDirectory:
         except BaseException:
             lock.release()
             raise
-        directory = cls(path, config["preset"], config["config"], info, lock)
+        directory = cls(path, config, info, lock)
         directory._repairs = repairs
         return directory
 
@@ -210,18 +213,17 @@ class RunDirectory:
         by which command, on which machine. It is `running` again."""
         self.mend()
         self.config = {str(key): value for key, value in config.items()}
-        atomic_write_text(
-            self.path / "config.json", _recover.config_text(self.info.get("id"), self.preset, self.config)
-        )
+        about = _recover.describe_config(self.id, self.preset, self.config, self.seeds)
+        atomic_write_text(self.path / "config.json", to_json(about) + "\n")
         session = {"start": _now(), "update": update, "command": without_home(command), "git": git_state()}
         sessions = [*self.info.get("resumed", []), {**session, **describe_machine()}]
         self.info = {**self.info, "status": "running", "reason": None, "end": None, "resumed": sessions}
         self._write_info()
 
     @property
-    def id(self) -> str | None:
-        """What tells this run's files from another's; None for a run of an early version."""
-        return self.info.get("id")
+    def id(self) -> str:
+        """What tells this run's files from another's."""
+        return self.info["id"]
 
     @property
     def checkpoints(self) -> Path:
@@ -247,8 +249,8 @@ class RunDirectory:
         """
         if which == "best":
             files = [ranked.path for ranked in rank_checkpoints(self.checkpoints)]
-        elif which == "last":  # `last.safetensors` was the name in an early version
-            files = [*(path for path, _ in last_first(self.checkpoints)), self.checkpoints / f"last{SUFFIX}"]
+        elif which == "last":
+            files = [path for path, _ in last_first(self.checkpoints)]
         else:
             files = [self.checkpoints / which]
         for path in files:
@@ -257,10 +259,10 @@ class RunDirectory:
         there = sorted(path.stem for path in self.checkpoints.glob(f"*{SUFFIX}"))
         raise UndertowError(f"{self.path} has no checkpoint {which!r}; it has {', '.join(there) or 'none at all'}")
 
-    def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Append one row to `metrics.csv`; see [`MetricsTable.append`][undertow.store.metrics.MetricsTable.append]."""
+    def append_metrics(self, *rows: Mapping[str, Any]) -> None:
+        """Append rows to `metrics.csv`; see [`MetricsTable.append`][undertow.store.metrics.MetricsTable.append]."""
         self.require_here()
-        self.metrics.append(row)
+        self.metrics.append(*rows)
 
     def mark_metrics(self) -> Mark:
         """This moment of `metrics.csv`."""
@@ -273,19 +275,16 @@ class RunDirectory:
             _log.warning("%s", wrong)
 
     def read_metrics(self) -> dict[str, np.ndarray]:
-        """`metrics.csv`; see [`MetricsTable.read`][undertow.store.metrics.MetricsTable.read]."""
-        path = self.path / "metrics.csv"
-        require(os.path.lexists(path), f"{self.path} has no metrics.csv: the run ended before its first evaluation")
-        table = self.metrics.read()
-        updates = table.get("update")
-        require(
-            updates is not None
-            and bool(np.all(np.isfinite(updates) & (updates >= 0) & (updates == np.floor(updates)))),
-            f"{path} is damaged: expected a column 'update' of whole numbers",
-        )
-        assert updates is not None
-        require(bool(np.all(np.diff(updates) > 0)), f"{path} is damaged: its updates do not grow")
-        return table
+        """`metrics.csv` by column; see [`MetricsTable.read`][undertow.store.metrics.MetricsTable.read].
+
+        Of several seeds it has the medians, in which one that is not finite counts as infinite; NaN where none has a value."""
+        return medians(self.read_seeds())
+
+    def read_seeds(self) -> dict[str, np.ndarray]:
+        """`metrics.csv` by column: `update`, and all else as `"measured seeds"`."""
+        there = os.path.lexists(self.path / "metrics.csv")
+        require(there, f"{self.path} has no metrics.csv: the run ended before its first evaluation")
+        return self.metrics.read_seeds(self.seeds)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically. What is not finite becomes the string "nan", "inf" or "-inf"."""

@@ -9,6 +9,8 @@ from undertow._limits import cores
 from undertow.assembly import require_several, training_needs
 from undertow.config import Config
 from undertow.config.fields import with_fields
+from undertow.experiment.seeds import is_over
+from undertow.store.rundir import RunDirectory
 from undertow.sweeps.definition import Sweep, trial_folder
 from undertow.sweeps.space import Choices
 
@@ -19,7 +21,7 @@ def require_sweep(made: Sweep, folder: Path, *, workers: int, long: bool) -> Non
 
     What a search will draw is not known: each of its trials counts as the cheapest one.
     """
-    left = [job for job in range(made.trials) if not (trial_folder(folder, job) / "summary.json").exists()]
+    left = [job for job in range(made.trials) if not _is_over(trial_folder(folder, job))]
     grid = made.grid
     if grid is not None:
         several = [training_needs(made.config_of(grid[job])) for job in left]
@@ -63,3 +65,10 @@ def _amounts(config: Config) -> tuple[float, float]:
     except UndertowError:
         return float("inf"), float("inf")
     return sum(need.amount for need in needs.seconds()), sum(need.amount for need in needs.memory())
+
+
+def _is_over(run: Path) -> bool:
+    try:
+        return is_over(RunDirectory.open(run))
+    except UndertowError:
+        return False

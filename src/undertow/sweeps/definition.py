@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -20,9 +21,11 @@ from undertow._io import atomic_write_text, make_folder, remove_drafts, set_asid
 from undertow._reader import check_shape, read_json
 from undertow.assembly import build
 from undertow.config import Config, config_from_dict, config_to_dict
-from undertow.config.fields import with_fields
+from undertow.config.fields import to_word, with_fields
 from undertow.evaluation.statistics import mean, quartiles
-from undertow.sweeps.space import Choices, Space, combinations, space_from_plain, to_word
+from undertow.experiment.seeds import SEEDS
+from undertow.store.recover import read_config
+from undertow.sweeps.space import Choices, Space, combinations, space_from_plain
 from undertow.sweeps.storage import without_password
 
 _logger = logging.getLogger(__name__)
@@ -49,8 +52,6 @@ MAX_GRID = 2_000
 """Combinations of a grid: each is built at the door."""
 TRIALS = Within(at_least=1, at_most=10_000)
 """Of a search: every trial is a training of minutes."""
-SEEDS = Within(at_least=1, at_most=1_000)
-"""Of a trial, or of a cell of a study: all of them are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Sweep:
     """What a sweep trains, and what it compares by.
 
     - `config`, with values out of `space` in some of its fields; `preset`: a name for it.
-    - `seeds` trainings of every combination, of seeds `config.seed`, `config.seed + 1`, ...
+    - `seeds` trainings of every combination, of its seed and those after it.
     - `sampler` out of `SAMPLERS`; `trials`: combinations in all.
     - `metric`, less is better, at the end of the training; `statistic` of the seeds out of `STATISTICS`.
     """
@@ -100,10 +101,9 @@ class Sweep:
         """The configuration of one combination."""
         return with_fields(self.config, values)
 
-    @property
-    def seed_numbers(self) -> range:
-        """The seeds of every combination."""
-        return range(self.config.seed, self.config.seed + self.seeds)
+    def seeds_of(self, config: Config) -> range:
+        """The seeds of a combination."""
+        return range(config.seed, config.seed + self.seeds)
 
 
 def define(
@@ -256,13 +256,10 @@ def _is_draft(name: str) -> bool:
 
 def _strangers(sweep: Sweep, folder: Path) -> bool:
     """Whether a trial in the directory is one of another sweep."""
-    for each in sorted(folder.glob("trials/*/config.json")):
-        try:
-            read_json(each)
-        except UndertowError:
-            continue
-        if begun_values(sweep, each.parent) is None:
-            return True
+    for trial in sorted(folder.glob("trials/*")):
+        with contextlib.suppress(UndertowError):
+            if trial.name.isdecimal() and values_of(sweep, read_config(trial)) is None:
+                return True
     return False
 
 
@@ -271,15 +268,13 @@ def trial_folder(folder: Path, job: int) -> Path:
     return folder / "trials" / f"{job:04d}"
 
 
-def begun_values(sweep: Sweep, trial: Path) -> dict[str, Any] | None:
-    """The values that a trial's directory was begun with; None if it does not tell, or is of another sweep."""
-    file = trial / "config.json"
-    if not file.is_file():
-        return None
+def values_of(sweep: Sweep, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of a trial whose `config.json` holds this; None if it is of another sweep."""
     try:
-        config = config_from_dict(read_json(file))
+        config = config_from_dict(about["config"])
         values: dict[str, Any] = {name: functools.reduce(getattr, name.split("."), config) for name in sweep.space}
-        same = with_fields(sweep.config, values) == config
+        seeds = list(sweep.seeds_of(config)) if sweep.seeds > 1 else []
+        same = with_fields(sweep.config, values) == config and about.get("seeds", []) == seeds
         inside = (
             value in given.values if isinstance(given, Choices) else given.low <= value <= given.high
             for value, given in zip(values.values(), sweep.space.values(), strict=True)

@@ -9,6 +9,7 @@ common directory have enqueued it twice, the later trial is thrown away.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -22,10 +23,12 @@ import numpy as np
 
 from undertow._checks import UndertowError, require
 from undertow._io import make_folder, to_json
+from undertow.config.fields import to_word
 from undertow.store._lock import Release, try_lock
-from undertow.sweeps.definition import Sweep, begun_values, trial_folder
+from undertow.store.recover import read_config
+from undertow.sweeps.definition import Sweep, trial_folder, values_of
 from undertow.sweeps.liveness import BEAT, SILENCE, Heartbeats, Liveness, Locks
-from undertow.sweeps.space import Choices, to_word
+from undertow.sweeps.space import Choices
 from undertow.sweeps.storage import import_optuna, open_storage, telling
 
 _logger = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ class Ledger:
             f"{', '.join(directions)}; delete it, or give another --storage",
         )
         locks = folder / "locks"
-        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage, locks)
+        self._liveness: Liveness = Locks(locks) if storage is None else Heartbeats(self.study, self.storage)
 
     # --- the jobs -----------------------------------------------------------------------------------------------------
 
@@ -260,8 +263,10 @@ class Ledger:
         if self._grid is not None:
             return _to_params(self.sweep, self._grid[job])
         if not died:  # of a study that was lost, a trial's directory still knows
-            values = begun_values(self.sweep, trial_folder(self.folder, job))
-            return {} if values is None else _to_params(self.sweep, values)
+            with contextlib.suppress(UndertowError):
+                values = values_of(self.sweep, read_config(trial_folder(self.folder, job)))
+                return {} if values is None else _to_params(self.sweep, values)
+            return {}
         # Some but not all of them were drawn: so that the others come out as they would have, all are drawn again.
         known = {**died[-1].system_attrs.get("fixed_params", {}), **died[-1].params}
         return known if set(known) == set(self.sweep.space) else {}

@@ -56,21 +56,13 @@ class Locks:
 class Heartbeats:
     """Times in a database, by its own clock."""
 
-    def __init__(self, study: Any, storage: Any, folder: Path):
-        self.study, self.storage, self.folder = study, storage, folder
+    def __init__(self, study: Any, storage: Any):
+        self.study, self.storage = study, storage
 
     def hold(self, job: int, trial_id: int) -> Release | None:
-        # Whoever looks at the directory sees by the lock that it is at work there; the database does without.
-        make_folder(self.folder)
-        unlock = try_lock(self.folder / f"{job:04d}", unlocked=True)
         ended = threading.Event()
         # The first one before the trial counts as running: one that runs without any would never be missed.
-        try:
-            self.storage.record_heartbeat(trial_id)
-        except BaseException:
-            if unlock is not None:
-                unlock()
-            raise
+        self.storage.record_heartbeat(trial_id)
 
         def beat() -> None:
             while not ended.wait(BEAT):
@@ -78,8 +70,6 @@ class Heartbeats:
                     self.storage.record_heartbeat(trial_id)
                 except Exception as error:  # the next one may get through
                     _logger.warning("no heartbeat could be left in the database: %s", type(error).__name__)
-            if unlock is not None:
-                unlock()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()

@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import re
 import types
 import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from undertow._checks import UndertowError, nearest, plain_number, real_number, require
+from undertow._checks import UndertowError, plain_number, real_number, require
 from undertow.config import Config, validate_config
-from undertow.config.fields import find_field, with_fields
+from undertow.config.fields import find_field, parse_values, to_word, with_fields
 
 MAX_VALUES = 1_000
 """The longest list of values."""
@@ -120,7 +118,7 @@ def space_from_plain(config: Config, plain: Mapping[str, Any]) -> Space:
     for name, values in plain.items():
         hint = find_field(config, name)[1]
         if "choices" in values:
-            space[name] = Choices(tuple(_value(hint, str(word)) for word in values["choices"]))
+            space[name] = Choices(tuple(value for word in values["choices"] for value in parse_values(str(word))))
         else:
             space[name] = _range(hint, values["low"], values["high"], values["log"])
         space[name] = _checked(config, name, space[name])
@@ -132,13 +130,6 @@ def combinations(space: Space) -> Iterator[dict[str, Any]]:
     lists = [values.values for values in space.values() if isinstance(values, Choices)]
     for chosen in itertools.product(*lists):
         yield dict(zip(space, chosen, strict=True))
-
-
-def to_word(value: Any) -> str:
-    """A value as the command line takes it: `[16,16]`, `none`, `true`, `0.001`."""
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(to_word(item) for item in value)}]"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -170,14 +161,15 @@ def _values(hint: Any, given: Any) -> Values:
         require(isinstance(given, Sequence), f"give a list of values, a Range or a word, got {given!r}")
         return Choices(tuple(_tupled(value) for value in given))
     text = given.strip()
+    require(text != "", "a field needs at least one value, got none")
     if _bare(hint) in (int, float) and ".." in text:
         low, _, high = text.partition("..")
         high, colon, scale = high.partition(":")
         require(not colon or scale == "log", f"a range is LOW..HIGH or LOW..HIGH:log, got {text!r}")
-        return _range(hint, _value(_bare(hint), low), _value(_bare(hint), high), scale == "log")
-    items = _items(text)
-    require(items != [""], "a field needs at least one value, got none")
-    return Choices(tuple(_value(hint, item) for item in items))
+        (low, *more), (high, *others) = parse_values(low), parse_values(high)
+        require(not (more or others), f"a range has two ends, got {text!r}")
+        return _range(hint, low, high, scale == "log")
+    return Choices(tuple(parse_values(text)))
 
 
 def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
@@ -186,55 +178,13 @@ def _range(hint: Any, low: Any, high: Any, log: bool) -> Range:
     low, high = _tupled(low), _tupled(high)
     for end in (low, high):
         whole = isinstance(end, int) and not isinstance(end, bool)
-        require(whole or (kind is float and isinstance(end, float)), f"a range of {_NAMES[kind]}s has no end {end!r}")
+        numbers = "numbers" if kind is float else "whole numbers"
+        require(whole or (kind is float and isinstance(end, float)), f"a range of {numbers} has no end {end!r}")
     return Range(_as(kind, low), _as(kind, high), log)
 
 
 def _as(kind: Any, end: int | float) -> Any:
     return real_number("an end of a range", end) if kind is float else kind(end)
-
-
-def _items(text: str) -> list[str]:
-    """Parts between commas that are not inside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(letter, 0)
-        require(depth >= 0, f"a bracket closes that was not opened, in {text!r}")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    require(depth == 0, f"a bracket is not closed, in {text!r}")
-    return [part.strip() for part in parts]
-
-
-_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "word", Path: "path"}
-
-
-def _value(hint: Any, text: str) -> Any:
-    """`text` as a value of type `hint`."""
-    text = text.strip()
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return None if text.lower() == "none" else _value(_bare(hint), text)
-    if origin is Literal:
-        words = {to_word(each): each for each in arguments}
-        require(text in words, f"there is no choice {text!r}{nearest(text, words)}")
-        return words[text]
-    if origin is tuple:
-        match = re.fullmatch(r"\[(.*)\]|\((.*)\)", text)
-        require(match is not None, f"a list of values stands in brackets, such as [16,16]; got {text!r}")
-        assert match is not None
-        inner = (match[1] if match[1] is not None else match[2]).strip()
-        items = _items(inner) if inner else []
-        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
-        require(len(kinds) == len(items), f"expected {len(kinds)} values in brackets, got {text!r}")
-        return tuple(_value(kind, item) for kind, item in zip(kinds, items, strict=True))
-    require(text != "", f"expected a {_NAMES[hint]}, got nothing")
-    try:
-        return {"true": True, "false": False}[text.lower()] if hint is bool else hint(text)
-    except (ValueError, KeyError):
-        raise UndertowError(f"expected {'' if hint is bool else 'a '}{_NAMES[hint]}, got {text!r}") from None
 
 
 def _bare(hint: Any) -> Any:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undertow._io import atomic_write_text, make_folder, remove_drafts, to_json
+from undertow.config.fields import to_word
 from undertow.evaluation.statistics import quartiles
 from undertow.sweeps.definition import STATISTICS, Sweep
 from undertow.sweeps.ledger import Entry
-from undertow.sweeps.space import to_word
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,22 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import UndertowError, Within, at_home, whole_number
-from undertow._io import atomic_write_text, to_json
 from undertow._limits import NoRoomError
-from undertow._tree import cast, take
-from undertow.assembly import Experiment, training_needs
+from undertow.assembly import training_needs
 from undertow.config import Config
+from undertow.experiment.seeds import is_over, train_seeds
 from undertow.progress import Display, StopRequest
-from undertow.sweeps import trials as directories
+from undertow.store._lock import AtWorkError
+from undertow.store.rundir import RunDirectory
 from undertow.sweeps import workers as processes
 from undertow.sweeps.costs import least_memory, require_sweep
-from undertow.sweeps.definition import Sweep, define, examine, read, settle, trial_folder
+from undertow.sweeps.definition import STATISTICS, Sweep, define, examine, read, settle, trial_folder
 from undertow.sweeps.ledger import Job, Ledger
-from undertow.sweeps.seeds import Look, train_seeds
 from undertow.sweeps.space import read_space
 from undertow.sweeps.storage import has_secret, import_optuna, without_password
 from undertow.sweeps.summary import summarise, table, write_summary
-from undertow.training.trainer import TrainState
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -211,6 +209,11 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
         _logger.warning("trial %04d: %s", job.number, error)
         ledger.give_back(job, died=True)
         return
+    except AtWorkError as error:  # somebody resumes it, or a worker that was taken for dead lives
+        _logger.warning("trial %04d: %s", job.number, error)
+        ledger.give_back(job)
+        time.sleep(WAIT)
+        return
     except UndertowError as error:  # a combination that cannot work, which the door could not know
         if isinstance(error.__cause__, OSError):  # a full disk says nothing of the combination
             ledger.give_back(job)
@@ -226,59 +229,39 @@ def _do(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> None:
     if result is None:
         ledger.give_back(job)
     else:
-        directories.note_result(trial_folder(ledger.folder, job.number), made, job.number, result)
-        ledger.complete(job, directories.value_of(made, result), result)
+        ledger.complete(job, _value(made, result), result)
     # Every combination compiles programs of its own. Hundreds of them exhaust the mappings that a process may have.
     jax.clear_caches()
     gc.collect()
 
 
 def _train(ledger: Ledger, job: Job, stop: StopRequest, display: Display) -> dict[str, Any] | None:
-    """Train a combination, in a directory of its own; None if it was stopped before the end."""
+    """Train a combination, in a run directory of its own; None if it was stopped before the end."""
     made = ledger.sweep
     config = made.config_of(job.values)
     folder = trial_folder(ledger.folder, job.number)
-    directories.begin(folder, config)
     training_needs(config).require(seeds=made.seeds, folder=folder, long=True)
     said = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in job.values.items())
-    display.stage(f"{job.number + 1}/{made.trials} {said}", config.training.updates)
-    history = train_seeds(
-        config,
-        made.seed_numbers,
-        folder / "last.safetensors",
-        lambda experiment: _look(experiment, made.seeds),
-        every=config.training.dispatch,
-        stop=stop,
-        display=display,
-        label=f"{job.number:04d}",
-    )
-    atomic_write_text(folder / "history.json", to_json(history, indent=None) + "\n")
-    complete = history.get("updates", [])[-1:] == [config.training.updates]
-    if not complete and "failed" not in history:
-        return None
-    last = history[made.metric][-1] if complete else [np.inf] * made.seeds
-    gone = np.asarray(history["lost"]) | ("failed" in history) | ~np.isfinite(last)
-    return {
-        "seeds": np.where(gone, np.inf, last).tolist(),
-        "seconds": history["training_seconds"],
-        "skipped": history["skipped"],
-        "error": history.get("failed"),
-    }
+    display.label = f"{job.number + 1}/{made.trials} {said}: "
+    run = train_seeds(config, made.seeds_of(config), folder, preset=made.preset, stop=stop, display=display)
+    display.label = ""
+    return result_of(run, made) if is_over(run) else None
 
 
-def _look(experiment: Experiment, seeds: int) -> Look:
-    """What is noted of all seeds whenever a training by itself would evaluate, and at the end."""
-    experiment.check()
-    measure = experiment.make_measure()
-    training, every = experiment.config.training, experiment.config.evaluation.every
+def result_of(run: RunDirectory, made: Sweep) -> dict[str, Any]:
+    """What a trial that is over has come to: the metric of every seed at the end, infinite where it was lost; seconds; why it
+    failed."""
+    summary = run.read_summary()
+    failed = summary["status"] == "failed"
+    reached = np.full(made.seeds, np.inf) if failed else run.read_seeds()[made.metric][-1]
+    gone = np.asarray(summary.get("lost", False)) | ~np.isfinite(reached)
+    seeds = np.where(gone, np.inf, reached).tolist()
+    return {"seeds": seeds, "seconds": summary["training_seconds"], "error": summary["reason"] if failed else None}
 
-    def look(state: TrainState, done: int) -> dict[str, Any] | None:
-        if done // every == (done - training.dispatch) // every and done != training.updates:
-            return None
-        found = [measure(cast(take(state.policy, index))) for index in range(seeds)]
-        return {"updates": done, **{name: [float(each[name]) for each in found] for name in found[0]}}
 
-    return look
+def _value(made: Sweep, result: Mapping[str, Any]) -> float:
+    """The number that a result's seeds are compared by."""
+    return STATISTICS[made.statistic](np.asarray(result["seeds"], float))
 
 
 # --- many workers -----------------------------------------------------------------------------------------------------
@@ -321,6 +304,6 @@ def _show(ledger: Ledger, display: Display) -> None:
     except UndertowError as error:  # a database that others hold up; the workers see to it
         _logger.info("%s", error)
         return
-    best = [directories.value_of(ledger.sweep, entry.result) for entry in entries if entry.result is not None]
+    best = [_value(ledger.sweep, entry.result) for entry in entries if entry.result is not None]
     values = {f"best {ledger.sweep.metric}": min(best)} if best else {}
     display.advance(sum(entry.status in ("complete", "lost") for entry in entries), values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,12 +19,14 @@ from undertow.training.trainer import Trainer, TrainState
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback sees after every dispatch: the state, updates done, and the metrics of those updates as arrays."""
+    """What a callback sees after every dispatch: the state, updates done, the metrics of those updates as arrays, and the seconds
+    that they took, without compilation."""
 
     state: TrainState
     done: int
     total: int
     metrics: dict[str, np.ndarray]
+    seconds: float = 0.0
 
 
 Callback = Callable[[Progress], object]
@@ -111,11 +114,12 @@ def fit(
                 program, "training.batch, the number of steps or of cells, or take training.rematerialise step"
             )
             programs[count] = program
+        begun = time.perf_counter()
         dynamic, metrics = programs[count](arrays, dynamic)
         done += count
         state = eqx.combine(dynamic, fixed)
-        portions.append({name: np.asarray(v) for name, v in metrics.items()})
-        progress = Progress(state, done, updates, portions[-1])
+        portions.append({name: np.asarray(v) for name, v in metrics.items()})  # which waits for the device
+        progress = Progress(state, done, updates, dict(portions[-1]), time.perf_counter() - begun)
         stops = ask(callbacks, progress)
         if _is_lost(state, max_skipped):
             return FitResult(state, "failed", trainer.diagnose(state), _joined(portions))
