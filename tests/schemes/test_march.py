@@ -104,8 +104,8 @@ def test_the_linear_value_of_fifth_order():
 @pytest.mark.parametrize(
     ("agent", "message"),
     [
-        (lambda stencils: stencils, "does not choose for the faces of a scheme"),
-        (lambda stencils: FaceValues(stencils), "and FaceValues"),
+        (lambda stencils: stencils, "does not choose the weights of a scheme: they have shapes"),
+        (lambda stencils: FaceValues(stencils), "; FaceValues have"),
         (lambda stencils: stencils[0][..., 0], "does not choose"),
         (5, "weights or a policy choose at the faces, WenoJS.. for example, got 5"),
         (classical("weno-js", 7), "weights of order 7 in a scheme of order 5"),

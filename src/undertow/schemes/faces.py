@@ -66,8 +66,7 @@ def check_answer(given: Any, stencils: Any, order: int, name: str) -> None:
     found = [getattr(each, "shape", None) for each in parts] if isinstance(parts, (tuple, list)) else None
     require(
         found == (values if isinstance(given, FaceValues) else weights),
-        f"{name} does not choose for the faces of a scheme: weights have shapes {weights}, one array per axis, and FaceValues "
-        f"{values}",
+        f"{name} does not choose the weights of a scheme: they have shapes {weights}, one array per axis; FaceValues have {values}",
     )
 
 
