@@ -66,7 +66,8 @@ def check_answer(given: Any, stencils: Any, order: int, name: str) -> None:
     found = [getattr(each, "shape", None) for each in parts] if isinstance(parts, (tuple, list)) else None
     require(
         found == (values if isinstance(given, FaceValues) else weights),
-        f"{name} does not choose the weights of a scheme: they have shapes {weights}, one array per axis; FaceValues have {values}",
+        f"{name} does not choose the weights of a scheme: they have shapes {weights}, one array per axis; "
+        f"FaceValues have {values}",
     )
 
 
