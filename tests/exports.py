@@ -19,10 +19,11 @@ from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.collection import Members
 from undertow.envs.families import draw
-from undertow.envs.field_suites import PIECES
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import point_values
 from undertow.envs.truth import batches, common_form
 from undertow.laws.burgers_conditions import burgers_condition
+from undertow.laws.cases import Initial
+from undertow.laws.fields import PIECES
 from undertow.laws.gas_cases import gas_case
 from undertow.store.keeping import BestCheckpoints
 from undertow.store.rundir import RunDirectory

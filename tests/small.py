@@ -16,6 +16,7 @@ from undertow.envs.truth import batches
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.conditions import PiecewisePolynomial, SineCondition
 from undertow.laws.euler import Euler
+from undertow.laws.gas_cases import GAS_CASES
 from undertow.numerics.integrator import ForwardEuler
 from undertow.policies.classical import classical
 
@@ -53,7 +54,7 @@ def tubes() -> Suite:
         reconstruction="characteristic",
         truth="best",
     )
-    return make_suite("tubes", "four tubes", how, batches([normalised_case(name) for name in names]), names)
+    return make_suite("tubes", "four tubes", how, batches([normalised_case(GAS_CASES[name]) for name in names]), names)
 
 
 class Failing(AbstractPolicy):

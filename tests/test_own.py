@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from undertow import _own
 from undertow._checks import UndertowError
-from undertow._own import OwnName, digest, name_of, open_name, opened, target_of
+from undertow._own import NotAllowedError, OwnName, allow_code, digest, name_of, open_name, opened, target_of
 
 TEXT = """
 from pathlib import Path
@@ -54,50 +55,59 @@ def ran(file: Path) -> bool:
 
 def test_nothing_is_imported_without_leave(file):
     config = Outer(Inner("traffic.py:Traffic", ("sod", "traffic.py:brake")))
-    for allowed in (False, {"other.py:Traffic"}):
-        same = opened(config, allowed)
-        assert same == config and not ran(file)
-        with pytest.raises(UndertowError, match=r"law.name is code from outside undertow.*--allow-code"):
-            target_of(same.inner.name, "law.name")
+    with allow_code("other.py:Traffic"):
+        same = opened(config)
+    assert same == config == opened(config) and not ran(file)
+    with pytest.raises(NotAllowedError, match=r"law.name is code from outside undertow.*--allow-code"):
+        target_of(same.inner.name, "law.name")
 
 
 def test_what_is_allowed_is_opened_and_the_rest_is_not(file):
-    config = opened(Outer(Inner("traffic.py:Traffic", ("sod", "traffic.py:brake"))), {"traffic.py:Traffic"})
-    assert ran(file)
+    config = Outer(Inner("traffic.py:Traffic", ("sod", "traffic.py:brake")))
+    with allow_code("traffic.py:Traffic"):
+        config = opened(config)
+    assert ran(file) and _own.VARIABLE not in os.environ
     assert target_of(config.inner.name, "law.name").speed == 1.0
     with pytest.raises(UndertowError, match="only where you allow it"):
         target_of(config.inner.names[1], "data.conditions")
-    config = opened(config, True)
+    with allow_code():
+        config = opened(config)
     assert target_of(config.inner.names[1], "data.conditions")(3, 1) == 2
     assert list(_own.names_in(config)) == ["traffic.py:Traffic", "traffic.py:brake"]
     # One file is one module: its classes are one, however often they are named.
     assert sys.modules[target_of(config.inner.name, "").__module__].brake is config.inner.names[1].target
 
 
+def test_the_words_of_a_command_that_are_names():
+    words = ["train", "--law.name", "traffic.py:Traffic", "--data.conditions=a.b:One,c.py:two", "host:80", "x=1"]
+    assert _own.typed(words) == {"traffic.py:Traffic", "a.b:One", "c.py:two"}
+
+
 def test_a_name_stays_a_word(file):
-    name = open_name("traffic.py:Traffic", True)
+    name = open_name("traffic.py:Traffic", allowed=True)
     assert name == "traffic.py:Traffic" and isinstance(name, OwnName)
     assert (name.file, name.text, name.sha256) == ("traffic.py", TEXT, digest(TEXT))
     assert copy.deepcopy(name).target is name.target
 
 
 def test_a_changed_file_is_not_what_was_recorded(file, tmp_path):
-    config = opened(Outer(Inner("traffic.py:Traffic")), True)
-    recorded = _own.digests(config)
+    recorded = {"traffic.py:Traffic": digest(TEXT)}
     again = _own.with_digests(Outer(Inner("traffic.py:Traffic")), recorded)
-    assert target_of(opened(again, True).inner.name, "") is config.inner.name.target
-    file.write_text(TEXT + "\n# more\n")
-    with pytest.raises(UndertowError, match="is not the file that was recorded for traffic.py:Traffic"):
-        opened(again, True)
     copies = tmp_path / "code"
     copies.mkdir()
-    (copies / "traffic.py").write_text(TEXT)
-    assert opened(again, True, copies).inner.name.text == TEXT
-    file.unlink()
-    assert opened(again, True, copies).inner.name.text == TEXT
-    (copies / "traffic.py").write_text(TEXT + "\n# something else\n")
-    with pytest.raises(UndertowError, match="there is no file"):
-        opened(again, True, copies)
+    with allow_code():
+        first = opened(again)
+        assert opened(again).inner.name.target is target_of(first.inner.name, "")
+        file.write_text(TEXT + "\n# more\n")
+        with pytest.raises(UndertowError, match="is not the file that was recorded for traffic.py:Traffic"):
+            opened(again)
+        (copies / "traffic.py").write_text(TEXT)
+        assert opened(again, copies).inner.name.text == TEXT
+        file.unlink()
+        assert opened(again, copies).inner.name.text == TEXT
+        (copies / "traffic.py").write_text(TEXT + "\n# something else\n")
+        with pytest.raises(UndertowError, match="there is no file"):
+            opened(again, copies)
 
 
 @pytest.mark.parametrize(
@@ -114,19 +124,19 @@ def test_what_goes_wrong_is_told_in_one_line(file, name, text, said):
     if text is not None:
         file.write_text(text)
     with pytest.raises(UndertowError, match=said) as told:
-        open_name(name, True)
+        open_name(name, allowed=True)
     assert "\n" not in str(told.value)
 
 
 def test_a_module_is_found_as_python_finds_it(file, monkeypatch):
     monkeypatch.syspath_prepend(str(file.parent))
-    name = open_name("traffic:Traffic", True)
+    name = open_name("traffic:Traffic", allowed=True)
     assert name.target.speed == 1.0 and name.sha256 == digest(TEXT) and name.file == "traffic.py"
     monkeypatch.delitem(sys.modules, "traffic")
 
 
 def test_an_object_has_a_name_and_a_program_names_its_file(file, monkeypatch):
-    target = open_name("traffic.py:Traffic", True).target
+    target = open_name("traffic.py:Traffic", allowed=True).target
     assert name_of(target) == "traffic.py:Traffic"
     assert name_of(Outer) == f"{__name__}:Outer"
     main = sys.modules["__main__"]
@@ -136,10 +146,8 @@ def test_an_object_has_a_name_and_a_program_names_its_file(file, monkeypatch):
     name = name_of(target)
     assert name == "traffic.py:Traffic" and name.text == TEXT
     # What is running already needs no leave; what is recorded differently does.
-    assert open_name("traffic.py:Traffic", False).target is target
-    assert open_name("other.py:Traffic", False) == "other.py:Traffic"
-    assert not hasattr(open_name(OwnName("traffic.py:Traffic", sha256="0"), False), "text") or (
-        open_name(OwnName("traffic.py:Traffic", sha256="0"), False).target is None
-    )
-    with pytest.raises(UndertowError, match="a name of its own"):
+    assert open_name("traffic.py:Traffic").target is target
+    assert open_name("other.py:Traffic") == "other.py:Traffic"
+    assert open_name(OwnName("traffic.py:Traffic", sha256="0")).target is None
+    with pytest.raises(UndertowError, match="needs a name"):
         name_of(lambda x: x)

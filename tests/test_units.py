@@ -18,7 +18,7 @@ from undertow.envs.objectives import FieldReference, LogTrajectoryError
 from undertow.laws.burgers_exact import burgers_exact
 from undertow.laws.euler import Euler
 from undertow.laws.euler_riemann import euler_riemann
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 from undertow.laws.sedov import sedov
 from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.shallow_water_riemann import shallow_water_riemann
@@ -123,7 +123,7 @@ def test_single_precision():
 
 
 def test_simulate_takes_as_long_and_finds_the_same():
-    tube = PiecewiseGas(Euler(), [[1, 0, 1], [0.125, 0, 0.1]], [0.0], domain=(-0.5, 0.5))
+    tube = PiecewiseStates(Euler(), [[1, 0, 1], [0.125, 0, 0.1]], [0.0], domain=(-0.5, 0.5))
     one = ut.simulate(tube, num_cells=CELLS, end_time=0.2)
     for s in (1e-12, 2.0**-80):
         other = ut.simulate(ScaledField(tube, [s, s, s]), num_cells=CELLS, end_time=0.2)

@@ -20,9 +20,9 @@ from undertow.cli.runs import EvaluateArguments, ImportArguments, PlotArguments,
 from undertow.cli.solver import SimulateArguments
 from undertow.cli.study import ReproduceArguments
 from undertow.cli.sweep import DirectoryArguments, SweepArguments
+from undertow.laws.catalogue import case_names
 from undertow.presets import PRESETS
 from undertow.reproduction.grid import TASKS
-from undertow.simulate import case_names
 
 SCHEME, CONTROLLER = "given/scheme", "given/controller"
 """Run directories that stand beside every command."""

@@ -22,7 +22,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import rollout
 from undertow.envs.conservation import Conservation
 from undertow.envs.rewards import OneStepError, Reward
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 from undertow.laws.gas_cases import gas_case
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import ForwardEuler
@@ -71,7 +71,7 @@ def agent(folder: Path, r: int) -> AbstractPolicy:
     return read_published(folder / f"euler_componentwise_r{r}.zip")
 
 
-def problem(name: str, r: int) -> tuple[Conservation, PiecewiseGas]:
+def problem(name: str, r: int) -> tuple[Conservation, PiecewiseStates]:
     """The environment of a named gas at order 2r-1, and its initial values."""
     field = gas_case(name).field()
     grid = UniformGrid(128, field.lower, field.upper)

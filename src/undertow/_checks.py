@@ -77,6 +77,22 @@ def import_extra(need: str, extra: str, *names: str) -> None:
             raise unusable(need, extra, error) from error
 
 
+@contextlib.contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Code of somebody's own is at work, which may raise anything: it becomes an `UndertowError` of one line, `what` first."""
+    try:
+        yield
+    except UndertowError:
+        raise
+    except Exception as error:
+        raise UndertowError(f"{what}: {told(error)}") from error
+
+
+def told(error: Exception) -> str:
+    """What an error of somebody else's says, in one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,10 @@ def read(hint: Any, value: Any, where: str) -> Any:
         fits = any(value == each and type(value) is type(each) for each in arguments)
         require(fits, f"{where} must be one of {', '.join(map(str, arguments))}, got {shown(value)}")
         return value
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UndertowError(f"{where} must be a table of names and values, got {shown(value)}")
+        return {str(name): read(arguments[1], item, _join(where, str(name))) for name, item in value.items()}
     if origin is tuple:
         if hasattr(value, "tolist"):  # an array
             value = value.tolist()

@@ -7,22 +7,25 @@ its object, the text of its file and the text's SHA-256, by which a run knows la
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import inspect
+import os
 import re
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from undertow._checks import UndertowError, at_home, nearest, require
+from undertow._checks import UndertowError, at_home, calling, nearest, require, told
 
 T = TypeVar("T")
-Allowed = bool | Container[str]
-"""Which names may be opened: all, none, or those in it."""
+
+VARIABLE = "UNDERTOW_ALLOW_CODE"
+"""The environment variable with the names that may be opened, blanks between them; `*` is all. `allow_code` sets it."""
 
 _NAME = re.compile(r"(?P<place>[^:]+):(?P<name>[^\W\d][\w.<>]*)")
 _FILES: dict[tuple[str, str], ModuleType] = {}  # what was imported from files, by path and digest
@@ -55,6 +58,10 @@ class OwnName(str):
         return Path(place).name if place.endswith(".py") else f"{place.rpartition('.')[2]}.py"
 
 
+class NotAllowedError(UndertowError):
+    """Something needs code from outside the package that nobody has allowed to be imported."""
+
+
 def digest(text: str) -> str:
     """The SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -68,26 +75,29 @@ def is_own(name: object) -> bool:
 def target_of(name: str, what: str) -> Any:
     """What an opened name stands for. `what`: the configuration's field, for the message.
 
-    **Raises:** `UndertowError` for a name that nobody has allowed to be opened.
+    **Raises:** `NotAllowedError` for a name that nobody has allowed to be opened.
     """
     target = getattr(name, "target", None)
-    require(
-        target is not None,
-        f"{what} is code from outside undertow, {name}, and is imported only where you allow it: --allow-code on the command "
-        "line, allow_code=True in Python",
-    )
+    if target is None:
+        raise NotAllowedError(
+            f"{what} is code from outside undertow, {name}, and is imported only where you allow it: --allow-code on the command "
+            "line, `with undertow.allow_code():` in Python"
+        )
     return target
 
 
 def name_of(target: Any) -> OwnName:
-    """The name of a class or function of one's own, opened. One that is defined in a program is named by its file.
+    """The name of a class or function of one's own, or of an object that a variable of a module holds, opened. What a program
+    defines is named by the program's file.
 
     **Raises:** `UndertowError` for something without a name.
     """
     module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    if name is None:  # an object knows its class' module only
+        module, name = _variable(target)
     require(
         module is not None and name is not None and "<lambda>" not in name,
-        f"expected a class or a function with a name of its own, got {target!r}",
+        f"what is to be found again needs a name: a variable of a module, or that of a class or function; got {target!r}",
     )
     home = sys.modules.get(str(module))
     file = getattr(home, "__file__", None)
@@ -95,6 +105,16 @@ def name_of(target: Any) -> OwnName:
         return OwnName(f"{module}:{name}", target)
     place = Path(file).name if module == "__main__" or home in _FILES.values() else module
     return OwnName(f"{place}:{name}", target, _text_of(Path(file)))
+
+
+def _variable(target: Any) -> tuple[str | None, str | None]:
+    """The module and the name of a variable that holds an object; None where there is none."""
+    for module, held in sorted(sys.modules.items(), key=lambda each: each[0] != "__main__"):
+        if not module.startswith("undertow"):
+            for name, value in list(getattr(held, "__dict__", {}).items()):
+                if value is target and not name.startswith("_"):
+                    return module, name
+    return None, None
 
 
 def names_in(config: Any) -> Iterator[str]:
@@ -125,40 +145,64 @@ def map_names(config: T, change: Callable[[str], str]) -> T:
     return dataclasses.replace(config, **{f.name: changed(getattr(config, f.name)) for f in fields})  # type: ignore[type-var]
 
 
-def opened(config: T, allowed: Allowed, copies: Path | None = None) -> T:
-    """The same configuration with its names of one's own opened: those that are `allowed`, and those that the program or the
+def opened(config: T, copies: Path | None = None) -> T:
+    """The same configuration with its names of one's own opened: those that are allowed, and those that the program or the
     notebook that is running has defined itself. The others stay text.
 
     **Arguments:** `copies`: a folder with files as they were when the names were opened first.
 
     **Raises:** `UndertowError` for a name that cannot be imported, or whose file is not the one that was recorded.
     """
-    return map_names(config, lambda name: open_name(name, allowed, copies))
+    return map_names(config, lambda name: open_name(name, copies))
 
 
-def open_name(name: str, allowed: Allowed, copies: Path | None = None) -> str:
-    """One name, opened if it is `allowed`; see `opened`."""
+@contextlib.contextmanager
+def allow_code(*names: str) -> Iterator[None]:
+    """Let runs and configuration files import the code from outside the package that they name, for as long as this lasts, in
+    this process and in those that it starts: `with allow_code(): resume("runs/traffic")`.
+
+    Importing is running: allow what you have written or read. What you name yourself, as `learn("burgers", law=Traffic())` or
+    `undertow train burgers --law.name traffic.py:Traffic` do, needs no leave.
+
+    **Arguments:** `names`: these alone, such as `traffic.py:Traffic`; none: all.
+    """
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = " ".join(sorted({*(before or "").split(), *(names or "*")}))
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE)
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+
+def typed(arguments: Iterable[str]) -> set[str]:
+    """The names of one's own among the words of a command: whoever types a name wants it opened."""
+    return {word for argument in arguments for word in re.split(r"[=,\s]", argument) if is_own(word)}
+
+
+def open_name(name: str, copies: Path | None = None, *, allowed: bool = False) -> str:
+    """One name, opened if that is `allowed` here or by `allow_code`; see `opened`."""
     if getattr(name, "target", None) is not None:
         return name
     recorded = getattr(name, "sha256", None)
     mine = _of_this_program(name)
     if mine is not None and recorded in (None, mine.sha256):
         return mine
-    if not (allowed if isinstance(allowed, bool) else name in allowed):
+    if not (allowed or {"*", str(name)} & {*os.environ.get(VARIABLE, "").split()}):
         return name
     place, _, inner = name.partition(":")
     if place.endswith(".py"):
         text, path = _recorded(name, recorded, copies)
         return OwnName(name, _attribute(_import_file(path, text), inner, name), text)
-    try:
-        module = importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        copy = _copy(recorded, copies)
-        if copy is None:
-            raise UndertowError(f"cannot import {name}: {_told(error)}") from error
-        module = _import_file(copy, _text_of(copy))
-    except Exception as error:  # somebody's code may raise anything
-        raise UndertowError(f"cannot import {name}: {_told(error)}") from error
+    with calling(f"cannot import {name}"):
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError:
+            copy = _copy(recorded, copies)
+            if copy is None:
+                raise
+            module = _import_file(copy, _text_of(copy))
     file = getattr(module, "__file__", None)
     found = OwnName(name, _attribute(module, inner, name), None if file is None else _text_of(Path(file)))
     require(
@@ -203,10 +247,8 @@ def _copy(recorded: str | None, copies: Path | None) -> Path | None:
 
 
 def _text_of(path: Path) -> str:
-    try:
+    with calling(f"cannot read {path}"):
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UndertowError(f"cannot read {path}: {_told(error)}") from error
 
 
 def _import_file(path: Path, text: str) -> ModuleType:
@@ -224,7 +266,7 @@ def _import_file(path: Path, text: str) -> ModuleType:
         del sys.modules[module.__name__]
         lines = [frame for frame in inspect.getinnerframes(error.__traceback__) if frame.filename == str(path)]  # type: ignore[arg-type]
         where = f"{path}, line {lines[-1].lineno}" if lines else str(path)
-        raise UndertowError(f"{where}: {_told(error)}") from error
+        raise UndertowError(f"{where}: {told(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
     _FILES[str(path), digest(text)] = module
@@ -239,16 +281,6 @@ def _attribute(module: ModuleType, inner: str, name: str) -> Any:
         if target is None:
             raise UndertowError(f"there is no {inner} in {name.partition(':')[0]}{nearest(part, public)}")
     return target
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
-def digests(config: Any) -> Mapping[str, str]:
-    """The recorded digests of the names in a configuration that have one."""
-    found = {str(name): getattr(name, "sha256", None) for name in names_in(config)}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def with_digests(config: T, recorded: Mapping[str, str]) -> T:

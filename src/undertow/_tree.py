@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -51,3 +51,9 @@ def cast(tree: Tree, precision: str | None = None) -> Tree:
 def numbers_as_arrays(tree: Tree, dtype: Any = None) -> Tree:
     """The same with plain numbers as arrays, so that they may be batched and differentiated."""
     return jax.tree.map(lambda x: jnp.asarray(x, dtype) if isinstance(x, (int, float)) else x, tree)
+
+
+def as_pytree(function: Callable) -> Callable:
+    """A plain function as a pytree without leaves, so that a condition holding it passes through `jax.jit`."""
+    is_pytree = isinstance(function, (eqx.Module, jax.tree_util.Partial))
+    return function if is_pytree or not callable(function) else jax.tree_util.Partial(function)

@@ -8,8 +8,7 @@ from undertow.assembly.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
 from undertow.games.registry import GAMES
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
-from undertow.laws.gas_cases import GAS_CASES
+from undertow.laws.catalogue import LAWS, plane_name
 from undertow.laws.planes import PLANE_CASES
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
@@ -39,18 +38,11 @@ def catalogue() -> dict[str, dict[str, str]]:
     """Every name there is to choose from and a word about it, by kind."""
     return {
         "presets": {name: each.description for name, each in PRESETS.items()},
-        "conditions": {
-            name: f"{family.formula} ({family.boundary}{', random parameters' if family.draw else ''})"
-            for name, family in BURGERS_CONDITIONS.items()
-        },
-        "gas cases": {
-            name: f"{each.source}; {each.boundary}, t = {each.end_time:g}, {each.cells} cells"
-            for name, each in GAS_CASES.items()
-        },
+        "laws": {name: entry.about for name, entry in LAWS.items()},
+        **{entry.line.title: {name: each.about for name, each in entry.line.cases.items()} for entry in LAWS.values()},
         "plane cases": {
             **{
-                name if name not in BURGERS_CONDITIONS else f"2d-{name}": f"{each.source}; t = {each.end_time:g}, "
-                f"{each.cells} cells along x"
+                plane_name(name): each.about
                 for name, each in PLANE_CASES.items()
                 if not name.startswith(("1d-", "combo-"))
             },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from undertow._checks import lookup
+from undertow._own import is_own, name_of, open_name
 from undertow.config import (
     CONTROL_CONFIGS,
     Config,
@@ -17,8 +19,10 @@ from undertow.config import (
     PolicyConfig,
     SchemeConfig,
     TrainingConfig,
+    control_config,
 )
-from undertow.config.fields import with_fields
+from undertow.config.fields import changed, with_fields
+from undertow.tasks.task import ControlTask
 from undertow.training.optimizer import OptimizerConfig
 
 
@@ -154,6 +158,20 @@ PRESETS: dict[str, Preset] = {
 """Every preset, by name."""
 
 
-def preset(name: str) -> Preset:
-    """The preset called `name`. Raises `UndertowError` for an unknown name, with the nearest match."""
-    return lookup("preset", name, PRESETS)
+def preset(name: str | ControlTask, **overrides: Any) -> Preset:
+    """The preset called `name`, or that of a control task of one's own.
+
+    **Arguments:** `name`: one of `PRESETS`; a [`ControlTask`][undertow.tasks.task.ControlTask], or the name of one, such as
+    `boat.py:BOAT`, which is imported; `overrides`: other values of fields, as of
+    [`learn`][undertow.experiment.learned.learn].
+
+    **Raises:** `UndertowError` for an unknown name or field, with the nearest match.
+    """
+    if isinstance(name, ControlTask):
+        name = name_of(name)
+    if is_own(name):
+        kind = control_config(open_name(name, allowed=True))
+        found = Preset(kind.task.summary, _control(kind))
+    else:
+        found = lookup("preset", name, PRESETS)
+    return replace(found, config=changed(found.config, overrides))

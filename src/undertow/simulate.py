@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,7 +19,6 @@ from undertow._checks import (
     NonFiniteError,
     UndertowError,
     choice,
-    closest,
     lookup,
     require,
     require_positive,
@@ -28,7 +27,7 @@ from undertow._checks import (
 from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.needs import march_memory, march_seconds, parameters_of
-from undertow.envs.placing import Initial, boundaries_of, grid_of, inflow_of, point_values
+from undertow.envs.placing import boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
 from undertow.evaluation.simulation import Simulation
 from undertow.evaluation.simulation_checks import (
@@ -40,13 +39,10 @@ from undertow.evaluation.simulation_checks import (
     what_is_wrong,
 )
 from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.euler import Euler
+from undertow.laws.cases import Initial
+from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
-from undertow.laws.gas_cases import GAS_CASES
-from undertow.laws.law import AbstractConservationLaw
-from undertow.laws.planes import PLANE_CASES, plane_case
-from undertow.laws.shallow_water import ShallowWater
+from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.speeds import check_own
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
@@ -54,52 +50,16 @@ from undertow.schemes.fluxes import FLUXES
 from undertow.schemes.march import march, relative_to, step_length
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.riemann import RiemannScheme
-from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_finite, check_physical, check_step
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
 
-__all__ = ["Comparison", "Simulation", "compare", "named_case", "simulate"]
+__all__ = ["Comparison", "Simulation", "compare", "simulate"]
 
 
 _log = logging.getLogger(__name__)
-
-
-class Case(NamedTuple):
-    """An initial condition, the number of cells it is usually shown with (along the first axis) and the usual end time."""
-
-    initial: Initial
-    num_cells: int = 128
-    end_time: float = 0.1
-
-
-def named_case(name: str) -> Case:
-    """The case called `name`: a Burgers condition, a gas problem in one dimension, or a problem in the plane.
-
-    A plane case that shares its name with one in one dimension is called `2d-<name>`.
-
-    **Raises:** `UndertowError` for an unknown name, with the nearest match.
-    """
-    if name in BURGERS_CONDITIONS:
-        return Case(burgers_condition(name))
-    if name in GAS_CASES:
-        case = GAS_CASES[name]
-        return Case(case.field(), case.cells, case.end_time)
-    try:
-        plane = plane_case(name.removeprefix("2d-"))
-    except UndertowError:
-        combined = [f"combo-{x}-{y}" for x in BURGERS_CONDITIONS for y in BURGERS_CONDITIONS]
-        # Hundreds of names: too many to repeat here.
-        meant = closest(name, [*case_names(), *combined])
-        raise UndertowError(f"unknown case {name!r}{meant} (undertow list shows all)") from None
-    return Case(plane.field(), plane.cells, plane.end_time)
-
-
-def case_names() -> list[str]:
-    """The names of all cases, in the order: Burgers conditions, gas problems, problems in the plane."""
-    single = [*BURGERS_CONDITIONS, *GAS_CASES]
-    return [*single, *(f"2d-{name}" if name in single else name for name in PLANE_CASES)]
 
 
 @out_of_memory_told("fewer cells or saves")
@@ -142,7 +102,7 @@ def simulate(
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
     - `flux`: `hllc`, `hll` or `lf` (`FLUXES`): a [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme] with this flux, which
         interpolates by itself; there is then no policy and no splitting speed. Default None: split fluxes and a policy.
-    - `reconstruction`: `component` or `characteristic`; the default is the latter for a gas, the former for all else.
+    - `reconstruction`: `component` or `characteristic`; the default is what is usual for the law, the latter for a gas.
     - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); cells may then be empty at the start, with all
         components 0 (a dry bed, a vacuum). Default False.
@@ -160,11 +120,8 @@ def simulate(
     ([`courant_limit`][undertow.schemes.stability.courant_limit]) and an initial state that is not finite or not physical among
     it; `NonFiniteError` with step and cell if the solution does not stay finite.
     """
-    case = named_case(condition) if isinstance(condition, str) else Case(condition)
-    initial = case.initial
+    initial, num_cells, end_time = started(condition, num_cells, end_time)
     check_initial(initial)
-    num_cells = case.num_cells if num_cells is None else num_cells
-    end_time = case.end_time if end_time is None else end_time
     if isinstance(initial, AbstractField):
         require(law is None, f"{_called(condition)} brings its own law; leave law out")
         law = initial.law
@@ -290,9 +247,8 @@ def _check_reached(scheme: AbstractScheme, u: Array, time: float, end: float, st
         if limited:
             check_physical(law, u, f"the state after step {taken}", dry=True)
     except NonFiniteError as error:
-        if isinstance(law, (Euler, ShallowWater)) and not limited:
-            names = " and ".join(("density", "pressure") if isinstance(law, Euler) else law.positive_names)
-            message = f"{error}; --positivity keeps {names} above zero"
+        if law.positive_names and not limited:
+            message = f"{error}; --positivity keeps {' and '.join(law.positive_names)} above zero"
             raise NonFiniteError(message, step=error.step, cell=error.cell) from None
         raise
     except UndertowError as error:
@@ -342,6 +298,17 @@ def _no_policy(policy: Any, flux: str, speed: str, unit: Any) -> None:
     )
 
 
+def started(
+    condition: str | Initial, num_cells: int | None = None, end_time: float | None = None
+) -> tuple[Initial, int, float]:
+    """What a condition or the name of a case means; cells and end time: those given, else those of the case, else 128 and 0.1."""
+    cells, end = 128, 0.1
+    if isinstance(condition, str):
+        named = case(condition)
+        condition, cells, end = named.field(), named.cells, named.end_time
+    return condition, cells if num_cells is None else num_cells, end if end_time is None else end_time
+
+
 def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
     """One number per component."""
     sizes = np.atleast_1d(np.asarray(unit, float))
@@ -354,7 +321,7 @@ def _unit(unit: float | Sequence[float], u0: Array) -> Float[Array, " chan"]:
 
 def _reconstruction(name: str | None, law: AbstractConservationLaw) -> Reconstruction:
     if name is None:
-        return "characteristic" if isinstance(law, Euler) else "component"
+        return law.reconstruction
     return choice("reconstruction", name, RECONSTRUCTIONS)
 
 

@@ -15,6 +15,8 @@ from undertow.baselines.faces import FaceGame, make_pool
 from undertow.config.fields import changed
 from undertow.core.flow import FULL
 from undertow.envs import rewards
+from undertow.envs.combination import AdjacentAverage
+from undertow.envs.squash import NoSquash
 
 CASES = {
     "directional": tiny(method="ppo"),
@@ -47,7 +49,7 @@ def played(config, policy, steps=None):
     experiment = build(config)
     problems = experiment.make_pool()
     relative = config.objective.name != "reward"
-    growth = rewards.Reward(rewards.GrowthError(rewards.FullError()), rewards.AdjacentAverage(), rewards.NoSquash())
+    growth = rewards.Reward(rewards.GrowthError(rewards.FullError()), AdjacentAverage(), NoSquash())
     objective = growth if relative else experiment.task.objective
     game = FaceGame(policy, objective, experiment.task.horizon, 1.0)
     pool = make_pool(problems, objective, experiment.task.horizon, relative=relative)
@@ -88,7 +90,7 @@ def test_growth_adds_up_to_the_relative_error_at_the_end():
     config = CASES["directional"]
     policy = shaken(build(config).policy)
     experiment, problems, (states, _) = played(config, policy)
-    whole = rewards.Reward(rewards.FullError(), rewards.AdjacentAverage(), rewards.NoSquash())
+    whole = rewards.Reward(rewards.FullError(), AdjacentAverage(), NoSquash())
     at_faces = eqx.filter_jit(eqx.filter_vmap(lambda p: whole.rewards(experiment.task.run(policy, p), p)[0][-1]))
     expected = jnp.mean(at_faces(problems), axis=1) / problems.reference.scale
     np.testing.assert_allclose(states.gathered, expected, rtol=1e-10)
@@ -114,7 +116,7 @@ def test_a_solution_that_blows_up_pays_for_every_step_that_is_left():
     config = CASES["directional"]
     experiment = build(config)
     pool_of = experiment.make_pool()
-    growth = rewards.Reward(rewards.GrowthError(rewards.FullError()), rewards.AdjacentAverage(), rewards.NoSquash())
+    growth = rewards.Reward(rewards.GrowthError(rewards.FullError()), AdjacentAverage(), NoSquash())
     game = FaceGame(experiment.policy, growth, 4, 2.5, limit=1e-3)
     pool = make_pool(pool_of, growth, 4, relative=True)
     state = game.reset(pool, jnp.asarray(0))

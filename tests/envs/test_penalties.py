@@ -17,7 +17,7 @@ from undertow._checks import UndertowError
 from undertow.core.objective import Problem
 from undertow.core.unroll import rollout
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.rewards import NoSquash
+from undertow.envs.squash import NoSquash
 from undertow.laws.advection import LinearAdvection
 from undertow.numerics.integrator import SSPRK3, ForwardEuler
 from undertow.policies.classical import classical

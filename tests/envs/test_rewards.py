@@ -19,21 +19,11 @@ from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import rollout
+from undertow.envs.combination import AdjacentAverage, StencilCombination, norm
 from undertow.envs.conservation import Conservation
 from undertow.envs.objectives import FieldReference
-from undertow.envs.rewards import (
-    AdjacentAverage,
-    ArctanSquash,
-    ChangeError,
-    ClippedError,
-    FullError,
-    LogSquash,
-    NoSquash,
-    OneStepError,
-    Reward,
-    StencilCombination,
-    norm,
-)
+from undertow.envs.rewards import ChangeError, ClippedError, FullError, OneStepError, Reward
+from undertow.envs.squash import ArctanSquash, LogSquash, NoSquash
 from undertow.laws.euler import Euler
 from undertow.numerics.integrator import SSPRK3, ForwardEuler
 from undertow.numerics.timestep import CFLStep, FixedStep

@@ -108,8 +108,8 @@ def test_what_comes_back_is_left_out():
     mirrored = PiecewisePolynomial(jnp.array([0.9, 0.95]), jnp.array([[-1.0], [4.0], [-1.0]]), boundary="outflow")
     harmless = PiecewisePolynomial(jnp.array([0.3, 0.6]), jnp.array([[1.0], [0.0], [2.0]]), boundary="outflow")
     conditions = batches([_returning(), mirrored, harmless])[0][0]
-    assert exact_holds(conditions, 0.02).tolist() == [True, True, True]
-    assert exact_holds(conditions, 0.6).tolist() == [False, False, True]
+    assert exact_holds(Burgers(), conditions, 0.02).tolist() == [True, True, True]
+    assert exact_holds(Burgers(), conditions, 0.6).tolist() == [False, False, True]
 
 
 # --- suites -----------------------------------------------------------------------------------------------------------

@@ -16,15 +16,16 @@ import pytest
 from tests.games.small import BURGERS, MODES, TINY, at_random, mode, played, programs, tiny, trajectory_of
 from tests.helpers import assert_derivatives_agree, derivative_mismatches, quick_jit
 from undertow._checks import UndertowError
-from undertow.core.objective import Problem, SumObjective
+from undertow.core.objective import Problem
 from undertow.core.unroll import rollout
+from undertow.envs.combination import AdjacentAverage
 from undertow.envs.objectives import TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.rewards import AdjacentAverage, ArctanSquash, ChangeError, FullError, OneStepError, Reward
+from undertow.envs.rewards import ChangeError, FullError, OneStepError, Reward
+from undertow.envs.squash import ArctanSquash
 from undertow.games import GAMES, FieldGame, Flux, Lattice, Logits, Simplex, SplitFlux, make
 from undertow.games.actions import to_agents, to_axes
 from undertow.games.registry import REWARDS
-from undertow.games.scores import given
 from undertow.numerics.grid import UniformGrid
 from undertow.policies.classical import classical
 from undertow.policies.normalise import z_score
@@ -146,7 +147,8 @@ def test_objectives_that_are_no_sums_over_steps_are_refused():
     with pytest.raises(UndertowError, match="no exact solution of this case of Euler"):
         tiny("undertow/Euler-v0", case="blast", reward="full", against="truth", dt=1e-4)
     total = Reward(FullError(WENO), AdjacentAverage(), ArctanSquash()) + 2.0 * ConservationPenalty()
-    assert isinstance(given(total), SumObjective)
+    assert [(factor, type(part)) for factor, part in total.terms()] == [(1.0, Reward), (2.0, ConservationPenalty)]
+    assert total.terms()[0][1].follows == WENO and total.terms()[0][1].compared().follows == "truth"
     assert tiny(reward=total)[0].objective == total
     assert isinstance(tiny(reward="cloning")[0].objective, WeightCloning)
     assert isinstance(tiny(reward="total-variation")[0].objective, TotalVariationPenalty)
@@ -383,7 +385,7 @@ def test_random_cases():
         (BURGERS, {"steps": 0}, "steps must be"),
         (BURGERS, {"velocity": 2.0}, "Burgers has no option 'velocity'"),
         (BURGERS, {"reward": "conservation", "squash": "log"}, "reward 'conservation' has no option 'squash'"),
-        ("undertow/Euler2D-v0", {"case": "gaussian"}, "take the other game of the plane"),
+        ("undertow/Euler2D-v0", {"case": "gaussian"}, "one of Burgers, not of Euler; take its own game"),
         ("undertow/Euler-v0", {"viscosity": 0.1}, "viscosity is for scalar laws"),
     ],
 )  # fmt: skip

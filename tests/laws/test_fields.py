@@ -9,7 +9,7 @@ import pytest
 
 from undertow._checks import UndertowError
 from undertow.laws.euler import Euler
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 from undertow.laws.gas_cases import GAS_CASES, gas_case, random_gas
 
 EXACT = [name for name, case in GAS_CASES.items() if case.reference == "exact"]
@@ -80,7 +80,7 @@ def test_random_gases_are_physical_and_as_fast_as_promised(gases):
 
 
 def test_values_at_a_jump_are_those_to_its_left():
-    field = PiecewiseGas(Euler(), jnp.asarray([[1.0, 0.0, 1.0], [0.5, 0.0, 0.2]]), jnp.asarray([0.5]))
+    field = PiecewiseStates(Euler(), jnp.asarray([[1.0, 0.0, 1.0], [0.5, 0.0, 0.2]]), jnp.asarray([0.5]))
     np.testing.assert_array_equal(field(jnp.asarray([0.5, 0.5 + 1e-12]))[0], [1.0, 0.5])
 
 
@@ -93,7 +93,7 @@ def test_values_at_a_jump_are_those_to_its_left():
 )
 def test_shapes_that_do_not_fit_are_refused(arguments, words):
     with pytest.raises(UndertowError, match=words):
-        PiecewiseGas(Euler(), *arguments)
+        PiecewiseStates(Euler(), *arguments)
 
 
 def test_what_has_no_exact_solution_says_so():

@@ -24,7 +24,7 @@ from undertow.instruments.rotation import rotation
 from undertow.laws.advection import LinearAdvection
 from undertow.laws.conditions import SineCondition
 from undertow.laws.euler import Euler
-from undertow.laws.fields import PiecewiseGas
+from undertow.laws.fields import PiecewiseStates
 from undertow.laws.planes import plane_case
 from undertow.numerics.grid import UniformGrid
 from undertow.report import animation, errors, gas, maps, simulation, solutions, style
@@ -108,7 +108,7 @@ def tube(factor: float, speed: float = 1.0) -> Simulation:
     w = np.stack([2 + np.sin(2 * np.pi * X), 0.3 * np.cos(2 * np.pi * X), 1 + X])
     u = np.asarray(law.conserved(jnp.asarray(w)))[None] * np.array([1.0, 1.1, 1.2])[:, None, None]
     values = factor * np.array([1.0, speed, speed**2])[:, None] * u
-    field = PiecewiseGas(law, jnp.ones((2, 3)), jnp.array([0.5]))
+    field = PiecewiseStates(law, jnp.ones((2, 3)), jnp.array([0.5]))
     return Simulation(field, law, UniformGrid(24), TIMES, values, None, 2, 0.1)
 
 

@@ -150,7 +150,9 @@ def test_lax_friedrichs_is_central_with_speed_zero():
 
 def test_errors():
     u = jnp.ones((1, 3))
-    with pytest.raises(UndertowError, match=r"HLLC is for the Euler equations, got Burgers; take HLL\(\)"):
+    with pytest.raises(
+        UndertowError, match=r"HLLC is for laws with a contact, such as Euler, got Burgers; take HLL\(\)"
+    ):
         HLLC()(Burgers(), u, u, 0)
     for flux in (HLL, HLLC):
         with pytest.raises(UndertowError, match="unknown bounds 'einfeld'; did you mean 'einfeldt'"):

@@ -92,7 +92,7 @@ class SchemeJudge(AbstractJudge):
         self.suites = config.evaluation.suites
         self.known = {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         self._own: dict[str, Any] = {"law": law, "order": config.grid.order, "speed": SPEEDS[config.grid.speed]}
-        if config.law.name == "euler":
+        if law.num_components > 1:
             self._own |= {"reconstruction": config.grid.reconstruction, "positivity": config.grid.positivity}
 
     def make_suite(self, name: str, **overrides: Any) -> Suite:

@@ -18,7 +18,6 @@ from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.needs import float_bytes, parameters_of, problem_memory, problem_seconds, stages
 from undertow.envs.pools import Discretised
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
 from undertow.training.optimizer import build_optimizer
 
 
@@ -215,9 +214,7 @@ def _count(config: SchemeConfig, names: tuple[str, ...], drawn: int) -> int:
     """How many problems there are: named ones, and so many of those that are drawn."""
     if not names:
         return drawn
-    random = [name for name in names if name in BURGERS_CONDITIONS and BURGERS_CONDITIONS[name].draw is not None]
-    if config.law.name == "euler" or config.grid.dimensions == 2:
-        return len(names)
+    random = [name for name in names if config.problems.case(name).draws]
     draws = max(1, drawn // len(names)) if names is config.data.conditions else drawn
     return len(names) - len(random) + len(random) * draws
 

@@ -16,28 +16,29 @@ from undertow._tree import cast, concatenate
 from undertow.assembly.experiment import Experiment, Measure, read_policy
 from undertow.assembly.judge import SchemeJudge
 from undertow.assembly.needs import TrainingNeeds, require_policy, scheme_needs
-from undertow.assembly.scheme_checks import check_library, check_scales, check_scheme, check_states, make_law
+from undertow.assembly.scheme_checks import check_library, check_scales, check_scheme, check_states
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.config.baseline import LIBRARY, OFF_POLICY
 from undertow.core.flow import FULL
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
-from undertow.envs import rewards
+from undertow.envs import rewards, squash
 from undertow.envs.collection import Members
 from undertow.envs.collection import make_suite as collect
+from undertow.envs.combination import AbstractCombination, AdjacentAverage, StencilCombination
 from undertow.envs.consistency import ConsistencyHi, ConsistencyLo, FineStep
-from undertow.envs.families import draw, on_a_circle, random_conditions, training_numbers
-from undertow.envs.field_suites import PIECES, with_gamma
+from undertow.envs.families import draw, training_numbers
+from undertow.envs.field_suites import with_constants
 from undertow.envs.objectives import LogTrajectoryError, TrajectoryError
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
 from undertow.envs.pools import Discretised, Truth, make_pool
 from undertow.envs.truth import batches, common_form
 from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.cases import as_field
 from undertow.laws.conditions import AbstractCondition
-from undertow.laws.gas_cases import gas_case
-from undertow.laws.planes import plane_case
+from undertow.laws.law import constants_of
 from undertow.laws.source import random_source
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
@@ -117,13 +118,13 @@ def _reward(objective: ObjectiveConfig, comparator: AbstractPolicy, viscous: boo
     error = errors[objective.error]
     if objective.clipped:
         error = rewards.ClippedError(error)
-    combination: rewards.AbstractCombination = rewards.AdjacentAverage()
+    combination: AbstractCombination = AdjacentAverage()
     if objective.combination != "adjacent":
-        combination = rewards.StencilCombination(objective.combination.removeprefix("stencil-"))
+        combination = StencilCombination(objective.combination.removeprefix("stencil-"))
     squashes = {
-        "arctan": rewards.ArctanSquash(objective.scale),
-        "log": rewards.LogSquash(),
-        "none": rewards.NoSquash(),
+        "arctan": squash.ArctanSquash(objective.scale),
+        "log": squash.LogSquash(),
+        "none": squash.NoSquash(),
     }
     return rewards.Reward(error, combination, squashes[objective.squash], components=objective.components)
 
@@ -135,7 +136,7 @@ def make_discretised(
     whole = config.grid.complete()
     steps = times * whole.steps
     return Discretised(
-        make_law(config),
+        config.law.make(),
         whole.num_cells,
         steps,
         times * whole.end_time,
@@ -193,23 +194,20 @@ def watched_data(config: SchemeConfig) -> Members:
 
 
 def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) -> Members:
-    if config.law.name == "euler":
+    problems = config.problems
+    if problems.brings_law:
         # On their own domains and to the time that the configuration says, with nothing rescaled.
-        return batches([gas_case(name).field().padded(PIECES) for name in names])
-    if config.grid.dimensions == 2:
-        return batches([plane_case(name).field() for name in names])
+        return batches([as_field(problems.case(name).field()).shared_form() for name in names])
     return batches(named_conditions(names, config.data.boundary, seed, draws))
 
 
 def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
-    if config.law.name == "euler":
-        return [(with_gamma(draw("gas", numbers), config.law.gamma), range(len(numbers)))]
-    if config.grid.dimensions == 2:
-        return [(draw("plane", numbers), range(len(numbers)))]
-    conditions = random_conditions(numbers)
-    if config.law.name == "advection":  # what enters through an open end would be another problem
-        conditions = on_a_circle(conditions)
-    return [(conditions, range(len(numbers)))]
+    problems, law = config.problems, config.law
+    drawn = draw(problems.family, numbers)
+    if problems.brings_law:
+        names = [name for name in constants_of(law.entry.law) if name != "viscosity"]
+        drawn = with_constants(as_field(drawn), law.given(names))
+    return [(drawn, range(len(numbers)))]
 
 
 def count_members(members: Members) -> int:
@@ -300,14 +298,13 @@ def build_scheme(config: SchemeConfig) -> Experiment:
             "test": make_problems(config, replace(discretised, truth=_watched_truth(config)), watched_data(config))
         },
         check=check,
-        judge=SchemeJudge(config, make_law(config)),
+        judge=SchemeJudge(config, config.law.make()),
     )
 
 
 def _watched_truth(config: SchemeConfig) -> Truth:
-    """The training's truth. Where it is exact for named gases or planes, of the random ones that are watched it is the best."""
-    own = config.law.name == "euler" or config.grid.dimensions == 2
-    drawn = own and not config.evaluation.conditions
+    """The training's truth. Where it is exact for named systems or planes, of the random ones that are watched it is the best."""
+    drawn = config.problems.brings_law and not config.evaluation.conditions
     return "best" if drawn and config.data.truth == "exact" else config.data.truth
 
 

@@ -14,32 +14,18 @@ from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
 from undertow.envs.collection import Members
-from undertow.envs.placing import Initial, point_values
+from undertow.envs.placing import point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.suites import SUITES
-from undertow.laws.advection import LinearAdvection
-from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
-from undertow.laws.euler import Euler
+from undertow.laws.cases import Initial, Problems, as_field
 from undertow.laws.exact import has_exact_solution
-from undertow.laws.gas_cases import gas_case
-from undertow.laws.law import AbstractConservationLaw
-from undertow.laws.planes import plane_case
 from undertow.laws.speeds import check_own
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.schemes.positivity import check_limited
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import check_finite, check_step
-
-
-def make_law(config: SchemeConfig) -> AbstractConservationLaw:
-    """The conservation law."""
-    law = config.law
-    if law.name == "euler":
-        require(law.viscosity == 0 and law.source == 0, "euler has neither law.viscosity nor law.source; set both to 0")
-        return Euler(law.gamma)
-    return Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity)
 
 
 def check_scheme(config: SchemeConfig) -> None:
@@ -49,8 +35,9 @@ def check_scheme(config: SchemeConfig) -> None:
         "training.rematerialise adjoint is for controllers, which are asked once per step; take step",
     )
     require(config.data.refinement % 2 == 1, f"data.refinement must be odd, got {config.data.refinement}")
+    problems, law = config.problems, config.law.make()
     for name in config.evaluation.suites:
-        lookup("suite", name, SUITES)
+        lookup("suite", name, SUITES).check_law(law)
     if config.data.boundary is not None:
         choice("boundary", config.data.boundary, BOUNDARIES)
         require(
@@ -61,21 +48,19 @@ def check_scheme(config: SchemeConfig) -> None:
     if config.grid.positivity:
         check_limited(INTEGRATORS[config.grid.integrator])
     _check_method(config)
-    own = config.law.name == "euler" or config.grid.dimensions == 2
-    if config.data.truth == "exact" and not (own and config.data.conditions):
+    if config.data.truth == "exact" and not (problems.brings_law and config.data.conditions):
         require(
-            has_exact_solution(make_law(config)) and config.law.source == 0 and not own,
-            f"{config.law.name} with viscosity, a source, random gases or planes has no exact solution; "
-            "take --data.truth fine",
+            has_exact_solution(law) and config.law.source == 0 and not problems.brings_law,
+            f"{config.law.name} with viscosity, a source, random systems or planes has no exact solution; take --data.truth fine",
         )
     names = config.data.conditions + config.evaluation.conditions
-    if config.law.name == "euler" or config.grid.dimensions == 2:
-        _check_fields(config, names)
+    if problems.brings_law:
+        _check_fields(config, problems, names)
         return
     for name in names:
         condition = burgers_condition(name, boundary=config.data.boundary)
         require(
-            config.data.truth != "exact" or has_exact_solution(make_law(config), condition),
+            config.data.truth != "exact" or has_exact_solution(law, condition),
             f"condition {name!r} has a {condition.boundary} boundary, with which {config.law.name} has no exact solution; "
             "choose another with --data.boundary, or take --data.truth fine",
         )
@@ -105,18 +90,19 @@ def check_library(method: str) -> None:
         import_extra(f"method {method} needs Stable-Baselines3", "baselines", "stable_baselines3", "torch")
 
 
-def _check_fields(config: SchemeConfig, names: tuple[str, ...]) -> None:
+def _check_fields(config: SchemeConfig, problems: Problems, names: tuple[str, ...]) -> None:
     """Of systems and planes, which bring their law, boundaries and domain."""
-    plane = config.grid.dimensions == 2
     require(
-        config.law.name == ("burgers" if plane else "euler") and config.law.viscosity == 0 and config.law.source == 0,
-        "in two dimensions the law to learn on is burgers, without viscosity or source",
+        config.law.viscosity == 0 and config.law.source == 0,
+        f"problems of {config.law.name} in {config.grid.dimensions} dimensions have neither viscosity nor source; set "
+        "law.viscosity and law.source to 0",
     )
     require(config.data.boundary is None, "these problems have their own boundaries; leave data.boundary out")
-    fields = {name: plane_case(name).field() if plane else gas_case(name).field() for name in names}
+    kind = config.law.entry.law
+    fields = {name: as_field(problems.case(name).field()) for name in names}
     for name, field in fields.items():
         require(
-            isinstance(field.law, type(make_law(config))),
+            isinstance(field.law, kind),
             f"condition {name!r} belongs to {type(field.law).__name__}, not to {config.law.name}; name another",
         )
         require(

@@ -24,7 +24,7 @@ from undertow.core.unroll import rollout
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.games.actions import faces_of
 from undertow.games.game import blown_up
-from undertow.games.scores import asks_weights, reference_of, step_rewards
+from undertow.games.scores import needs_weights, reference_of, step_rewards
 from undertow.policies.stencil import AbstractStencilPolicy
 
 
@@ -97,7 +97,7 @@ class FaceGame(eqx.Module):
         lost = blown_up(after.u, jnp.asarray(self.limit))
         # Two entries of it, not the whole trajectory for every copy in every step.
         reference = None if pool.values is None else pool.values[state.place, state.steps + jnp.arange(2)]
-        chose = weights(before) if asks_weights(self.objective) else None
+        chose = weights(before) if needs_weights(self.objective) else None
         values = step_rewards(self.objective, env, before, after, reference, chose) / pool.scales[state.place]
         values = jnp.where(lost, -self.penalty * (self.horizon - state.steps), values)
         steps = state.steps + 1

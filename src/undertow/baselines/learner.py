@@ -18,6 +18,8 @@ from undertow.config.baseline import OFF_POLICY
 from undertow.core.objective import AbstractObjective, Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.envs import rewards
+from undertow.envs.combination import AdjacentAverage
+from undertow.envs.squash import NoSquash
 from undertow.games.scores import worst_step
 from undertow.policies.stencil import AbstractStencilPolicy
 from undertow.training.fit import Callback, FitResult, Progress, ask
@@ -42,7 +44,7 @@ def make_rewards(config: SchemeConfig) -> tuple[AbstractObjective, bool]:
     """
     if config.objective.name == "reward":
         return make_objective(config.objective, config.grid.order, 1, viscous=config.law.viscosity > 0), False
-    grows = rewards.Reward(rewards.GrowthError(rewards.FullError()), rewards.AdjacentAverage(), rewards.NoSquash())
+    grows = rewards.Reward(rewards.GrowthError(rewards.FullError()), AdjacentAverage(), NoSquash())
     return grows, True
 
 

@@ -8,6 +8,7 @@ This is the only module that touches JAX's settings: double precision on.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,11 +17,15 @@ import jax
 
 from undertow._checks import NonFiniteError, UndertowError, lookup
 from undertow._limits import OUT_OF_MEMORY, is_out_of_memory
+from undertow._own import allow_code, typed
 from undertow.cli import export, lists, logs, many, report, runs, solver, streams, study, sweep
 from undertow.cli.parse import fail
 from undertow.store.machine import describe_machine
 
 __all__ = ["COMMANDS", "Command", "main"]
+
+ALLOW_CODE = "--allow-code"
+"""With any command: code that runs and configuration files name may be imported. What is typed needs no leave."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +40,10 @@ def _run(arguments: list[str]) -> int:
     try:
         arguments, level = logs.take_level(arguments)
         logs.set_up(level)
-        return _dispatch(arguments)
+        every = [word for word in arguments if word != ALLOW_CODE]
+        names = typed(every) if len(every) == len(arguments) else {"*"}
+        with allow_code(*names) if names else contextlib.nullcontext():
+            return _dispatch(every)
     except NonFiniteError as error:
         # An initial state that is not finite was given so; what becomes so later did.
         return fail(error, 1 if error.step else 2)
@@ -78,6 +86,7 @@ def _help() -> str:
         "options, with any command:\n"
         "  -v, -vv               say what is done, in detail; --verbose is -v\n"
         f"  --log-level LEVEL     {', '.join(logs.LEVELS)}; the environment variable {logs.VARIABLE} does the same\n"
+        f"  {ALLOW_CODE}          import the code from outside undertow that a run or a configuration file names, which runs it\n"
         "  --version             the version\n\n"
         "exit codes:\n"
         "  0                     all went well\n"

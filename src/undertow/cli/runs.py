@@ -84,7 +84,7 @@ def _chosen(arguments: list[str]) -> tuple[str, Config, str, list[str]]:
         return named.preset, named.config, f"what {value} says", rest
     require(not first.startswith("-"), f"the preset comes first: undertow train PRESET {first} ...")
     chosen = preset(first)
-    return first, chosen.config, chosen.description, rest
+    return first.rpartition(":")[2], chosen.config, chosen.description, rest
 
 
 def _report(run: experiment.Run, as_json: bool) -> int:

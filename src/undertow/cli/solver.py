@@ -18,19 +18,19 @@ from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
-from undertow.config import LawConfig, SchemeConfig, config_from_dict
-from undertow.envs.placing import Initial, grid_of
+from undertow.config import LawConfig, SchemeConfig, run_config
+from undertow.envs.placing import grid_of
 from undertow.evaluation.simulation import Simulation
-from undertow.laws.advection import LinearAdvection
-from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.cases import Initial
+from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
+from undertow.laws.law import Reconstruction
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.policies.classical import CLASSICAL
 from undertow.policies.published import is_published
 from undertow.progress import Display
-from undertow.schemes.scheme import Reconstruction
-from undertow.simulate import Case, named_case, simulate
+from undertow.simulate import simulate, started
 from undertow.store.rundir import RunDirectory
 
 _ENDINGS = (".csv", ".png", ".gif")
@@ -167,9 +167,9 @@ def _write(result: Simulation, path: Path, title: str) -> None:
 
 def _require_room(parsed: SimulateArguments, condition: str | Initial, saves: int) -> None:
     """Raise `UndertowError` for files that cannot be held in memory or written."""
-    case = named_case(condition) if isinstance(condition, str) else Case(condition)
-    law = case.initial.law if isinstance(case.initial, AbstractField) else None
-    grid = grid_of(case.initial, case.num_cells if parsed.cells is None else parsed.cells)
+    initial, cells, _ = started(condition, parsed.cells)
+    law = initial.law if isinstance(initial, AbstractField) else None
+    grid = grid_of(initial, cells)
     numbers = (1 + grid.num_axes + (1 if law is None else law.num_components)) * float(math.prod(grid.num_cells))
     change = "--saves or --cells"
     for path in parsed.out:
@@ -185,14 +185,17 @@ def _require_room(parsed: SimulateArguments, condition: str | Initial, saves: in
 
 def _condition(parsed: SimulateArguments) -> dict[str, Any]:
     """A scalar condition and its law."""
-    law = parsed.law
+    law, problems = parsed.law, parsed.law.entry.line
     require(law.source == 0, "simulate takes no source; train and evaluate do")
-    require(law.name != "euler", f"{parsed.case} is a condition of one component; gas cases: undertow list 'gas cases'")
+    require(
+        not problems.brings_law,
+        f"{parsed.case} is a condition of one component; cases of {law.name}: undertow list {problems.title!r}",
+    )
     if parsed.boundary is not None:
         choice("boundary", parsed.boundary, BOUNDARIES)
     return {
         "condition": burgers_condition(parsed.case, boundary=parsed.boundary, **_parameters(parsed.params)),
-        "law": Burgers(law.viscosity) if law.name == "burgers" else LinearAdvection(law.velocity, law.viscosity),
+        "law": law.make(),
         "reconstruction": parsed.reconstruction,
     }
 
@@ -206,7 +209,7 @@ def _field(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[st
     }
     given = [name for name, changed in own.items() if changed]
     if given:
-        named_case(parsed.case)
+        case(parsed.case)
         raise UndertowError(
             f"{parsed.case} brings its own law, parameters and boundary; leave {' and '.join(given)} out"
         )
@@ -223,12 +226,12 @@ def _trained_on(policy: str) -> Reconstruction | None:
         return None
     if is_published(path):
         return "component"
-    config = config_from_dict(RunDirectory.open(path.parent.parent if path.is_file() else path).config)
+    config = run_config(RunDirectory.open(path.parent.parent if path.is_file() else path))
     if not isinstance(config, SchemeConfig):
         raise UndertowError(
             f"{policy} is a run of a controller; simulate takes policies that choose a scheme's weights"
         )
-    return config.grid.reconstruction if config.law.name == "euler" else None
+    return config.grid.reconstruction if config.law.make().num_components > 1 else None
 
 
 def _parameters(given: Sequence[str]) -> dict[str, float]:

@@ -15,9 +15,10 @@ from undertow.config.control import (
     ControlDataConfig,
     ControlEvaluationConfig,
     ControllerConfig,
+    control_config,
 )
-from undertow.config.files import NamedConfig, load_config
-from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, validate_config
+from undertow.config.files import NamedConfig, load_config, run_config
+from undertow.config.plain import FAMILIES, config_from_dict, config_to_dict, own_files, validate_config
 from undertow.config.scheme import (
     DataConfig,
     EvaluationConfig,
@@ -51,6 +52,9 @@ __all__ = [
     "TrainingConfig",
     "config_from_dict",
     "config_to_dict",
+    "control_config",
     "load_config",
+    "own_files",
+    "run_config",
     "validate_config",
 ]

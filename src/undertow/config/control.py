@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from undertow._checks import UndertowError, lookup, shown
 from undertow._fields import Count, Seed
+from undertow._own import is_own, target_of
 from undertow.config.base import Config, EvaluationBase
 from undertow.tasks import TASKS
 from undertow.tasks.task import ControlObjectiveSettings, ControlTask
@@ -77,7 +79,7 @@ class ControlConfig(Config):
 
 
 def _again(family: str, values: dict[str, Any]) -> ControlConfig:
-    return CONTROL_CONFIGS[family](**values)
+    return control_config(family)(**values)
 
 
 def _config_of(name: str, task: ControlTask) -> type[ControlConfig]:
@@ -88,6 +90,22 @@ def _config_of(name: str, task: ControlTask) -> type[ControlConfig]:
         namespace={"__doc__": f"To {task.goal}.", "__module__": __name__, "family": name, "task": task},
         frozen=True,
     )
+
+
+_OWN: dict[tuple[str, int], type[ControlConfig]] = {}  # of tasks of one's own, which their classes keep alive
+
+
+def control_config(name: str) -> type[ControlConfig]:
+    """The configuration class of a control task, of the package's or of one's own by an opened name.
+
+    **Raises:** `UndertowError` for an unknown name, or one that is not opened or no `ControlTask`.
+    """
+    if not is_own(name):
+        return lookup("control task", name, CONTROL_CONFIGS)
+    task = target_of(name, "the control task")
+    if not isinstance(task, ControlTask):
+        raise UndertowError(f"{name} has to be a ControlTask, such as control_task(step, ...) makes, got {shown(task)}")
+    return _OWN.setdefault((str(name), id(task)), _config_of(name, task))
 
 
 CONTROL_CONFIGS: dict[str, type[ControlConfig]] = {name: _config_of(name, task) for name, task in TASKS.items()}

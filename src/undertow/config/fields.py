@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -77,6 +78,9 @@ def find_field(config: Config, name: str) -> tuple[str, Any]:
     wanted = name.strip().lstrip("-").replace("-", "_")
     if wanted in fields:
         return wanted, fields[wanted]
+    for name, hint in fields.items():  # an open table of names and values
+        if typing.get_origin(hint) is dict and wanted.startswith(name + "."):
+            return wanted, typing.get_args(hint)[1]
     inside = [each for each in fields if each.startswith(wanted + ".")]
     require(not (wanted and inside), f"{wanted} is a table of fields; choose among {', '.join(inside)}")
     # Every field of a configuration is too long a list for one line.
@@ -112,4 +116,6 @@ def _types(kind: type, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def _replaced(part: Any, path: Sequence[str], value: Any) -> Any:
     first, *rest = path
+    if isinstance(part, Mapping):
+        return {**part, first: value}
     return dataclasses.replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})

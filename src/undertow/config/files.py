@@ -34,7 +34,7 @@ def load_config(path: Path | str) -> NamedConfig:
     path = at_home(path)
     if path.is_dir():
         run = RunDirectory.open(path)
-        return NamedConfig(run.preset, config_from_dict(run.config))
+        return NamedConfig(run.preset, run_config(run))
     values: Any = read_toml(path) if path.suffix == ".toml" else read_json(path)
     if not isinstance(values, dict):
         raise UndertowError(f"{path} must hold a table of configuration fields, got a {type(values).__name__}")
@@ -46,3 +46,8 @@ def load_config(path: Path | str) -> NamedConfig:
         return NamedConfig(preset, config_from_dict(fields))
     except UndertowError as error:
         raise UndertowError(f"{path}: {error}") from None
+
+
+def run_config(run: RunDirectory) -> Config:
+    """The configuration of a run, with the copies it has of the code that it names."""
+    return config_from_dict(run.config, run.code)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from undertow._checks import UndertowError, Within
+from undertow._checks import UndertowError, Within, require
 from undertow._fields import Count, NotNegative, Positive
 from undertow.config.base import Config, EvaluationBase
 from undertow.config.baseline import BaselineConfig, Method
+from undertow.laws.cases import LawEntry, Problems
+from undertow.laws.catalogue import law_entry
+from undertow.laws.law import AbstractConservationLaw, constants_of, make_law
 from undertow.numerics.timestep import Discretisation, complete
 
 
@@ -18,8 +22,8 @@ from undertow.numerics.timestep import Discretisation, complete
 class LawConfig:
     """The equation: u_t + f(u)_x = nu u_xx + s(x, t)."""
 
-    name: Literal["burgers", "advection", "euler"] = "burgers"
-    """burgers: f = u^2 / 2; advection: f = velocity u; euler: density, momentum and energy of an ideal gas"""
+    name: str = "burgers"
+    """which law (`undertow list laws`)"""
     gamma: Annotated[float, Within(above=1)] = 1.4
     """euler: ratio of specific heats of the random problems; named ones have their own"""
     velocity: float = 1.0
@@ -28,6 +32,30 @@ class LawConfig:
     """nu; above 0 there is no exact solution, so take --data.truth fine"""
     source: NotNegative = 0.0
     """mean amplitude of a random source s, another one for every problem; above 0 take --data.truth fine"""
+    constants: dict[str, float] = field(default_factory=dict)
+    """further constants of the law, by name"""
+
+    @property
+    def entry(self) -> LawEntry:
+        """The law and what it brings along. Raises `UndertowError` for an unknown one, with the nearest match."""
+        return law_entry(self.name)
+
+    def given(self, names: Collection[str]) -> dict[str, float]:
+        """The constants that are said here, of those that a law has (`names`)."""
+        shared = {name: getattr(self, name) for name in ("gamma", "velocity", "viscosity") if name in names}
+        return {**shared, **self.constants}
+
+    def make(self) -> AbstractConservationLaw:
+        """The law with its constants.
+
+        **Raises:** `UndertowError` for an unknown law, and for a constant, a viscosity or a source that it does not have.
+        """
+        kind = self.entry.law
+        names = constants_of(kind)
+        require("viscosity" in names or self.viscosity == 0, f"{self.name} has no viscosity; set law.viscosity to 0")
+        law = make_law(kind, self.given(names))
+        require(law.has_source or self.source == 0, f"{self.name} has no source; set law.source to 0")
+        return law
 
 
 @dataclass(frozen=True)
@@ -185,13 +213,25 @@ class SchemeConfig(Config):
     method: Method = "bptt"  # type: ignore[misc]  # a constant of the families that have no choice
     """how the policy learns: bptt: backpropagation through the solver; ppo, policy-gradient, sac, td3, ddpg: reinforcement
     learning, see baseline; cloning: to choose objective.comparator's weights in the states it comes to itself"""
-    law: LawConfig = LawConfig()
+    law: LawConfig = field(default_factory=LawConfig)
     grid: GridConfig = GridConfig()
     data: DataConfig = DataConfig()
     policy: PolicyConfig = PolicyConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
+
+    @property
+    def problems(self) -> Problems:
+        """What there is to solve of the law in so many dimensions. Raises `UndertowError` where there is nothing to learn on."""
+        entry = self.law.entry
+        found = entry.line if self.grid.dimensions == 1 else entry.plane
+        if found is None or found.random is None:
+            raise UndertowError(
+                f"there are no random problems of {self.law.name} in {self.grid.dimensions} dimensions to learn on; take another "
+                "law or other grid.dimensions"
+            )
+        return found
 
     def untrained(self) -> Self:
         return dataclasses.replace(self, policy=dataclasses.replace(self.policy, start=None))

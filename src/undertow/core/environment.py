@@ -64,15 +64,16 @@ def _missing(environment: AbstractEnvironment, method: str) -> UndertowError:
     return UndertowError(f"{type(environment).__name__} has to define {method}")
 
 
-def check_kept(step: Callable, state: Any, given: Any) -> None:
-    """Raise `UndertowError` if a step hands on a state of another structure, shape or type than it was given."""
+def check_kept(step: Callable, state: Any, given: Any, *, exact: bool = True) -> None:
+    """Raise `UndertowError` if a step hands on a state of another structure, shape or (where it is to be `exact`) type than it
+    was given."""
     new = jax.eval_shape(lambda s, x: step(s, x)[0], state, given)
     had = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), state)
     forms: Any = jax.tree.structure(had), jax.tree.structure(new)
     require(forms[0] == forms[1], f"a step has to hand on a state of the form it was given, {forms[0]}, got {forms[1]}")
     for before, after in zip(jax.tree.leaves(had), jax.tree.leaves(new), strict=True):
         require(
-            before.shape == after.shape and before.dtype == after.dtype,
+            before.shape == after.shape and (before.dtype == after.dtype or not exact),
             f"a step has to hand on a state like the one it was given, {_form(before)}, got {_form(after)}"
             + ("; begin with floating-point numbers" if jnp.issubdtype(before.dtype, jnp.integer) else ""),
         )

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from undertow._checks import require
+from undertow._checks import UndertowError, require
 from undertow.core.unroll import Trajectory
 
 Cost = Callable[[Any], Float[Array, ""]]
@@ -44,6 +44,22 @@ class AbstractObjective(eqx.Module):
         """The objective of one sample."""
         raise NotImplementedError
 
+    def terms(self) -> tuple[tuple[float, AbstractObjective], ...]:
+        """The objectives of a sum, and of sums in it, with their factors; of anything else itself, once."""
+        return ((1.0, self),)
+
+    def step_reward(
+        self, state: Any, action: Any, last: Bool[Array, ""], horizon: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """What is paid for reaching `state` by `action`, so that the rewards of `horizon` steps add up to minus the objective;
+        `last`: whether this is the last one.
+
+        **Raises:** `UndertowError` for an objective that is no sum over steps.
+        """
+        raise UndertowError(
+            f"{type(self).__name__} is no sum over steps; take FinalCost, RunningCost, ActionCost or a sum of them"
+        )
+
     def __add__(self, other: AbstractObjective) -> SumObjective:
         return SumObjective((self, other), (1.0, 1.0))
 
@@ -56,6 +72,20 @@ class SumObjective(AbstractObjective):
 
     parts: tuple[AbstractObjective, ...]
     factors: tuple[float, ...]
+
+    def terms(self):
+        return tuple(
+            (factor * inner, term)
+            for factor, part in zip(self.factors, self.parts, strict=True)
+            for inner, term in part.terms()
+        )
+
+    def step_reward(self, state, action, last, horizon):
+        """The weighted sum."""
+        return sum(
+            factor * part.step_reward(state, action, last, horizon)
+            for factor, part in zip(self.factors, self.parts, strict=True)
+        )
 
     def __call__(self, trajectory, problem):
         """The weighted sum."""
@@ -70,6 +100,10 @@ class FinalCost(AbstractObjective):
     def __call__(self, trajectory, problem):
         """The cost of the last state."""
         return one_number(self.cost(trajectory.final), self.cost, "state")
+
+    def step_reward(self, state, action, last, horizon):
+        """Nothing but at the end."""
+        return jnp.where(last, -self.cost(state), 0.0)
 
 
 class RunningCost(AbstractObjective):
@@ -86,6 +120,11 @@ class RunningCost(AbstractObjective):
         costs = jax.vmap(lambda state: one_number(self.cost(state), self.cost, "state"))(trajectory.after)
         return jnp.mean(costs) if self.reduction == "mean" else jnp.sum(costs)
 
+    def step_reward(self, state, action, last, horizon):
+        """The state's share."""
+        reward = -self.cost(state)
+        return reward / horizon if self.reduction == "mean" else reward
+
 
 class ActionCost(AbstractObjective):
     r"""Mean of $c^2$ over time and all entries of the action."""
@@ -94,6 +133,10 @@ class ActionCost(AbstractObjective):
         """The mean square of the actions."""
         leaves = jax.tree.leaves(trajectory.actions)
         return sum(jnp.sum(x**2) for x in leaves) / sum(x.size for x in leaves)
+
+    def step_reward(self, state, action, last, horizon):
+        """The action's share."""
+        return -jnp.mean(action**2) / horizon
 
 
 class ReferenceDistance(AbstractObjective):

@@ -21,10 +21,10 @@ from undertow.core.objective import Problem
 from undertow.envs.conservation import FieldState
 from undertow.envs.march import final_values
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, coordinates, grid_of, law_of, point_values
+from undertow.envs.placing import coordinates, grid_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.envs.truth import count, exact_holds, exact_values
-from undertow.laws.burgers import Burgers
+from undertow.laws.cases import Initial
 from undertow.policies.classical import classical
 from undertow.schemes.solve import check_step
 
@@ -195,8 +195,8 @@ def make_suite(
     groups = cases if groups is None else groups
     keep = np.ones(len(cases), bool)
     for batch, places in conditions:
-        if discretised.has_exact(batch) and isinstance(law_of(batch, discretised.law), Burgers):
-            keep[np.asarray(places)] = exact_holds(batch, discretised.end_time)
+        if discretised.has_exact(batch):
+            keep[np.asarray(places)] = exact_holds(discretised.law, batch, discretised.end_time)
     require(
         bool(keep.any()), f"no case of suite {name} has an exact solution that holds until t = {discretised.end_time:g}"
     )

@@ -15,8 +15,9 @@ from undertow.core.flow import closed_loop
 from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory
+from undertow.envs.combination import conservation
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.rewards import AbstractDifference, AbstractError, ComponentErrors, conservation, step_lengths
+from undertow.envs.rewards import AbstractDifference, AbstractError, ComponentErrors, step_lengths
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.interpolation import WenoInterpolation
 from undertow.schemes.weights import EPSILON

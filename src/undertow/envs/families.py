@@ -16,32 +16,14 @@ import numpy as np
 from undertow._checks import lookup, require
 from undertow._tree import concatenate, take
 from undertow._types import Array, ArrayLike, Key
-from undertow.envs.placing import Initial
 from undertow.envs.truth import exact_holds
-from undertow.laws.burgers_conditions import random_condition
+from undertow.laws.burgers import Burgers
+from undertow.laws.cases import Initial
+from undertow.laws.catalogue import all_problems
 from undertow.laws.conditions import RandomCondition
-from undertow.laws.gas_cases import random_gas
-from undertow.laws.plane_burgers import CombinedBurgers
-
-
-def random_plane(key: Key) -> CombinedBurgers:
-    r"""$u_0 = \tfrac12 (f(x) + g(y))$ with two conditions of the scalar family: random data for Burgers' equation on the unit
-    square, smooth or broken along lines, periodic or open along either axis."""
-
-    def half(condition: RandomCondition) -> RandomCondition:
-        parts = (condition.mean, condition.amplitudes, condition.coefficients)
-        return eqx.tree_at(lambda c: (c.mean, c.amplitudes, c.coefficients), condition, [part / 2 for part in parts])
-
-    one, other = jax.random.split(key)
-    parts = half(random_condition(one)), half(random_condition(other))
-    make: Callable[..., CombinedBurgers] = CombinedBurgers  # its abstract attributes are properties, not arguments
-    return make(*parts)
-
 
 RANDOM_FAMILIES: dict[str, Callable[[Key], Initial]] = {
-    "scalar": random_condition,
-    "gas": random_gas,
-    "plane": random_plane,
+    problems.family: problems.random for _, problems in all_problems() if problems.random is not None
 }
 """What draws a random condition from a key, by name."""
 
@@ -63,9 +45,9 @@ def draw(family: str, numbers: ArrayLike | Iterable[int]) -> Initial:
     Number $i$ is drawn with the key `jax.random.fold_in(jax.random.key(0), i)`. Single and double precision draw
     differently; within each the draws are always the same.
 
-    **Arguments:** `family`: `scalar` ([`random_condition`][undertow.laws.burgers_conditions.random_condition]), `gas`
-    ([`random_gas`][undertow.laws.gas_cases.random_gas]) or `plane`
-    ([`random_plane`][undertow.envs.families.random_plane]); `numbers`.
+    **Arguments:** `family`: a name out of `RANDOM_FAMILIES`, such as `scalar`
+    ([`random_condition`][undertow.laws.burgers_conditions.random_condition]) or `gas`
+    ([`random_gas`][undertow.laws.gas_cases.random_gas]); `numbers`.
 
     **Raises:** `UndertowError` unless the numbers are integers from 0 to 2^32 - 1, at least one.
     """
@@ -80,16 +62,11 @@ def draw(family: str, numbers: ArrayLike | Iterable[int]) -> Initial:
     return take(concatenate(parts), slice(len(index)))
 
 
-def random_conditions(numbers: ArrayLike | Iterable[int]) -> RandomCondition:
+def random_conditions(numbers: ArrayLike | Iterable[int], family: str = "scalar") -> RandomCondition:
     """The scalar conditions with these numbers; see `draw`."""
-    conditions = draw("scalar", numbers)
+    conditions = draw(family, numbers)
     assert isinstance(conditions, RandomCondition)
     return conditions
-
-
-def on_a_circle(conditions: RandomCondition) -> RandomCondition:
-    """The same data with periodic boundaries: of one condition or a batch."""
-    return eqx.tree_at(lambda c: c.periodic, conditions, jnp.ones_like(conditions.periodic))
 
 
 def training_numbers(seed: int, n: int) -> np.ndarray:
@@ -107,15 +84,15 @@ def training_conditions(seed: int, n: int, *, end_time: float | None = None) -> 
     return _held(random_conditions(training_numbers(seed, n)), end_time)
 
 
-def held_out_conditions(n: int = 256, *, end_time: float | None = None) -> RandomCondition:
-    """The first `n` conditions, which nobody trains on; `end_time` as in `training_conditions`."""
+def held_out_conditions(n: int = 256, *, end_time: float | None = None, family: str = "scalar") -> RandomCondition:
+    """The first `n` conditions, which nobody trains on; `end_time` as in `training_conditions`; `family` of scalar ones."""
     require(0 < n <= BLOCK // 2, f"there are 1 to {BLOCK // 2} held-out conditions, got {n}")
-    return _held(random_conditions(np.arange(n)), end_time)
+    return _held(random_conditions(np.arange(n), family), end_time)
 
 
 def _held(conditions: RandomCondition, end_time: float | None) -> RandomCondition:
     if end_time is None:
         return conditions
-    kept = take(conditions, np.flatnonzero(exact_holds(conditions, end_time)))
+    kept = take(conditions, np.flatnonzero(exact_holds(Burgers(), conditions, end_time)))
     assert isinstance(kept, RandomCondition)
     return kept

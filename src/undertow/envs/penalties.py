@@ -3,7 +3,7 @@ r"""Objectives that look at the state or the weights alone: conservation, total 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -12,11 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import Within, require, whole_number
+from undertow._tree import take
 from undertow.core.flow import closed_loop
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory
-from undertow.envs.rewards import AbstractSquash, ArctanSquash, FaceErrors, conservation, norm
+from undertow.envs.combination import FaceErrors, conservation, norm
+from undertow.envs.face_objective import AbstractFaceObjective
+from undertow.envs.squash import AbstractSquash, ArctanSquash
 from undertow.numerics.norms import total_variation
 from undertow.schemes.faces import only_weights
 from undertow.schemes.interpolation import WenoInterpolation
@@ -24,7 +27,7 @@ from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.weights import EPSILON
 
 
-class ConservationPenalty(AbstractObjective):
+class ConservationPenalty(AbstractFaceObjective):
     r"""$-\sum_t R_t$ with $R_t = \arctan\big(-\sum_c |S_c(u^{t}) - S_c(u^{t-1})|\big)$: change of the total.
 
     $S$ adds up the cells and K equally spaced interpolated points in every gap between two cells, along every axis; the
@@ -52,6 +55,10 @@ class ConservationPenalty(AbstractObjective):
     interpolation: WenoInterpolation = WenoInterpolation(EPSILON)
     squash: AbstractSquash = ArctanSquash(1.0)
 
+    @property
+    def worst(self) -> float:
+        return self.squash.worst
+
     def total(self, scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> Float[Array, " chan"]:
         """$S$ of one state, for every component."""
         for axis in range(scheme.grid.num_axes):
@@ -69,12 +76,16 @@ class ConservationPenalty(AbstractObjective):
         totals = jax.vmap(jax.checkpoint(lambda u: self.total(scheme, u)))(trajectory.states.u)
         return self.squash(jnp.sum(jnp.abs(totals[1:] - totals[:-1]), axis=-1))
 
+    def last_rewards(self, trajectory: Trajectory, problem: Problem) -> tuple[Float[Array, ""], ...]:
+        """Every face is paid for all of them."""
+        return (self.rewards(trajectory, problem)[-1],) * conservation(problem).scheme.grid.num_axes
+
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """Minus the return."""
         return -jnp.sum(self.rewards(trajectory, problem))
 
 
-class TotalVariationPenalty(AbstractObjective):
+class TotalVariationPenalty(AbstractFaceObjective):
     r"""$\lambda \sum_t \max\big(0, \mathrm{TV}(u^t) - \mathrm{TV}(u^{t-1})\big) / \prod_d n_d$, never below 0.
 
     The variation is that of [`total_variation`][undertow.numerics.norms.total_variation]: all components and axes
@@ -88,6 +99,11 @@ class TotalVariationPenalty(AbstractObjective):
 
     factor: float = 1e-3
 
+    def last_rewards(self, trajectory: Trajectory, problem: Problem) -> tuple[Float[Array, ""], ...]:
+        """Every face is paid for all of them."""
+        last = Trajectory(take(trajectory.states, slice(-2, None)), None)
+        return (-self(last, problem),) * conservation(problem).scheme.grid.num_axes
+
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The penalty of the whole trajectory."""
         variation = jax.vmap(total_variation)(trajectory.states.u)
@@ -96,7 +112,7 @@ class TotalVariationPenalty(AbstractObjective):
         return self.factor * jnp.sum(growth) / cells
 
 
-class WeightCloning(AbstractObjective):
+class WeightCloning(AbstractFaceObjective):
     r"""$\frac1A\sum_a\frac{1}{CF}\sum_{c,f}\sum_t \lVert w^t_{c,f} - w^{*,t}_{c,f}\rVert$: behaviour cloning.
 
     The distance between the agent's weights and a classical policy's, over both directions and all substencils of a
@@ -118,12 +134,17 @@ class WeightCloning(AbstractObjective):
     **Reference:** the code of arXiv 2203.08937, reward mode `wenodiff_L1`, `wenodiff_L2`.
     """
 
+    needs_weights: ClassVar[bool] = True
     comparator: AbstractPolicy
     distance: Literal["L1", "L2"] = eqx.field(static=True, default="L2")
     held: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         require(self.distance in ("L1", "L2"), f"distance must be 'L1' or 'L2', got {self.distance!r}")
+
+    def last_rewards(self, trajectory: Trajectory, problem: Problem) -> tuple[Float[Array, "*faces"], ...]:
+        """Of every face, the mean over the components."""
+        return tuple(-jnp.mean(each[-1], axis=0) for each in self.distances(trajectory, problem))
 
     def distances(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
         """One array `(time, components, *faces)` per axis."""

@@ -10,15 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow.laws.conditions import AbstractCondition
+from undertow.laws.cases import Initial
 from undertow.laws.field import Field
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.boundary import Boundary, boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.inflow import AbstractInflow
-
-Initial = AbstractCondition | AbstractField
 
 
 def law_of(condition: Initial, law: AbstractConservationLaw) -> AbstractConservationLaw:

@@ -14,15 +14,15 @@ from undertow._checks import require, require_positive, whole_number
 from undertow.core.objective import Problem
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.objectives import FieldReference
-from undertow.envs.placing import Initial, boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
+from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, law_of, point_values
+from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution, has_exact_solution
-from undertow.laws.law import AbstractConservationLaw
+from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.source import SineSource
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.positivity import PositivityLimiter, check_limited
 from undertow.schemes.reference import fine_reference
-from undertow.schemes.scheme import Reconstruction
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.solve import solve
 from undertow.schemes.splitting import AbstractSpeed

@@ -1,7 +1,7 @@
 r"""The rewards of arXiv 2203.08937 as small parts: an error per cell, a combination to faces, a squashing function.
 
 The published code composes them from one string; here they are objects. What its words stand for (objects that are
-not in this file are in `undertow.envs.consistency` and `undertow.envs.penalties`):
+not in this file are in `undertow.envs.combination`, `squash`, `consistency` and `penalties`):
 
 | word | object |
 |---|---|
@@ -23,47 +23,27 @@ have names: `Reward(..., components="summed")`, the default, and `components="se
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, choice, require, require_positive
+from undertow._checks import choice, require
 from undertow.core.flow import closed_loop
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import Problem
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory, rollout, unroll
+from undertow.envs.combination import AbstractCombination, AdjacentAverage, CellErrors, FaceErrors, conservation
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.numerics.norms import root_of_squares
-from undertow.numerics.stencil import face_slices
+from undertow.envs.face_objective import AbstractFaceObjective
+from undertow.envs.squash import AbstractSquash, ArctanSquash
 from undertow.numerics.timestep import FixedStep
-from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.march import step_length
 
-CellErrors = Float[Array, "time *cells"]
 ComponentErrors = Float[Array, "time chan *cells"]
-FaceErrors = tuple[Float[Array, "time *faces"], ...]
 Components = Literal["summed", "separate"]
-
-
-def norm(x: Array, power: Literal[1, 2], axis: int | tuple[int, ...]) -> Array:
-    r"""$\sum |x|$ or $(\sum x^2)^{1/2}$ along axes, with derivative 0 where it is 0."""
-    if power == 1:
-        return jnp.sum(jnp.abs(x), axis=axis)
-    return root_of_squares(x, axis)
-
-
-def conservation(problem: Problem) -> Conservation:
-    """The environment of a problem. Raises `UndertowError` unless it is a `Conservation`, with faces and cells."""
-    environment = problem.environment
-    if not isinstance(environment, Conservation):
-        raise UndertowError(
-            f"rewards of faces and cells need a Conservation environment, got {type(environment).__name__}; "
-            "take an objective from undertow.core.objective"
-        )
-    return environment
 
 
 def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Array, " time"]:
@@ -75,7 +55,23 @@ def step_lengths(trajectory: Trajectory, environment: Conservation) -> Float[Arr
 
 
 class AbstractError(eqx.Module):
-    """A non-negative error in every cell after every step, of every component and of all of them together."""
+    """A non-negative error in every cell after every step, of every component and of all of them together.
+
+    `looks_back`: whether the error of a step depends on the state before it, too. `full`: the distance to a whole trajectory
+    that the error is made of, if it is.
+    """
+
+    @property
+    def looks_back(self) -> bool:
+        return False
+
+    @property
+    def full(self) -> FullError | None:
+        return None
+
+    def compared(self) -> Self:
+        """The same error with the reference trajectory taken from the problem."""
+        return self
 
     def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
         """Errors of every component: `(time, components, *cells)`."""
@@ -141,6 +137,13 @@ class FullError(AbstractDifference):
 
     comparator: AbstractPolicy | None = None
 
+    @property
+    def full(self) -> FullError:
+        return self
+
+    def compared(self) -> FullError:
+        return FullError()
+
     def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
         """The agent's trajectory minus the reference."""
         u = trajectory.after.u
@@ -186,6 +189,17 @@ class ChangeError(AbstractDifference):
 
     error: AbstractDifference
 
+    @property
+    def looks_back(self) -> bool:
+        return True
+
+    @property
+    def full(self) -> FullError | None:
+        return self.error.full
+
+    def compared(self) -> Self:
+        return dataclasses.replace(self, error=self.error.compared())
+
     def difference(self, trajectory: Trajectory, problem: Problem) -> Float[Array, "time chan *cells"]:
         """The change of the difference over each step."""
         d = self.error.difference(trajectory, problem)
@@ -223,6 +237,17 @@ class ClippedError(AbstractError):
     high: float = 0.1
     factor: float = 10.0
 
+    @property
+    def looks_back(self) -> bool:
+        return self.error.looks_back
+
+    @property
+    def full(self) -> FullError | None:
+        return self.error.full
+
+    def compared(self) -> Self:
+        return dataclasses.replace(self, error=self.error.compared())
+
     def by_component(self, trajectory: Trajectory, problem: Problem) -> ComponentErrors:
         """Every component's error, clipped."""
         return self._clip(self.error.by_component(trajectory, problem))
@@ -235,127 +260,7 @@ class ClippedError(AbstractError):
         return jnp.where(e < self.low, 0.0, jnp.where(e > self.high, self.factor * e, e))
 
 
-class AbstractCombination(eqx.Module):
-    """From errors in cells to errors at faces."""
-
-    def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
-        """One array per axis."""
-        raise NotImplementedError
-
-
-class AdjacentAverage(AbstractCombination):
-    """The mean of the two cells beside each face.
-
-    At an open end the edge cell's error; at a periodic one the mean of the first and the last cell's, at both ends.
-    """
-
-    def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
-        """One array per axis."""
-        out = []
-        for axis, boundary in enumerate(conservation(problem).scheme.domain.boundary):
-            e = jnp.moveaxis(errors, axis + 1, -1)
-            wrapped = 0.5 * (e[..., :1] + e[..., -1:])
-            first = jnp.where(boundary.periodic > 0, wrapped, e[..., :1])
-            last = jnp.where(boundary.periodic > 0, wrapped, e[..., -1:])
-            faces = jnp.concatenate([first, 0.5 * (e[..., 1:] + e[..., :-1]), last], axis=-1)
-            out.append(jnp.moveaxis(faces, -1, axis + 1))
-        return tuple(out)
-
-
-class StencilCombination(AbstractCombination):
-    r"""The maximum, mean, sum (`L1`) or root of the sum of squares (`L2`) over the stencil of each face.
-
-    The published window is that of the right-going flux, the 2r-1 cells $i-r+1 .. i+r-1$ around face $i+1/2$: $r$ on
-    its left, $r-1$ on its right, whichever way the flow goes. `symmetric` takes the $2r$ cells of both directions'
-    stencils instead, so that a mirrored problem gets mirrored rewards. Beyond the ends of the domain errors continue as
-    the boundary continues the state: around (periodic), the edge cell's (outflow), mirrored (reflective), and the size
-    of the extrapolation where the boundary extrapolates.
-
-    The maximum has no derivative where several cells share it: JAX splits the gradient equally. `L2` has none where all
-    errors are 0: 0 is taken.
-
-    **Arguments:** `reduction`: `max` (default), `avg`, `L1` or `L2`; `symmetric`, default False.
-
-    **Raises:** `UndertowError` for an unknown reduction.
-
-    **Reference:** the code of arXiv 2203.08937, reward modes `stencil_max`, `stencil_avg`, `stencil_L1`, `stencil_L2`.
-    """
-
-    reduction: Literal["max", "avg", "L1", "L2"] = eqx.field(static=True, default="max")
-    symmetric: bool = eqx.field(static=True, default=False)
-
-    def __check_init__(self):
-        known = ("max", "avg", "L1", "L2")
-        require(self.reduction in known, f"reduction must be one of {', '.join(known)}, got {self.reduction!r}")
-
-    def __call__(self, errors: CellErrors, problem: Problem) -> FaceErrors:
-        """One array per axis."""
-        scheme = conservation(problem).scheme
-        width = 2 * substencil_width(scheme.order)
-        out = []
-        for axis, boundary in enumerate(scheme.domain.boundary):
-            # One sample each, a single component that keeps its sign at a wall.
-            padded = jax.vmap(lambda e, axis=axis, boundary=boundary: boundary.pad(e[None], axis, (1.0,))[0])(errors)
-            cells = face_slices(jnp.abs(padded), width, boundary.ghost, axis)
-            window = jnp.stack(cells if self.symmetric else cells[:-1], axis=-1)
-            out.append(self._reduce(window))
-        return tuple(out)
-
-    def _reduce(self, window: Array) -> Array:
-        if self.reduction == "max":
-            return jnp.max(window, axis=-1)
-        if self.reduction == "avg":
-            return jnp.mean(window, axis=-1)
-        return norm(window, 1 if self.reduction == "L1" else 2, -1)
-
-
-class AbstractSquash(eqx.Module):
-    """From a non-negative error to a reward."""
-
-    def __call__(self, error: Array) -> Array:
-        """The reward, elementwise."""
-        raise NotImplementedError
-
-
-class ArctanSquash(AbstractSquash):
-    r"""$R = \arctan(-\kappa e)$, default $\kappa = 1000$; $\kappa = 1$ is the published `noadjust`."""
-
-    scale: float = 1000.0
-
-    def __call__(self, error: Array) -> Array:
-        """The reward."""
-        return jnp.arctan(-self.scale * error)
-
-
-class LogSquash(AbstractSquash):
-    r"""$R = -\log(e + \epsilon)$: positive below an error of about 1, at most $-\log\epsilon$.
-
-    Its slope is $-1/(e+\epsilon)$, so halving a tiny error is worth as much as halving a large one.
-
-    **Arguments:** `epsilon`, default 1e-16: what the published training uses, its evaluation 1e-30.
-
-    **Raises:** `UndertowError` if `epsilon` is not positive.
-    """
-
-    epsilon: float = eqx.field(static=True, default=1e-16)
-
-    def __check_init__(self):
-        require_positive("epsilon", self.epsilon)
-
-    def __call__(self, error: Array) -> Array:
-        """The reward."""
-        return -jnp.log(error + self.epsilon)
-
-
-class NoSquash(AbstractSquash):
-    r"""$R = -e$."""
-
-    def __call__(self, error: Array) -> Array:
-        """The reward."""
-        return -error
-
-
-class Reward(AbstractObjective):
+class Reward(AbstractFaceObjective):
     r"""The published loss, $-\frac1A\sum_a \frac{1}{F}\sum_f \sum_t R_{t,f}$.
 
     Rewards are summed over time, averaged over the faces of each axis and over the axes.
@@ -377,6 +282,27 @@ class Reward(AbstractObjective):
 
     def __check_init__(self):
         choice("components", self.components, get_args(Components))
+
+    @property
+    def worst(self) -> float:
+        return self.squash.worst
+
+    @property
+    def looks_back(self) -> bool:
+        return self.error.looks_back
+
+    @property
+    def follows(self) -> AbstractPolicy | Literal["truth"] | None:
+        full = self.error.full
+        return None if full is None else "truth" if full.comparator is None else full.comparator
+
+    def compared(self) -> Reward:
+        return dataclasses.replace(self, error=self.error.compared())
+
+    def last_rewards(self, trajectory: Trajectory, problem: Problem) -> tuple[Float[Array, "*faces"], ...]:
+        """Of every face, the mean over separate components."""
+        axes = [each[-1] for each in self.rewards(trajectory, problem)]
+        return tuple(each if self.components == "summed" else jnp.mean(each, axis=0) for each in axes)
 
     def rewards(self, trajectory: Trajectory, problem: Problem) -> FaceErrors:
         """The reward of every face after every step, one array per axis.

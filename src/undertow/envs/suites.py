@@ -18,19 +18,18 @@ from undertow._tree import concatenate
 from undertow.envs.collection import Suite, make_suite
 from undertow.envs.families import (
     held_out_conditions,
-    on_a_circle,
     random_conditions,
     training_conditions,
     training_numbers,
 )
-from undertow.envs.field_suites import FIELD_RECIPES
+from undertow.envs.field_suites import FIELD_RECIPES, FieldRecipe
 from undertow.envs.needs import require_suite
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
-from undertow.laws.advection import LinearAdvection
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.exact import exact_boundaries, has_exact_solution
+from undertow.laws.catalogue import entry_of
+from undertow.laws.exact import has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.schemes.splitting import AbstractSpeed
@@ -75,6 +74,11 @@ class Recipe:
     integrator: str | AbstractIntegrator = "ssp_rk3"
     n: int = 256
 
+    def check_law(self, law: AbstractConservationLaw) -> None:
+        """Raise `UndertowError` for a law whose problems are no scalar conditions."""
+        fits = law.num_components == 1 and not entry_of(law).line.brings_law
+        require(fits, f"suite {self.name} is of scalar conditions, got the law {type(law).__name__}")
+
     def __call__(
         self,
         *,
@@ -92,6 +96,7 @@ class Recipe:
     ) -> Suite:
         """The suite, see [`suite`][undertow.envs.suites.suite]."""
         law = Burgers() if law is None else law
+        self.check_law(law)
         end_time = self.end_time if end_time is None else end_time
         end_time = require_positive("end_time", end_time)
         if steps is None and cells is None and end_time == self.end_time:
@@ -129,9 +134,7 @@ def _usual_steps(cells: int, end_time: float) -> int:
 
 
 def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
-    conditions = held_out_conditions(n)
-    if isinstance(how.law, LinearAdvection):  # what enters through an open end would be another problem
-        conditions = on_a_circle(conditions)
+    conditions = held_out_conditions(n, family=entry_of(how.law).line.family)
     parts = (conditions.amplitudes, conditions.coefficients)
     waves, pieces = (np.abs(np.asarray(part)).reshape(n, -1).max(axis=1) > 0 for part in parts)
     kinds = np.where(waves & pieces, "waves and pieces", np.where(waves, "waves", "pieces"))
@@ -140,7 +143,7 @@ def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
 
 
 def _named(recipe: Recipe, how: Discretised, n: int) -> Suite:
-    allowed = exact_boundaries(LinearAdvection() if isinstance(how.law, LinearAdvection) else Burgers())
+    allowed = how.law.exact_boundaries or Burgers.exact_boundaries
     names = [name for name, family in BURGERS_CONDITIONS.items() if family.boundary in allowed]
     conditions = batches([common_form(burgers_condition(name)) for name in names])
     return make_suite(recipe.name, recipe.summary, how, conditions, names)
@@ -191,7 +194,9 @@ _RECIPES = (
     ),
 )
 
-SUITES: dict[str, Callable[..., Suite]] = {recipe.name: recipe for recipe in (*_RECIPES, *FIELD_RECIPES)}
+_ALL: tuple[Recipe | FieldRecipe, ...] = (*_RECIPES, *FIELD_RECIPES)
+
+SUITES: dict[str, Recipe | FieldRecipe] = {recipe.name: recipe for recipe in _ALL}
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 

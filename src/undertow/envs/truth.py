@@ -18,8 +18,7 @@ from jaxtyping import Array, Bool, Float
 from undertow._checks import require
 from undertow._tree import stack, take
 from undertow._types import ArrayLike, Scalar
-from undertow.envs.placing import Initial
-from undertow.laws.burgers_exact import outflow_holds
+from undertow.laws.cases import Initial
 from undertow.laws.conditions import (
     AbstractCondition,
     AbstractPlainCondition,
@@ -30,8 +29,8 @@ from undertow.laws.conditions import (
     WindowedSineCondition,
 )
 from undertow.laws.exact import exact_solution
+from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
-from undertow.laws.plane_burgers import CombinedBurgers
 
 InitialT = TypeVar("InitialT", bound=Initial)
 _ROWS, _POINTS, _AT_ONCE = 32, 64, 8  # a program's rows and points; rows at a time, so that they stay in the cache
@@ -78,34 +77,29 @@ def count(batch: Initial) -> int:
     return len(jax.tree.leaves(eqx.filter(batch, eqx.is_array))[0])
 
 
-def exact_holds(conditions: Initial, end_time: float) -> Bool[np.ndarray, " cases"]:
-    """`outflow_holds` of every condition of a batch for Burgers' equation. Of a plane that is one in one dimension, laid
-    along an axis, it is that condition's; other fields have exact solutions that hold at any time.
-
-    Only what enters can leave and return: where an outflow edge sees no inflow at first, or nothing inside is strong
-    enough to drive it out, nothing has to be solved.
+def exact_holds(law: AbstractConservationLaw, conditions: Initial, end_time: float) -> Bool[np.ndarray, " cases"]:
+    """Whether the exact solution holds until `end_time`, of every condition of a batch: what the `law` says of it, and solved
+    only where that is not certain. Of a plane that is one in one dimension, laid along an axis, it is that condition's; other
+    fields have exact solutions that hold at any time.
     """
-    if isinstance(conditions, CombinedBurgers):
-        conditions = conditions.x
-    if not isinstance(conditions, AbstractCondition):
-        return np.ones(count(conditions), bool)
-    x = jnp.linspace(*conditions.domain, 513)
-    u = np.asarray(jax.vmap(lambda condition: condition(x))(conditions))
-    noise = 1e-12 * np.abs(u).max(axis=1)
-    left_safe = (u[:, 0] <= noise) | (u.min(axis=1) >= -u[:, 0])
-    right_safe = (u[:, -1] >= -noise) | (u.max(axis=1) <= -u[:, -1])
-    holds = (left_safe & right_safe) | (np.asarray(conditions.periodic) > 0)
+    if isinstance(conditions, AbstractField):
+        if conditions.line is None:
+            return np.ones(count(conditions), bool)
+        law, conditions = conditions.law, conditions.line
+    holds = np.array(jax.vmap(law.exact_certain)(conditions))
     doubtful = np.flatnonzero(~holds)
     if len(doubtful):
         index = np.minimum(np.arange(-(-len(doubtful) // _ROWS) * _ROWS), len(doubtful) - 1).reshape(-1, _ROWS)
-        solved = [np.asarray(_solve_edges(take(conditions, doubtful[part]), jnp.asarray(end_time))) for part in index]
+        solved = [
+            np.asarray(_solve_edges(law, take(conditions, doubtful[part]), jnp.asarray(end_time))) for part in index
+        ]
         holds[doubtful] = np.concatenate(solved)[: len(doubtful)]
     return holds
 
 
 @eqx.filter_jit
-def _solve_edges(conditions: AbstractCondition, end_time: Array) -> Array:
-    return jax.lax.map(lambda condition: outflow_holds(condition, end_time), conditions, batch_size=_AT_ONCE)
+def _solve_edges(law: AbstractConservationLaw, conditions: AbstractCondition, end_time: Array) -> Array:
+    return jax.lax.map(lambda condition: law.exact_holds(condition, end_time), conditions, batch_size=_AT_ONCE)
 
 
 class SumCondition(AbstractCondition):

@@ -119,13 +119,8 @@ def _profile(
     x = grid.centers()
     weights = {name: np.asarray(_weights(policy, environment, states)) for name, policy in policies.items()}
     faces = np.append(x - grid.dx / 2, x[-1] + grid.dx / 2)
-    fields = names if scheme.reconstruction == "component" else _field_names(len(names))
+    fields = names if scheme.reconstruction == "component" else scheme.law.field_names
     return Profile(title, times, x, np.asarray(states), faces, weights, names, fields)
-
-
-def _field_names(count: int) -> tuple[str, ...]:
-    """The characteristic fields of a gas or of shallow water in one dimension, from the slowest to the fastest."""
-    return {2: ("v - c", "v + c"), 3: ("v - c", "v", "v + c")}.get(count, tuple(f"field {i}" for i in range(count)))
 
 
 @eqx.filter_jit

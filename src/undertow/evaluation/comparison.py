@@ -15,12 +15,12 @@ from undertow._checks import lookup, require
 from undertow._tree import take
 from undertow.envs.collection import Suite
 from undertow.envs.field_suites import END_TIME, normalised_case
-from undertow.envs.placing import Initial
 from undertow.evaluation.actions import Profile
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.simulation import Simulation, quantities
-from undertow.laws.fields import AbstractField, PiecewiseGas
-from undertow.laws.gas_cases import GAS_CASES
+from undertow.laws.cases import Initial, as_field
+from undertow.laws.catalogue import entry_of
+from undertow.laws.fields import AbstractField, PiecewiseStates
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.grid import UniformGrid
 
@@ -102,20 +102,22 @@ class Comparison:
 class Units(NamedTuple):
     """What makes a problem stated on (0, 1) until `END_TIME` again what its source says."""
 
+    powers: tuple[int, ...]
     low: float = 0.0
     length: float = 1.0
     time: float = 1.0
 
     def values(self, u: np.ndarray) -> np.ndarray:
-        """Conserved values of a gas, `"... chan cells"`, with velocities in units of length over time."""
+        """Conserved values, `"... chan cells"`, with velocities in units of length over time; `powers`: the law's
+        `speed_powers`."""
         speed = self.length / self.time
-        return u * np.array([1.0, speed, speed**2])[:, None]
+        return u * np.array([speed**power for power in self.powers])[:, None]
 
 
 def of_case(evaluation: Evaluation, case: str | int) -> Comparison:
     """The results of an evaluation on one of its cases, at the start and at the end.
 
-    Named gas problems, which suites state on the interval (0, 1), are given back on their own domains, at their own times.
+    Named problems, which suites state on the interval (0, 1), are given back on their own domains, at their own times.
 
     **Raises:** `UndertowError` for an unknown case.
     """
@@ -150,7 +152,7 @@ def of_case(evaluation: Evaluation, case: str | int) -> Comparison:
 
 
 def in_own_units(profile: Profile, suite: Suite, case: str | int) -> Profile:
-    """A profile of a named gas problem on its own domain and at its own times; any other as it is."""
+    """A profile of a named problem on its own domain and at its own times; any other as it is."""
     units = units_of(suite, case)
     if units is None:
         return profile
@@ -164,23 +166,25 @@ def in_own_units(profile: Profile, suite: Suite, case: str | int) -> Profile:
 
 
 def units_of(suite: Suite, case: str | int) -> Units | None:
-    """What makes a case of a suite a named gas problem as its source states it; None for any other."""
+    """What makes a case of a suite a named problem as its source states it; None for any other."""
     (place,) = suite.find([case])
     return _own(suite, place)[1]
 
 
 def _own(suite: Suite, place: int) -> tuple[Initial, Units | None]:
-    """The initial condition of a case; of a named gas problem that is restated on (0, 1) its original, and the units."""
+    """The initial condition of a case; of a named problem that is restated on (0, 1) its original, and the units."""
     batch, row = next((batch, places.index(place)) for batch, places in suite.members if place in places)
     initial, name = take(batch, row), suite.cases[place]
-    if isinstance(initial, PiecewiseGas) and name in GAS_CASES and initial.upper == (1.0,):
-        restated = normalised_case(name)
+    cases = entry_of(initial.law).line.cases if isinstance(initial, PiecewiseStates) else {}
+    if isinstance(initial, PiecewiseStates) and name in cases and initial.upper == (1.0,):
+        case = cases[name]
+        restated = normalised_case(case)
         if jnp.shape(initial.states) == restated.states.shape and np.allclose(
             initial.states, restated.states, atol=0.0
         ):
-            case = GAS_CASES[name]
-            low, high = case.domain
-            return case.field(), Units(low, high - low, case.end_time / END_TIME)
+            own = as_field(case.field())
+            length = own.upper[0] - own.lower[0]
+            return own, Units(own.law.speed_powers, own.lower[0], length, case.end_time / END_TIME)
     return initial, None
 
 

@@ -22,8 +22,8 @@ from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, point_values
 from undertow.evaluation.statistics import geometric_mean
-from undertow.laws.euler import Euler
 from undertow.laws.fields import AbstractField
+from undertow.laws.law import Reconstruction
 from undertow.laws.planes import plane_case
 from undertow.numerics.timestep import CFLStep
 from undertow.policies.classical import classical
@@ -31,7 +31,6 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.march import march, relative_to
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
-from undertow.schemes.scheme import Reconstruction
 from undertow.schemes.semidiscrete import SemiDiscrete
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
@@ -219,7 +218,8 @@ def transfer_planes(
     - `references`: what is true, for cases without an exact solution, as
         [`load_references`][undertow.evaluation.planes.load_references] reads them; where one is missing it is computed on a
         grid `factor` times finer, which takes its time.
-    - `reconstruction`: `characteristic` (default) or `component`, for gases; of other laws it is always the latter.
+    - `reconstruction`: `characteristic` (default) or `component`, of laws for which the former is usual, such as gases; of others
+        it is always the latter.
     - `cfl`: Courant number of the time steps, default 0.45; `limiter` of the fluxes, default none.
     - `baseline`, `rivals`: classical schemes to run, too (default WENO5-JS, and WENO-Z); `doubled`: the baseline on twice the
         largest number of cells, too (default True).
@@ -239,7 +239,7 @@ def transfer_planes(
     for case in cases:
         problem = plane_case(case)
         field = problem.field()
-        kind: Reconstruction = reconstruction if isinstance(field.law, Euler) else "component"
+        kind: Reconstruction = reconstruction if field.law.reconstruction == "characteristic" else "component"
         for count, entrants in plan:
             if (case, count) not in known:
                 known[case, count] = plane_reference(case, count, factor=factor, reconstruction=kind)

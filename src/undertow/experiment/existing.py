@@ -10,7 +10,7 @@ from undertow._checks import UndertowError, at_home, lookup, nearest, require
 from undertow._limits import out_of_memory_told
 from undertow._tree import cast
 from undertow.assembly import Experiment, build, read_policy, refuse_published
-from undertow.config import config_from_dict
+from undertow.config import run_config
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.classical import CLASSICAL, classical
 from undertow.policies.published import is_published, read_published
@@ -33,7 +33,7 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
         )
         path, which = path.parent.parent, path.name
     directory = RunDirectory.open(path)
-    experiment = build(config_from_dict(directory.config).untrained())
+    experiment = build(run_config(directory).untrained())
     return directory, experiment, cast(read_policy(path, experiment.policy, which))
 
 

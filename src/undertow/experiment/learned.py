@@ -11,6 +11,7 @@ import numpy as np
 
 from undertow._checks import NonFiniteError, lookup
 from undertow._limits import out_of_memory_told
+from undertow._own import name_of
 from undertow.assembly import Experiment, build, training_needs
 from undertow.config import Config, validate_config
 from undertow.config.fields import changed
@@ -20,6 +21,7 @@ from undertow.experiment.run import SMALLER
 from undertow.experiment.stores import MemoryStore
 from undertow.presets import preset
 from undertow.progress import Display, StopRequest
+from undertow.tasks.task import ControlTask
 from undertow.training.fit import Callback, as_callbacks
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class Learned:
 
 @out_of_memory_told(SMALLER)
 def learn(
-    config: Config | str,
+    config: Config | ControlTask | str,
     *,
     callbacks: Callback | Sequence[Callback] = (),
     quiet: bool = True,
@@ -112,7 +114,8 @@ def learn(
 
     **Arguments:**
 
-    - `config`: a preset's name, or a configuration, for example `preset("burgers").config`.
+    - `config`: a preset's name, a configuration, for example `preset("burgers").config`, or a control task of one's own
+        ([`control_task`][undertow.tasks.own.control_task]).
     - `callbacks`: one or several, called after every dispatch, as in [`fit`][undertow.training.fit.fit]; returning True ends
         the training.
     - `quiet`: False shows the command line's progress bar, on a terminal or in a notebook that has `ipywidgets`.
@@ -124,9 +127,10 @@ def learn(
 
     **Raises:** `UndertowError` for an unknown preset or field (with the nearest match), or a configuration that cannot work.
     """
-    name = config if isinstance(config, str) else "custom"
-    given = preset(config).config if isinstance(config, str) else validate_config(config)
-    given = changed(given, overrides)
+    if isinstance(config, str | ControlTask):
+        given, name = preset(config, **overrides).config, config if isinstance(config, str) else name_of(config)
+    else:
+        given, name = changed(validate_config(config), overrides), "custom"
     training_needs(given).require(long=long)
     experiment = build(given)
     experiment.check()

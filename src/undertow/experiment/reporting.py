@@ -17,6 +17,7 @@ import numpy as np
 from undertow._checks import UndertowError, lookup, require
 from undertow._io import atomic_write_text, require_free
 from undertow._limits import out_of_memory_told
+from undertow._own import NotAllowedError
 from undertow._tree import take
 from undertow.assembly import Experiment
 from undertow.core.flow import FLOWS
@@ -146,7 +147,11 @@ class Report:
                     raise
                 # Nothing to keep: there may be one the next time.
                 return [Section("results", "Results", note=str(error))]
-            self._long = self._make(*load_run(self.path, self.which))
+            try:
+                found = load_run(self.path, self.which)
+            except NotAllowedError as error:  # what is not of the policy needs no code
+                return [Section("results", "Results", note=str(error))]
+            self._long = self._make(*found)
         return self._long
 
     def forget(self) -> None:

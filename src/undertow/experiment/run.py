@@ -14,7 +14,7 @@ from undertow._checks import NonFiniteError, UndertowError, at_home, drawing, qu
 from undertow._io import require_free
 from undertow._limits import out_of_memory_told
 from undertow.assembly import AbstractJudge, build, training_needs
-from undertow.config import Config, config_from_dict, config_to_dict
+from undertow.config import Config, config_to_dict, own_files, run_config
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment.loop import Prepared, carry_out, prepare
 from undertow.experiment.recorder import Due
@@ -111,8 +111,8 @@ def train(
     write_events = open_events(tensorboard)
     with StopRequest() as stop, Display(quiet=quiet) as display:
         prepared = prepare(experiment, display)  # what cannot work leaves no directory
-        about = config_to_dict(experiment.config)
-        with RunDirectory.create(out, preset=preset, config=about, command=command, root=root) as directory:
+        about, code = config_to_dict(experiment.config), own_files(experiment.config)
+        with RunDirectory.create(out, preset=preset, config=about, command=command, root=root, code=code) as directory:
             try:
                 return train_in(directory, prepared, stop, display, callbacks, events=write_events)
             except Exception:
@@ -152,7 +152,7 @@ def resume(
     directory = RunDirectory.reopen(path)
     with StopRequest() as stop, Display(quiet=quiet) as display, ExitStack() as stack:
         stack.callback(directory.close)
-        config = config_from_dict(directory.config)
+        config = run_config(directory)
         require(
             directory.preset != "imported",
             f"{path} is an imported agent: train with --policy.start {quoted(path)} instead",

@@ -15,7 +15,7 @@ import numpy as np
 from undertow._checks import UndertowError, at_home
 from undertow._io import atomic_write_bytes, new_folder, require_free, to_json
 from undertow._tree import cast
-from undertow.config import config_from_dict, config_to_dict
+from undertow.config import config_to_dict, run_config
 from undertow.core.policy import AbstractPolicy
 from undertow.experiment import load_run
 from undertow.export import portable
@@ -92,7 +92,7 @@ def export(
     directory, experiment, policy = load_run(run, which)
     file = run if run.is_file() else directory.checkpoint(which)
     wanted = require_free(directory.path / "export" if out is None else out)  # before the long work
-    config = config_from_dict(directory.config)
+    config = run_config(directory)
     precision = config.training.precision
     around = surroundings(experiment.config, cells=cells, boundary=boundary)
     about, tensors = describe_policy(policy, precision, around.observation)

@@ -216,6 +216,8 @@ def _stored(name: str, array: jax.Array, precision: str) -> np.ndarray:
 
 def constants(module: Any) -> Mapping[str, Any]:
     """The kind of a part of a scheme or system, and its numbers: every field that is one."""
+    if not dataclasses.is_dataclass(module):  # a function of somebody's own
+        return {"kind": getattr(module, "__name__", type(module).__name__)}
     numbers = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
     plain = {name: _plain(value) for name, value in numbers.items()}
     return {"kind": type(module).__name__, **{name: value for name, value in plain.items() if value is not None}}

@@ -18,20 +18,14 @@ from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.core.flow import closed_loop
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.placing import Initial
 from undertow.export.describe import constants
+from undertow.laws.cases import Initial
 from undertow.laws.fields import AbstractField
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.timestep import FixedStep
 from undertow.schemes.domain import Domain
 from undertow.schemes.semidiscrete import SemiDiscrete
 
-FLUXES = {
-    "Burgers": "f = u^2 / 2 along every axis",
-    "LinearAdvection": "f = velocity u",
-    "Euler": "components density, momenta, energy E; f_a = (rho v_a, rho v v_a + p e_a, (E + p) v_a) along axis a, "
-    "p = (gamma - 1)(E - rho |v|^2 / 2)",
-}
 _BOUNDARY = (
     "ghost cell j outside an end is: periodic, the cell at the other end; outflow, the edge cell; reflective, the j-th cell "
     "inside, with the sign of `parity`; linear and quadratic, the polynomial through the last two or three cells"
@@ -40,11 +34,6 @@ _SPLITTING = (
     "f+- = (f +- alpha u) / 2; alpha is the largest |characteristic speed|: GlobalSpeed of the row, ghost cells included; "
     "LocalSpeed of the two cells at the face; SmoothSpeed (sum s^power)^(1/power), s^2 = speed^2 + delta^2 (of a gas "
     "(sqrt(v^2 + delta^2 c^2) + c)^2)"
-)
-_EIGENVECTORS = (
-    "the split fluxes of all cells of a stencil times L of its face, L R = 1: R holds, times rho c, the columns "
-    "(1, v - c e_a, H - c v_a), (1, v, |v|^2 / 2), c (0, e_t, v_t) for other axes t, (1, v + c e_a, H + c v_a) at the mean of "
-    "the two states"
 )
 
 
@@ -108,7 +97,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
     law = scheme.law
     about = {
         "equation": "u_t + sum_a f_a(u)_{x_a} = viscosity laplacian(u), point values at cell centres, channels first",
-        "law": {**constants(law), "components": list(law.component_names), "flux": FLUXES.get(type(law).__name__)},
+        "law": {**constants(law), "components": list(law.component_names), "flux": law.formula},
         "source": None
         if config.law.source == 0
         else f"random, of mean amplitude {config.law.source}; not in step.stablehlo",
@@ -132,7 +121,7 @@ def _scheme(config: SchemeConfig, cells: int | None, boundary: str | None) -> Su
         "reconstruction": {
             "fields": scheme.reconstruction,
             "mean": scheme.mean,
-            "rule": _EIGENVECTORS if scheme.reconstruction == "characteristic" else "every component by itself",
+            "rule": law.basis_formula if scheme.reconstruction == "characteristic" else "every component by itself",
         },
         "limiter": None if scheme.domain.limiter is None else constants(scheme.domain.limiter),
         "integrator": {
@@ -157,10 +146,10 @@ def first_condition(config: SchemeConfig) -> Initial:
 
 
 def _boundary(config: SchemeConfig, condition: Initial) -> tuple[str, ...]:
-    """The boundary to write a step for: that of the first named condition, else periodic, for a gas outflow."""
+    """The boundary to write a step for: that of the first named condition, else that of most random problems."""
     if not config.data.conditions:
         axes = config.grid.dimensions
-        return ("outflow" if config.law.name == "euler" else "periodic",) * axes
+        return (config.problems.boundary,) * axes
     if isinstance(condition, AbstractField):
         ends = [np.broadcast_to(np.asarray(each), (2,)) for each in condition.reflective]
         closed = np.asarray(condition.periodic) > 0

@@ -15,7 +15,7 @@ from undertow.core.environment import AbstractControlled
 from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
 from undertow.games.game import AbstractGame, Space, blown_up
-from undertow.games.scores import check_control_objective, control_reward
+from undertow.games.scores import check_control_objective
 
 
 class ControlParams(eqx.Module):
@@ -100,7 +100,7 @@ class ControlGame(AbstractGame[ControlEpisode, ControlParams]):
         system = jnp.where(lost | state.done, state.system, system)
         truncated = ~lost & (state.steps + 1 >= params.horizon)
         horizon = params.horizon.astype(system.dtype)
-        reward = control_reward(self.objective, system, action, truncated, horizon)
+        reward = self.objective.step_reward(system, action, truncated, horizon)
         reward = jnp.where(lost, -params.penalty * (horizon - state.steps), reward)
         reward = jnp.where(state.done, 0.0, reward)
         new = where(state.done, state, ControlEpisode(system, state.steps + 1, lost | truncated))

@@ -21,12 +21,13 @@ from undertow.core.flow import closed_loop
 from undertow.core.objective import AbstractObjective
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.placing import Initial, coordinates, point_values
+from undertow.envs.placing import coordinates, point_values
 from undertow.envs.pools import Discretised
 from undertow.games import scores
 from undertow.games.actions import AbstractActions, Simplex, faces_of, to_agents, to_axes
 from undertow.games.game import AbstractGame, Space, blown_up
 from undertow.games.stages import Stages, begun, stage_values, with_slope
+from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.source import SineSource, random_source
@@ -293,7 +294,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             assert state.reference is not None
             reference = self._followed(follows, env, state, dt)
             both = jnp.stack([state.reference.u, reference.u])
-        weights = self.actions.weights(action, env.scheme) if scores.asks_weights(self.objective) else None
+        weights = self.actions.weights(action, env.scheme) if scores.needs_weights(self.objective) else None
         return scores.step_rewards(self.objective, env, state.field, after, both, weights), reference
 
     def _followed(self, whose: Any, env: Conservation, state: Episode, dt: Array) -> FieldState:

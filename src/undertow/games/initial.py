@@ -10,11 +10,11 @@ import jax
 from undertow._checks import require
 from undertow._tree import take
 from undertow._types import Key
-from undertow.envs.families import RANDOM_FAMILIES, on_a_circle
-from undertow.envs.placing import Initial
+from undertow.envs.families import RANDOM_FAMILIES
 from undertow.envs.truth import batches, common_form, count
 from undertow.laws.burgers_conditions import burgers_condition
-from undertow.laws.conditions import AbstractCondition, RandomCondition
+from undertow.laws.cases import Initial
+from undertow.laws.conditions import AbstractCondition
 
 
 class Pool(eqx.Module):
@@ -29,19 +29,16 @@ class Pool(eqx.Module):
 
 
 class Drawn(eqx.Module):
-    """A condition of a random family, drawn anew each time. **Arguments:** `family`: a key of `RANDOM_FAMILIES`; `circle`:
-    whether scalar conditions are made periodic."""
+    """A condition of a random family, drawn anew each time. **Arguments:** `family`: a key of `RANDOM_FAMILIES`."""
 
     family: str = eqx.field(static=True)
-    circle: bool = eqx.field(static=True, default=False)
 
     def __call__(self, key: Key) -> Initial:
         """A condition."""
-        condition = RANDOM_FAMILIES[self.family](key)
-        return on_a_circle(condition) if self.circle and isinstance(condition, RandomCondition) else condition
+        return RANDOM_FAMILIES[self.family](key)
 
 
-class DrawnBurgers(eqx.Module):
+class DrawnCondition(eqx.Module):
     """A named condition of Burgers' equation with random parameters. **Arguments:** `name`: one of `BURGERS_CONDITIONS`."""
 
     name: str = eqx.field(static=True)

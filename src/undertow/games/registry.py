@@ -32,24 +32,20 @@ from undertow._tree import numbers_as_arrays
 from undertow.assembly.scheme import make_objective
 from undertow.config import ObjectiveConfig
 from undertow.core.objective import AbstractObjective
-from undertow.envs.field_suites import PIECES
 from undertow.envs.needs import march_memory
 from undertow.envs.penalties import ConservationPenalty, TotalVariationPenalty, WeightCloning
-from undertow.envs.placing import Initial, grid_of, law_of, point_values
+from undertow.envs.placing import grid_of, law_of, point_values
 from undertow.envs.pools import Discretised
 from undertow.games.actions import ACTIONS, AbstractActions
 from undertow.games.control import ControlGame, ControlParams
 from undertow.games.fields import FieldGame, FieldParams, check_truth
 from undertow.games.game import AbstractGame
-from undertow.games.initial import Drawn, DrawnBurgers, pool
+from undertow.games.initial import Drawn, DrawnCondition, pool
 from undertow.games.scores import worst_step
-from undertow.laws.advection import LinearAdvection
-from undertow.laws.burgers import Burgers
-from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.euler import Euler
-from undertow.laws.gas_cases import GAS_CASES, gas_case
-from undertow.laws.law import AbstractConservationLaw
-from undertow.laws.planes import plane_case
+from undertow.laws.cases import Initial, Play, Problems
+from undertow.laws.catalogue import all_problems
+from undertow.laws.fields import AbstractField
+from undertow.laws.law import AbstractConservationLaw, make_law
 from undertow.numerics.integrator import INTEGRATORS
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import classical
@@ -77,20 +73,16 @@ REWARDS = (
 
 @dataclass(frozen=True)
 class FieldRecipe:
-    """A game of a conservation law, as it is made where nothing else is asked for.
+    """A game of a conservation law. **Arguments:** the `law` and its `problems`, which say what they are `play`ed with."""
 
-    - `summary`: for people; `law`; `family`: what `case="random"` draws; `case`: the usual one.
-    - `cells`: along the first axis; `dt`: on so many cells of a domain of length 1, other cells scale it; `steps`, `integrator`.
-    """
-
-    summary: str
     law: type[AbstractConservationLaw]
-    family: str
-    case: str | tuple[str, ...]
-    cells: int
-    dt: float
-    steps: int
-    integrator: str = "euler"
+    problems: Problems
+    play: Play
+
+    @property
+    def summary(self) -> str:
+        """For people."""
+        return self.play.about
 
     def __call__(
         self,
@@ -121,12 +113,12 @@ class FieldRecipe:
         rewards = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name not in _NOT_OPTIONS]
         refuse_unknown(reward_options, [*_options(self), *rewards], "the game")
         law = self._law(viscosity, velocity)
-        start, template = _initial(self, self.case if case is None else case)
+        start, template = _initial(self, self.play.case if case is None else case)
         law = law_of(template, law)
-        cells = self.cells if cells is None else cells
+        cells = self.play.cells if cells is None else cells
         cells, limit = whole_number("cells", cells), require_positive("limit", limit)
         source = real_number("source", source, Within(at_least=0))
-        require(not (source and isinstance(law, Euler)), "a gas has no source here; leave source out")
+        require(law.has_source or not source, f"{type(law).__name__} has no source here; leave source out")
         objective = _objective(reward, order, reward_options, viscous=viscosity > 0)
         check_truth(law, template, objective)
         require(cfl is None or dt is None, "cfl and dt contradict each other; give one of them")
@@ -138,7 +130,7 @@ class FieldRecipe:
             1,
             1.0,
             order=order,
-            integrator=lookup("integrator", self.integrator if integrator is None else integrator, INTEGRATORS),
+            integrator=lookup("integrator", self.play.integrator if integrator is None else integrator, INTEGRATORS),
             speed=lookup("splitting speed", speed, SPEEDS),
             reconstruction=reconstruction,  # type: ignore[arg-type]
             limiter=PositivityLimiter() if positivity else None,
@@ -161,11 +153,11 @@ class FieldRecipe:
         until = math.inf if end_time is None else end_time
         rule: FixedStep | CFLStep
         if cfl is None:
-            dt = self.dt * self.cells * grid.spacing[0] if dt is None else dt
+            dt = self.play.dt * self.play.cells * grid.spacing[0] if dt is None else dt
             dt = require_positive("dt", dt)
             courant = float(speed_over_dx) * dt
             taken = steps if end_time is None else math.ceil(end_time / dt)
-            taken = self.steps if taken is None else taken
+            taken = self.play.steps if taken is None else taken
             check_courant_number(courant, dt, integrator=how.integrator, order=order, steps=taken)
             check_diffusion_number(
                 check_viscosity(law.viscosity), dt, grid.spacing, how.integrator, courant=courant, order=order
@@ -176,7 +168,7 @@ class FieldRecipe:
             check_cfl(cfl, how.integrator, order)
             rule = CFLStep(jnp.asarray(cfl, float), jnp.asarray(until, float), grid.dx)
         if steps is None and end_time is None:
-            steps = self.steps
+            steps = self.play.steps
         params = FieldParams(
             start,
             rule,
@@ -191,13 +183,12 @@ class FieldRecipe:
 
     def _law(self, viscosity: float, velocity: float | None) -> AbstractConservationLaw:
         viscosity = real_number("viscosity", viscosity, Within(at_least=0))
-        require(velocity is None or self.law is LinearAdvection, f"{self.law.__name__} has no option 'velocity'")
-        if self.law is LinearAdvection:
-            return LinearAdvection(1.0 if velocity is None else velocity, viscosity)
-        if self.law is Burgers and self.family == "scalar":
-            return Burgers(viscosity)
-        require(viscosity == 0, "viscosity is for scalar laws in one dimension; leave it out")
-        return Burgers() if self.law is Burgers else Euler()
+        require(
+            not (viscosity and self.problems.brings_law),
+            "viscosity is for scalar laws in one dimension; leave it out",
+        )
+        constants = {"viscosity": viscosity} if viscosity else {}
+        return make_law(self.law, constants if velocity is None else {**constants, "velocity": velocity})
 
 
 @eqx.filter_jit
@@ -249,34 +240,29 @@ def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tupl
     """What draws the condition of an episode, and an example of it."""
     if not isinstance(case, (str, tuple)):
         return pool([case]), case
+    problems = recipe.problems
     if case == "random":
-        drawn = Drawn(recipe.family, circle=recipe.law is LinearAdvection)
+        require(problems.random is not None, f"there are no random problems of {recipe.play.name}; name a case")
+        drawn = Drawn(problems.family)
         return drawn, _drawn(drawn, jax.random.key(0))
-    if isinstance(case, str) and recipe.family == "scalar":
-        choice("case", case, (*BURGERS_CONDITIONS, "random"))
-        if BURGERS_CONDITIONS[case].draw is not None:
-            own = DrawnBurgers(case)
-            return own, _drawn(own, jax.random.key(0))
+    if isinstance(case, str) and problems.find is None:
+        choice("case", case, (*problems.cases, "random"))
     names = (case,) if isinstance(case, str) else case
     require(len(names) > 0, "a game needs at least one case, got an empty tuple")
-    conditions = [_named(recipe, name, len(names) > 1) for name in names]
+    found = [problems.case(name) for name in names]
+    if isinstance(case, str) and found[0].draws:
+        own = DrawnCondition(case)
+        return own, _drawn(own, jax.random.key(0))
+    conditions = [each.field() for each in found]
+    for name, condition in zip(names, conditions, strict=True):
+        if isinstance(condition, AbstractField):
+            require(
+                isinstance(condition.law, recipe.law),
+                f"case {name!r} is one of {type(condition.law).__name__}, not of {recipe.law.__name__}; take its own game",
+            )
+    if len(conditions) > 1:
+        conditions = [each.shared_form() if isinstance(each, AbstractField) else each for each in conditions]
     return pool(conditions), conditions[0]
-
-
-def _named(recipe: FieldRecipe, name: str, shared: bool) -> Initial:
-    if recipe.family == "scalar":
-        return burgers_condition(name)
-    if recipe.family == "gas":
-        choice("case", name, (*GAS_CASES, "random"))
-        field = gas_case(name).field()
-        return field.padded(PIECES) if shared else field
-    plane = plane_case(name).field()
-    gas = isinstance(plane.law, Euler)
-    require(
-        gas == (recipe.law is Euler),
-        f"case {name!r} is one of {type(plane.law).__name__}; take the other game of the plane",
-    )
-    return plane
 
 
 @functools.lru_cache(maxsize=64)
@@ -345,26 +331,13 @@ class ControlRecipe:
 
 
 GAMES: dict[str, FieldRecipe | ControlRecipe] = {
-    "undertow/Burgers-v0": FieldRecipe(
-        "Burgers' equation in one dimension, as published: 128 cells, 250 steps of forward Euler",
-        Burgers, "scalar", ("smooth_sine", "rarefaction", "accelshock"), 128, 4e-4, 250,
-    ),
-    "undertow/Advection-v0": FieldRecipe(
-        "linear advection of smooth and broken profiles", LinearAdvection, "scalar", "smooth_sine", 64, 0.5 / 80, 80, "ssp_rk3"
-    ),
-    "undertow/Euler-v0": FieldRecipe(
-        "gas dynamics in one dimension, Sod's tube as published: 128 cells, 1000 steps of forward Euler",
-        Euler, "gas", "sod", 128, 1e-4, 1000,
-    ),
-    "undertow/Burgers2D-v0": FieldRecipe(
-        "Burgers' equation in the plane, an agent at every face of both directions", Burgers, "plane", "gaussian", 32, 1.6e-3, 63
-    ),
-    "undertow/Euler2D-v0": FieldRecipe(
-        "gas dynamics in the plane: four-quadrant Riemann problems and more",
-        Euler, "plane", "quadrants-3", 32, 2e-3, 150, "ssp_rk3",
-    ),
+    **{
+        f"undertow/{problems.play.name}-v0": FieldRecipe(entry.law, problems, problems.play)
+        for entry, problems in all_problems()
+        if problems.play is not None
+    },
     **{f"undertow/{task.game}-v0": ControlRecipe(name) for name, task in TASKS.items()},
-}  # fmt: skip
+}
 """Every game, by its id. An entry is called with options and makes the game and its parameters."""
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import UndertowError, is_traced, require
+from undertow._tree import as_pytree
 from undertow._types import Array, ArrayLike, Float, Scalar
 
 
@@ -274,12 +275,6 @@ class PiecewisePolynomial(AbstractPlainCondition):
     @property
     def breakpoints(self):
         return self.positions
-
-
-def as_pytree(function: Callable) -> Callable:
-    """A plain function as a pytree without leaves, so that a condition holding it passes through `jax.jit`."""
-    is_pytree = isinstance(function, (eqx.Module, jax.tree_util.Partial))
-    return function if is_pytree or not callable(function) else jax.tree_util.Partial(function)
 
 
 class CallableCondition(AbstractPlainCondition):

@@ -4,6 +4,7 @@ r"""The Euler equations of gas dynamics in one, two or three dimensions, for an 
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,7 +12,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
+from undertow._types import ArrayLike
+from undertow.laws.euler_riemann import euler_riemann_at
+from undertow.laws.law import (
+    AbstractBasis,
+    AbstractConservationLaw,
+    Floor,
+    Mean,
+    Reconstruction,
+    Signal,
+    floored,
+    relative_floor,
+    velocities,
+)
 from undertow.numerics.reciprocal import reciprocal
 from undertow.numerics.reductions import largest
 from undertow.numerics.stencil import unstack
@@ -38,6 +51,18 @@ class Euler(AbstractConservationLaw):
     **Reference:** Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, sections 3.1 and 3.2.
     """
 
+    formula: ClassVar[str | None] = (
+        "components density, momenta, energy E; f_a = (rho v_a, rho v v_a + p e_a, (E + p) v_a) along axis a, "
+        "p = (gamma - 1)(E - rho |v|^2 / 2)"
+    )
+    basis_formula: ClassVar[str | None] = (
+        "the split fluxes of all cells of a stencil times L of its face, L R = 1: R holds, times rho c, the columns "
+        "(1, v - c e_a, H - c v_a), (1, v, |v|^2 / 2), c (0, e_t, v_t) for other axes t, (1, v + c e_a, H + c v_a) at the mean "
+        "of the two states"
+    )
+    reconstruction: ClassVar[Reconstruction] = "characteristic"
+    has_contact: ClassVar[bool] = True
+
     gamma: float | Float[Array, ""] = eqx.field(converter=GAMMA, default=1.4)
     dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     density_floor: Floor = None
@@ -55,6 +80,10 @@ class Euler(AbstractConservationLaw):
     @property
     def component_names(self) -> tuple[str, ...]:
         return ("density", *(f"momentum {axis}" for axis in "xyz"[: self.dimensions]), "energy")
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return ("v - c", *("v",) * self.dimensions, "v + c")
 
     @property
     def judged(self) -> tuple[int, ...]:
@@ -128,6 +157,71 @@ class Euler(AbstractConservationLaw):
         """The momentum normal to a wall changes sign there."""
         return (1.0, *(-1.0 if d == axis else 1.0 for d in range(self.dimensions)), 1.0)
 
+    def signal(self, u: Float[Array, "chan *places"], axis: int, delta: float = 0.0) -> Signal:
+        r"""$v_a \mp c$."""
+        return self.eigenvectors(u, u, axis, "arithmetic").signal
+
+    def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
+        r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
+        return self.eigenvectors(left, right, axis, "roe").signal
+
+    def riemann(
+        self,
+        left: Float[Array, " chan"],
+        right: Float[Array, " chan"],
+        x: Float[Array, "*points"],
+        x0: ArrayLike,
+        t: ArrayLike,
+    ) -> Float[Array, "chan *points"]:
+        """See [`euler_riemann_at`][undertow.laws.euler_riemann.euler_riemann_at]."""
+        return euler_riemann_at(left, right, self.gamma, x, x0, t)
+
+    @property
+    def speed_powers(self) -> tuple[int, ...]:
+        """Momenta grow as speeds, pressure and energy as their squares."""
+        return (0, *(1,) * self.dimensions, 2)
+
+    def contact(
+        self,
+        left: Float[Array, "chan *faces"],
+        right: Float[Array, "chan *faces"],
+        low: Float[Array, "*faces"],
+        high: Float[Array, "*faces"],
+        axis: int,
+    ) -> Float[Array, "*faces"]:
+        r"""$S^*$: eq. 10.37 of Toro (2009)."""
+        a, b = self.primitive(left), self.primitive(right)
+        before, after = a[0] * (low - a[1 + axis]), b[0] * (high - b[1 + axis])
+        # The denominator is below 0: both waves move away from the gas on their side.
+        return (b[-1] - a[-1] + before * a[1 + axis] - after * b[1 + axis]) / (before - after)
+
+    def beside(
+        self, u: Float[Array, "chan *faces"], speed: Float[Array, "*faces"], contact: Float[Array, "*faces"], axis: int
+    ) -> Float[Array, "chan *faces"]:
+        """See [`HLLC`][undertow.schemes.fluxes.HLLC]: a contact at rest is kept to the last bit."""
+        density, *velocity, pressure = self.primitive(u)
+        normal = velocity[axis]
+        flow = density * (speed - normal)
+        width = 1 / (speed - contact)
+        star = flow * width
+        push = pressure + flow * (contact - normal)
+        energy = ((speed - normal) * u[-1] - pressure * normal + push * contact) * width
+        carried = [star * (contact if d == axis else velocity[d]) * contact for d in range(self.dimensions)]
+        carried[axis] = carried[axis] + push
+        return jnp.stack([star * contact, *carried, (energy + push) * contact])
+
+    def quantities(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, "*cells"]]:
+        r"""Density, velocity (`velocity x`, ... in several dimensions), pressure and the specific internal energy
+        $e = p / ((\gamma - 1)\rho)$."""
+        density, *velocity, pressure = self.primitive(u)
+        moving = dict(zip(velocities(self.dimensions), velocity, strict=True))
+        heat = pressure / ((self.gamma - 1) * density)
+        return {"density": density, **moving, "pressure": pressure, "internal energy": heat}
+
+    def extremes(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, ""]]:
+        """The least pressure, without the floor that velocity and sound speed need."""
+        return {"minimum_pressure": (self.gamma - 1) * jnp.min(self.positive(u)[1])}
+
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         r"""Density, and $\rho e = E - |\rho v|^2 / 2\rho$, without floors where the density is positive."""
         density = floored(u[0], self.density_floor)
@@ -190,6 +284,11 @@ class EulerBasis(AbstractBasis):
     sound: Float[Array, "*faces"]
     gamma: Float[Array, ""]
     axis: int = eqx.field(static=True)
+
+    @property
+    def signal(self) -> Signal:
+        r"""$v_a \mp c$."""
+        return Signal(self.velocity[self.axis], self.sound, self.sound)
 
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$L q$, one amplitude per field."""

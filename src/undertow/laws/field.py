@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError, choice, require, shown
-from undertow.laws.conditions import as_pytree
+from undertow._checks import calling, choice, require, shown
+from undertow._tree import as_pytree
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.boundary import BOUNDARIES
@@ -82,11 +82,8 @@ class Field(AbstractField):
         shape = (self.law.num_components, *cells)
         asked = f"{what} maps {len(cells)} arrays of coordinates of shape {cells}{' and a time' * len(more)} to values of shape "
         asked += str(shape)
-        try:
+        with calling(f"{asked}, and calling it failed"):
             got = eqx.filter_eval_shape(function, *[points] * len(cells), *more).shape
-        except Exception as error:  # somebody's code may raise anything
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise UndertowError(f"{asked}, and calling it failed: {reason}") from error
         scalar = shape[0] == 1 and got == cells
         require(got == shape or scalar, f"{asked}, got {got}")
 

@@ -4,7 +4,7 @@ exact solution."""
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
 import math
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, is_traced, require
 from undertow._types import ArrayLike, Scalar
-from undertow.laws.conditions import as_float
-from undertow.laws.euler import Euler
-from undertow.laws.euler_riemann import euler_riemann_at
+from undertow.laws.conditions import AbstractCondition, as_float
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.inflow import AbstractInflow
+
+PIECES = 3
+"""Pieces of every named problem of piecewise states, so that they share one structure."""
 
 
 class AbstractField(eqx.Module):
@@ -46,6 +47,15 @@ class AbstractField(eqx.Module):
         return None
 
     @property
+    def line(self) -> AbstractCondition | None:
+        """The scalar condition in one dimension of which this is nothing but a copy along an axis; usually None."""
+        return None
+
+    def shared_form(self) -> Self:
+        """The same in the structure that all named problems of its kind have, so that they share a batch and a program."""
+        return self
+
+    @property
     def solvable(self) -> bool:
         """Whether `exact` knows the solution."""
         return False
@@ -55,8 +65,8 @@ class AbstractField(eqx.Module):
         raise UndertowError(f"{type(self).__name__} has no exact solution; compare with a finer grid (truth='fine')")
 
 
-class PiecewiseGas(AbstractField):
-    r"""A gas in one dimension with constant velocity and pressure on every piece, and a density that may wave,
+class PiecewiseStates(AbstractField):
+    r"""A constant state on every piece of an interval, of which the first component may wave: of a gas in one dimension
 
     $$\rho(x) = \rho_i\,(1 + a_i \sin(k x + \varphi)), \qquad v(x) = v_i, \qquad p(x) = p_i \quad \text{on piece } i .$$
 
@@ -65,16 +75,16 @@ class PiecewiseGas(AbstractField):
 
     **Arguments:**
 
-    - `law`: the [`Euler`][undertow.laws.euler.Euler] equations in one dimension.
-    - `states`: density, velocity and pressure of the pieces, `"pieces 3"`.
+    - `law`: in one dimension, such as [`Euler`][undertow.laws.euler.Euler].
+    - `states`: primitive values of the pieces, `"pieces chan"`: what `law.conserved` takes, of a gas density, velocity, pressure.
     - `positions`: where they meet, sorted, `"pieces-1"`.
     - `amplitudes`: $a$, one per piece (default 0); `wavenumber`: $k$, radians per length; `phase`: $\varphi$, radians.
     - `domain`: default (0, 1); `periodic`, `reflective`: 1.0 or 0.0 (default 0.0: outflow).
     - `riemann`: whether the exact solution is that of the Riemann problem of the first two pieces (waves absent, and nothing
-        else in reach), or for a `periodic` one the density carried along at the first piece's velocity; static.
+        else in reach), or for a `periodic` gas the density carried along at the first piece's velocity; static.
     """
 
-    law: Euler
+    law: AbstractConservationLaw
     states: Float[Array, "pieces chan"] = eqx.field(converter=as_float)
     positions: Float[Array, " breaks"] = eqx.field(converter=as_float)
     amplitudes: Float[Array, " pieces"]
@@ -88,7 +98,7 @@ class PiecewiseGas(AbstractField):
 
     def __init__(
         self,
-        law: Euler,
+        law: AbstractConservationLaw,
         states: ArrayLike,
         positions: ArrayLike,
         *,
@@ -104,8 +114,8 @@ class PiecewiseGas(AbstractField):
         self.states, self.positions = as_float(states), as_float(positions)
         pieces = self.states.shape[0]
         require(
-            self.states.shape[1:] == (3,) and self.positions.shape == (pieces - 1,),
-            "states must have shape (pieces, 3) and positions (pieces - 1,), got "
+            self.states.shape[1:] == (law.num_components,) and self.positions.shape == (pieces - 1,),
+            f"states must have shape (pieces, {law.num_components}) and positions (pieces - 1,), got "
             f"{self.states.shape} and {self.positions.shape}",
         )
         self.amplitudes = jnp.zeros(pieces) if amplitudes is None else as_float(amplitudes)
@@ -113,11 +123,16 @@ class PiecewiseGas(AbstractField):
         self.periodic, self.reflective = (jnp.broadcast_to(as_float(kind), (1,)) for kind in (periodic, reflective))
         self.lower, self.upper = (float(domain[0]),), (float(domain[1]),)
         self.riemann = riemann
-        alone = pieces == 1 and riemann and not is_traced(self.periodic)
-        require(
-            not alone or bool(jnp.all(self.periodic > 0)),
-            "a Riemann problem needs two pieces, got one; give another one, periodic=1.0 or riemann=False",
-        )
+        if riemann and not is_traced(self.periodic):
+            closed = bool(jnp.all(self.periodic > 0))
+            require(
+                closed or pieces > 1,
+                "a Riemann problem needs two pieces, got one; give another one, periodic=1.0 or riemann=False",
+            )
+            require(
+                law.has_contact or not closed,
+                f"{type(law).__name__} has no contact that would carry a wave along; take riemann=False",
+            )
         require(self.lower < self.upper, f"domain must be (x_min, x_max) with x_min < x_max, got {domain!r}")
 
     def __call__(self, *x):
@@ -136,31 +151,37 @@ class PiecewiseGas(AbstractField):
     def exact(self, *x, time):
         if not self.riemann:
             return super().exact(*x, time=time)
-        low, high = self.lower[0], self.upper[0]
-        carried = low + (x[0] - self.states[0, 1] * time - low) % (high - low)
-        if len(self.states) == 1:  # periodic: nothing but the wave of its density
-            return self.law.conserved(self._primitive(carried))
-        left, right = self.states[0], self.states[1]
-        jump = euler_riemann_at(left, right, self.law.gamma, x[0], self.positions[0], time)
-        return self.law.conserved(jnp.where(self.periodic > 0, self._primitive(carried), jump))
+        states = self.states
+        if len(states) > 1:
+            states = self.law.riemann(states[0], states[1], x[0], self.positions[0], time)
+        if self.law.has_contact:  # on a circle nothing but the wave of its density
+            low, high = self.lower[0], self.upper[0]
+            carried = self._primitive(low + (x[0] - self.states[0, 1] * time - low) % (high - low))
+            states = carried if len(self.states) == 1 else jnp.where(self.periodic > 0, carried, states)
+        return self.law.conserved(states)
 
-    def normalised(self, end_time: float, own_end_time: float) -> "PiecewiseGas":
+    def normalised(self, end_time: float, own_end_time: float) -> Self:
         r"""The same problem on the interval (0, 1) to the time `end_time` instead of `own_end_time`.
 
-        Lengths are measured in units of the domain and times such that the end times agree; velocities and pressures follow,
-        and the Euler equations do not notice. One compiled program then serves cases of all sizes.
+        Lengths are measured in units of the domain and times such that the end times agree; velocities, pressures and the law's
+        constants follow, and the equations do not notice. One compiled program then serves cases of all sizes.
         """
         low, length = self.lower[0], self.upper[0] - self.lower[0]
         factor = own_end_time / (length * end_time)
         return self._changed(
-            states=self.states * jnp.asarray([1.0, factor, factor**2]),
+            law=self.law.faster(factor),
+            states=self.states * jnp.asarray([factor**power for power in self.law.speed_powers]),
             positions=(self.positions - low) / length,
             wavenumber=self.wavenumber * length,
             phase=self.phase + self.wavenumber * low,
             domain=(0.0, 1.0),
         )
 
-    def padded(self, pieces: int) -> "PiecewiseGas":
+    def shared_form(self) -> Self:
+        """The same in `PIECES` pieces."""
+        return self.padded(PIECES)
+
+    def padded(self, pieces: int) -> Self:
         """The same with copies of the last piece at the domain's end, so that cases share one structure."""
         more = pieces - self.states.shape[0]
         require(more >= 0, f"there are {self.states.shape[0]} pieces, more than {pieces}")
@@ -170,8 +191,8 @@ class PiecewiseGas(AbstractField):
             amplitudes=jnp.pad(self.amplitudes, (0, more), mode="edge"),
         )
 
-    def _changed(self, **changes: Any) -> "PiecewiseGas":
+    def _changed(self, **changes: Any) -> Self:
         kept = ("law", "states", "positions", "amplitudes", "wavenumber", "phase", "periodic", "reflective", "riemann")
-        return PiecewiseGas(
+        return type(self)(
             **{"domain": (self.lower[0], self.upper[0]), **{name: getattr(self, name) for name in kept}, **changes}
         )

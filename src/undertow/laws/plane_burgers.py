@@ -7,6 +7,7 @@ known condition, the exact solution in one dimension is that of the plane, at an
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import require
-from undertow._types import Scalar
+from undertow._types import Key, Scalar
 from undertow.laws.burgers import Burgers
+from undertow.laws.burgers_conditions import random_condition
 from undertow.laws.burgers_exact import burgers_exact
-from undertow.laws.conditions import AbstractCondition, GaussianCondition, SineCondition, as_float
+from undertow.laws.conditions import AbstractCondition, GaussianCondition, RandomCondition, SineCondition, as_float
 from undertow.laws.fields import AbstractField
 from undertow.laws.plane_gases import both
 from undertow.laws.vector_burgers import VectorBurgers
@@ -184,6 +186,10 @@ class CombinedBurgers(AbstractField):
     def solvable(self) -> bool:
         return self.y is None
 
+    @property
+    def line(self) -> AbstractCondition | None:
+        return self.x if self.solvable else None
+
     def __call__(self, *x):
         parts = [each(at) for each, at in zip(self._by_axis(), x, strict=True) if each is not None]
         return sum(parts[1:], parts[0])[None]
@@ -226,3 +232,17 @@ class VelocityWaves(AbstractField):
     def __call__(self, *x):
         turn, other = 2 * math.pi * (x[0] + x[1]), 2 * math.pi * (x[0] - x[1])
         return jnp.stack([1 + self.amplitude * jnp.sin(turn), 0.5 + self.amplitude * jnp.cos(other)])
+
+
+def random_plane(key: Key) -> CombinedBurgers:
+    r"""$u_0 = \tfrac12 (f(x) + g(y))$ with two conditions of the scalar family: random data for Burgers' equation on the unit
+    square, smooth or broken along lines, periodic or open along either axis."""
+
+    def half(condition: RandomCondition) -> RandomCondition:
+        parts = (condition.mean, condition.amplitudes, condition.coefficients)
+        return eqx.tree_at(lambda c: (c.mean, c.amplitudes, c.coefficients), condition, [part / 2 for part in parts])
+
+    one, other = jax.random.split(key)
+    parts = half(random_condition(one)), half(random_condition(other))
+    make: Callable[..., CombinedBurgers] = CombinedBurgers  # its abstract attributes are properties, not arguments
+    return make(*parts)

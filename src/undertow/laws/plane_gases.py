@@ -14,7 +14,8 @@ from undertow._checks import is_traced, require, require_positive
 from undertow._types import Scalar
 from undertow.laws.conditions import as_float
 from undertow.laws.euler import Euler
-from undertow.laws.fields import AbstractField, PiecewiseGas
+from undertow.laws.fields import AbstractField, PiecewiseStates
+from undertow.laws.law import AbstractConservationLaw
 from undertow.laws.sedov import sedov
 
 _GAMMA = 1.4
@@ -304,14 +305,14 @@ class ExtrudedGas(AbstractField):
     **Arguments:** `gas`: the problem in one dimension; `axis`: along which it lies, 0 (default) or 1; static.
     """
 
-    gas: PiecewiseGas
+    gas: PiecewiseStates
     axis: int = eqx.field(static=True, default=0)
 
     def __check_init__(self):
         require(self.axis in (0, 1), f"axis must be 0 or 1, got {self.axis!r}")
 
     @property
-    def law(self) -> Euler:
+    def law(self) -> AbstractConservationLaw:
         return dataclasses.replace(self.gas.law, dimensions=2)
 
     @property

@@ -3,14 +3,12 @@ r"""Named problems in two dimensions. Every case is one line of `PLANE_CASES`: f
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import jax.numpy as jnp
 
 from undertow._checks import lookup
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
+from undertow.laws.cases import PlaneCase
 from undertow.laws.fields import AbstractField
 from undertow.laws.gas_cases import GAS_CASES
 from undertow.laws.plane_burgers import CombinedBurgers, DiagonalSine, GaussianHill, VelocityWaves
@@ -23,26 +21,6 @@ from undertow.laws.plane_gases import (
     SedovBlast,
 )
 from undertow.laws.plane_inflows import DoubleMach, Jet
-
-
-@dataclass(frozen=True)
-class PlaneCase:
-    r"""A problem in two dimensions with a name.
-
-    - `field`: makes the initial values, which know law, domain, boundary and, where there is one, exact solution.
-    - `end_time`; `cells`: along the first axis, how many it is usually shown with; `source`: where it comes from.
-    """
-
-    field: Callable[[], AbstractField]
-    end_time: float
-    cells: int
-    source: str
-
-    @property
-    def reference(self) -> Literal["exact", "fine"]:
-        """What its error is measured against: the exact solution, or that on a finer grid."""
-        return "exact" if self.field().solvable else "fine"
-
 
 # Density, two velocities and pressure of the quadrants, counter-clockwise from the upper right one, and the end time.
 _FOUR_QUADRANTS: dict[int, tuple[tuple[tuple[float, float, float, float], ...], float]] = {

@@ -3,13 +3,25 @@ r"""The shallow water equations over a flat bed, in one or two dimensions."""
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import dataclasses
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Floor, Mean, floored, relative_floor
+from undertow._types import ArrayLike
+from undertow.laws.law import (
+    AbstractBasis,
+    AbstractConservationLaw,
+    Floor,
+    Mean,
+    Signal,
+    floored,
+    relative_floor,
+    velocities,
+)
+from undertow.laws.shallow_water_riemann import shallow_water_riemann_at
 
 GRAVITY = partial(constant, "gravity", within=Within(above=0))
 DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
@@ -35,6 +47,15 @@ class ShallowWater(AbstractConservationLaw):
     Volume Methods for Hyperbolic Problems, section 13.1.
     """
 
+    formula: ClassVar[str | None] = (
+        "components depth h, momenta; f_a = (h v_a, h v v_a + (gravity h^2 / 2) e_a) along axis a"
+    )
+    basis_formula: ClassVar[str | None] = (
+        "the split fluxes of all cells of a stencil times L of its face, L R = 1: R holds, times h c, the columns "
+        "(1, v - c e_a), "
+        "c (0, e_t) for other axes t, (1, v + c e_a) at the mean of the two states"
+    )
+
     gravity: float | Float[Array, ""] = eqx.field(converter=GRAVITY, default=1.0)
     dimensions: int = eqx.field(static=True, converter=DIMENSIONS, default=1)
     depth_floor: Floor = None
@@ -51,6 +72,10 @@ class ShallowWater(AbstractConservationLaw):
     @property
     def component_names(self) -> tuple[str, ...]:
         return ("depth", *(f"momentum {axis}" for axis in "xy"[: self.dimensions]))
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return ("v - c", *("v",) * (self.dimensions - 1), "v + c")
 
     @property
     def judged(self) -> tuple[int, ...]:
@@ -99,6 +124,38 @@ class ShallowWater(AbstractConservationLaw):
     def parity(self, axis: int) -> tuple[float, ...]:
         """The momentum normal to a wall changes sign there."""
         return (1.0, *(-1.0 if d == axis else 1.0 for d in range(self.dimensions)))
+
+    def signal(self, u: Float[Array, "chan *places"], axis: int, delta: float = 0.0) -> Signal:
+        r"""$v_a \mp \sqrt{g h}$."""
+        return self.eigenvectors(u, u, axis, "arithmetic").signal
+
+    def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
+        r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
+        return self.eigenvectors(left, right, axis, "roe").signal
+
+    def riemann(
+        self,
+        left: Float[Array, " chan"],
+        right: Float[Array, " chan"],
+        x: Float[Array, "*points"],
+        x0: ArrayLike,
+        t: ArrayLike,
+    ) -> Float[Array, "chan *points"]:
+        """See [`shallow_water_riemann_at`][undertow.laws.shallow_water_riemann.shallow_water_riemann_at]."""
+        return shallow_water_riemann_at(left, right, self.gravity, x, x0, t)
+
+    @property
+    def speed_powers(self) -> tuple[int, ...]:
+        """Depth stays, momenta grow as speeds."""
+        return (0, *(1,) * self.dimensions)
+
+    def faster(self, factor: float | Float[Array, ""]) -> "ShallowWater":
+        """Gravity grows as the square of speeds."""
+        return dataclasses.replace(self, gravity=self.gravity * factor**2)
+
+    def quantities(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, "*cells"]]:
+        """Depth and velocity."""
+        return dict(zip(["depth", *velocities(self.dimensions)], self.primitive(u), strict=True))
 
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         """Depth."""
@@ -153,6 +210,11 @@ class ShallowWaterBasis(AbstractBasis):
     velocity: Float[Array, "dim *faces"]
     sound: Float[Array, "*faces"]
     axis: int = eqx.field(static=True)
+
+    @property
+    def signal(self) -> Signal:
+        r"""$v_a \mp c$."""
+        return Signal(self.velocity[self.axis], self.sound, self.sound)
 
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$L q$, one amplitude per field."""

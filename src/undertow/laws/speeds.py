@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from undertow._checks import UndertowError
+from undertow._checks import UndertowError, calling
 from undertow.laws.law import AbstractConservationLaw
 
 _CELLS = 32  # of a state that are looked at
@@ -39,11 +39,8 @@ def check_speeds(law: AbstractConservationLaw, u: Float[Array, "chan *cells"]) -
         return jax.jacfwd(flux)(state), law.max_speed(state.reshape(-1, *[1] * axes), axis)[one[1:]]
 
     for axis in range(axes):
-        try:
+        with calling(f"{name}.flux cannot be differentiated cell by cell"):
             jacobians, speeds = jax.jit(jax.vmap(lambda state, axis=axis: look(axis, state)))(cells)
-        except Exception as error:  # somebody's code may raise anything
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise UndertowError(f"{name}.flux cannot be differentiated cell by cell: {reason}") from error
         values = np.asarray(jacobians, float)
         finite = np.isfinite(values).all(axis=(1, 2))  # what is not is found in the state itself, or later
         eigenvalues = np.linalg.eigvals(np.where(finite[:, None, None], values, 0.0))

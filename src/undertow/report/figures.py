@@ -16,7 +16,8 @@ from undertow.evaluation.actions import profiles
 from undertow.evaluation.convergence import Convergence, convergence
 from undertow.evaluation.results import Evaluation
 from undertow.evaluation.series import series
-from undertow.laws.burgers import Burgers
+from undertow.laws.exact import exact_boundaries
+from undertow.laws.law import AbstractConservationLaw
 from undertow.policies.classical import classical
 from undertow.report.animation import animate
 from undertow.report.convergence import convergence_figure
@@ -124,8 +125,8 @@ def run_figures(
     yield "weights_scatter", weight_scatter(weights, policy=learned, baseline=base)
 
     law = suite.discretised.law
-    if cells is not None and isinstance(law, Burgers) and suite.discretised.truth == "exact":
-        study = study_convergence(pair, cells, order)
+    if cells is not None and exact_boundaries(law) and suite.discretised.truth == "exact":
+        study = study_convergence(pair, cells, order, law)
         yield "convergence", convergence_figure(study, baseline=base)
         yield "error_over_x", error_over_x(study, baseline=base)
     yield "cost", cost_figure(evaluation, policy=learned)
@@ -173,9 +174,11 @@ def statistics(
         yield "transfers", transfer_bars(every, policy=policy)
 
 
-def study_convergence(policies: Mapping[str, AbstractPolicy], cells: Sequence[int], order: int) -> Convergence:
-    """The published study (Gaussian, t = 0.05, RK4, Courant number 0.5) on other grids."""
-    return convergence(policies, "gaussian", cells=cells, order=order)
+def study_convergence(
+    policies: Mapping[str, AbstractPolicy], cells: Sequence[int], order: int, law: AbstractConservationLaw | None = None
+) -> Convergence:
+    """The published study (Gaussian, t = 0.05, RK4, Courant number 0.5; `law`: default `Burgers()`) on other grids."""
+    return convergence(policies, "gaussian", cells=cells, order=order, law=law)
 
 
 def telling_cases(evaluation: Evaluation, policy: str, most: int = 6) -> list[str]:

@@ -2,20 +2,14 @@ r"""Numerical fluxes between two states at a face."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
-from typing import Literal, get_args
+from typing import get_args
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, choice, require
-from undertow.laws.euler import Euler
-from undertow.laws.law import AbstractConservationLaw
-from undertow.laws.shallow_water import ShallowWater
-
-Bounds = Literal["davis", "einfeldt"]
-"""How the fastest waves between two states are bounded: by those of the two, or with the help of Roe's mean."""
+from undertow.laws.law import AbstractConservationLaw, Bounds
 
 
 def lax_friedrichs(
@@ -49,8 +43,9 @@ def wave_speeds(
       S^- = \min(v^- - c^-, \tilde v - \tilde c), \quad S^+ = \max(v^+ + c^+, \tilde v + \tilde c)
       \quad(\texttt{einfeldt})$$
 
-    with $\tilde v$ and $\tilde c$ of Roe's mean, for gases and shallow water. `einfeldt` has the exact speed of a single shock. A
-    scalar law has $f'(u^-)$ and $f'(u^+)$ in place of all these, any other $\mp$ `max_speed` of both states.
+    with $\tilde v$ and $\tilde c$ of Roe's mean where the law has one (`mean_signal`): `einfeldt` then has the exact speed of a
+    single shock. Without it `einfeldt` is `davis`. The law says what $v \mp c$ is (`signal`): of a scalar one $f'(u)$, of one
+    that says nothing $\mp$ `max_speed`.
 
     With `delta` $\delta > 0$ the minima and maxima are smooth ones, further out by at most $\delta c/2$ with the mean sound speed
     $c$ of the two states ($\delta/2$ where there is none).
@@ -66,30 +61,13 @@ def _wave_speeds(
     law: AbstractConservationLaw, left: Array, right: Array, axis: int, bounds: Bounds, delta: float
 ) -> tuple[Array, Array, Array | float]:
     """Both speeds, and the width that corners are rounded on, 0.0 if they are not."""
-    width: Array | float = delta
-    if isinstance(law, (Euler, ShallowWater)):
-        one, other = (law.eigenvectors(state, state, axis, "arithmetic") for state in (left, right))
-        lowest, highest = [one.velocity[axis] - one.sound], [other.velocity[axis] + other.sound]
-        if delta > 0:
-            width = 0.5 * delta * (one.sound + other.sound)
-        if bounds == "einfeldt":
-            mean = law.eigenvectors(left, right, axis, "roe")
-            lowest.append(mean.velocity[axis] - mean.sound)
-            highest.append(mean.velocity[axis] + mean.sound)
-        else:
-            lowest.append(other.velocity[axis] - other.sound)
-            highest.append(one.velocity[axis] + one.sound)
-    elif law.num_components == 1:
-        lowest = highest = [
-            jax.jvp(lambda u: law.flux(u, axis), (state,), (jnp.ones_like(state),))[1][0] for state in (left, right)
-        ]
-    else:
-        highest = [
-            jnp.sqrt(law.smooth_speed_squared(state, axis, delta)) if delta > 0 else law.max_speed(state, axis)
-            for state in (left, right)
-        ]
-        lowest = [-speed for speed in highest]
-    return -_larger(-lowest[0], -lowest[1], width), _larger(highest[0], highest[1], width), width
+    one, other = law.signal(left, axis, delta), law.signal(right, axis, delta)
+    # Both states' own bounds on either side, or Roe's mean in place of the state that the wave does not run into.
+    mean = law.mean_signal(left, right, axis) if bounds == "einfeldt" else None
+    slower, faster = (other, one) if mean is None else (mean, mean)
+    width = 0.5 * delta * (one.unit + other.unit) if delta > 0 else 0.0
+    low = -_larger(-(one.middle - one.spread), -(slower.middle - slower.spread), width)
+    return low, _larger(other.middle + other.spread, faster.middle + faster.spread, width), width
 
 
 def _larger(a: Array, b: Array | float, width: Array | float) -> Array:
@@ -181,9 +159,9 @@ class HLLC(AbstractFlux):
     $f(u) + S (u^* - u)$, written such that a contact at rest is kept to the last bit. Tangential velocities $v_t$ jump at the
     contact.
 
-    For [`Euler`][undertow.laws.euler.Euler] in any dimension. **Arguments:** `bounds`: `einfeldt` (default: density and pressure
-    stay positive at first order) or `davis`, cheaper, see [`wave_speeds`][undertow.schemes.fluxes.wave_speeds]; `delta`
-    $\delta$, default 0.
+    For [`Euler`][undertow.laws.euler.Euler] in any dimension, and any law that says what a contact is. **Arguments:** `bounds`:
+    `einfeldt` (default: density and pressure stay positive at first order) or `davis`, cheaper, see
+    [`wave_speeds`][undertow.schemes.fluxes.wave_speeds]; `delta` $\delta$, default 0.
 
     Differentiable where the two states are equal: the flux does not depend on $S^\mp$ there, so neither the ties in them nor
     $S^\mp = 0$ nor $S^* = 0$ leave a kink. Where the states differ there are kinks: at $S^* = 0$ if density or tangential
@@ -209,41 +187,21 @@ class HLLC(AbstractFlux):
         require(self.delta >= 0, f"delta must not be negative, got {self.delta!r}")
 
     def __call__(self, law, left, right, axis):
-        """Gas dynamics only."""
-        if not isinstance(law, Euler):
-            raise UndertowError(f"HLLC is for the Euler equations, got {type(law).__name__}; take HLL()")
+        """A law with a contact."""
+        if not law.has_contact:
+            raise UndertowError(f"HLLC is for laws with a contact, such as Euler, got {type(law).__name__}; take HLL()")
         low, high, width = _wave_speeds(law, left, right, axis, self.bounds, self.delta)
-        a, b = law.primitive(left), law.primitive(right)
-        before, after = a[0] * (low - a[1 + axis]), b[0] * (high - b[1 + axis])
-        # The denominator is below 0: both waves move away from the gas on their side.
-        contact = (b[-1] - a[-1] + before * a[1 + axis] - after * b[1 + axis]) / (before - after)
+        contact = law.contact(left, right, low, high, axis)
         if self.delta > 0:
             one, other = (
-                law.flux(u, axis) + share * (_between(law, state, u, speed, contact, axis) - law.flux(u, axis))
-                for state, u, speed, share in (
-                    (a, left, low, _above_zero(-low, width)),
-                    (b, right, high, _above_zero(high, width)),
-                )
+                law.flux(u, axis) + share * (law.beside(u, speed, contact, axis) - law.flux(u, axis))
+                for u, speed, share in ((left, low, _above_zero(-low, width)), (right, high, _above_zero(high, width)))
             )
             return other + _above_zero(contact, width) * (one - other)
         leftward = contact >= 0  # the state on the face is the left one's
-        state, u, speed = jnp.where(leftward, a, b), jnp.where(leftward, left, right), jnp.where(leftward, low, high)
+        u, speed = jnp.where(leftward, left, right), jnp.where(leftward, low, high)
         outside = jnp.where(leftward, low >= 0, high <= 0)
-        return jnp.where(outside, law.flux(u, axis), _between(law, state, u, speed, contact, axis))
-
-
-def _between(law: Euler, primitive: Array, u: Array, speed: Array, contact: Array, axis: int) -> Array:
-    """The flux of the constant state between a contact and the fastest wave into the gas beside it."""
-    density, velocity, pressure = primitive[0], primitive[1:-1], primitive[-1]
-    normal = velocity[axis]
-    flow = density * (speed - normal)
-    width = 1 / (speed - contact)
-    star = flow * width
-    push = pressure + flow * (contact - normal)
-    energy = ((speed - normal) * u[-1] - pressure * normal + push * contact) * width
-    carried = [star * (contact if d == axis else velocity[d]) * contact for d in range(law.dimensions)]
-    carried[axis] = carried[axis] + push
-    return jnp.stack([star * contact, *carried, (energy + push) * contact])
+        return jnp.where(outside, law.flux(u, axis), law.beside(u, speed, contact, axis))
 
 
 FLUXES: dict[str, AbstractFlux] = {"hllc": HLLC(), "hll": HLL(), "lf": LaxFriedrichs()}

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import choice, require
-from undertow.laws.euler import Euler
-from undertow.laws.law import AbstractConservationLaw, Mean
+from undertow.laws.law import AbstractConservationLaw, Mean, Reconstruction
 from undertow.laws.source import SineSource
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.inflow import AbstractInflow
@@ -26,7 +25,7 @@ from undertow.schemes.domain import Domain, Ends, Fluxes
 from undertow.schemes.fluxes import HLL, HLLC, AbstractFlux
 from undertow.schemes.interpolation import WenoInterpolation, interpolation_coefficients
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme
 from undertow.schemes.splitting import AbstractSpeed, LocalSpeed, as_speed
 
 _HALF = Fraction(1, 2)
@@ -80,7 +79,8 @@ class RiemannScheme(AbstractScheme):
     - `law`, `grid`, `boundary`, `order`, `source`, `limiter`, `inflow`: as for `SemiDiscrete`. A limiter also pulls the
         interpolated states towards the cell's where they have less than a quarter of its density or pressure. Take one where
         densities differ by factors of hundreds: without it the corrections for point values make them negative.
-    - `flux`: default [`HLLC`][undertow.schemes.fluxes.HLLC] for a gas, [`HLL`][undertow.schemes.fluxes.HLL] for anything else.
+    - `flux`: default [`HLLC`][undertow.schemes.fluxes.HLLC] for a law with a contact, such as a gas, else
+        [`HLL`][undertow.schemes.fluxes.HLL].
     - `reconstruction`: interpolate conserved values (`component`, default) or `characteristic` fields, with eigenvectors at the
         `mean` of the two cells (`arithmetic`, default, or `roe`).
     - `interpolation`: its weights, default [`WenoInterpolation`][undertow.schemes.interpolation.WenoInterpolation].
@@ -124,7 +124,7 @@ class RiemannScheme(AbstractScheme):
         self.speed = LocalSpeed() if speed is None else as_speed(speed)
         self.reconstruction = choice("reconstruction", reconstruction, RECONSTRUCTIONS)
         self.mean = choice("mean", mean, get_args(Mean))
-        self.flux = (HLLC() if isinstance(law, Euler) else HLL()) if flux is None else flux
+        self.flux = (HLLC() if law.has_contact else HLL()) if flux is None else flux
         self.interpolation = WenoInterpolation() if interpolation is None else interpolation
 
     def relative_to(self, u):

@@ -3,18 +3,17 @@ r"""What every scheme is: fluxes through the faces of a domain's cells, and $du/
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
 import abc
 from collections.abc import Callable
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow.laws.law import AbstractConservationLaw, Mean
+from undertow.laws.law import AbstractConservationLaw, Mean, Reconstruction
 from undertow.numerics.grid import UniformGrid
 from undertow.schemes.domain import Domain, Fluxes
 from undertow.schemes.splitting import AbstractSpeed
 
-Reconstruction = Literal["component", "characteristic"]
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, choice, require
-from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean
+from undertow.laws.law import AbstractBasis, AbstractConservationLaw, Mean, Reconstruction
 from undertow.laws.source import SineSource
 from undertow.numerics.barrier import gathered, materialised
 from undertow.numerics.grid import UniformGrid
@@ -21,7 +21,7 @@ from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.domain import Domain, Ends, Fluxes
 from undertow.schemes.faces import Answer, FaceValues, Stencils
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme, Reconstruction
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme
 from undertow.schemes.splitting import AbstractSpeed, GlobalSpeed, as_speed
 from undertow.schemes.weights import reconstruct, size, typical
 

@@ -91,6 +91,7 @@ class RunDirectory:
         seeds: Sequence[int] = (),
         command: Sequence[str] | None = None,
         root: Path | str = "runs",
+        code: Mapping[str, str] | None = None,
     ) -> Self:
         """Make a new directory with `config.json` and `run.json` in it. It appears whole, and locked by this process.
 
@@ -103,6 +104,7 @@ class RunDirectory:
         - `seeds`: of a run that trains several side by side.
         - `command`: the command line, to be noted down; None for a run started from Python.
         - `root`: the parent of all default paths.
+        - `code`: files of code from outside the package that the run needs, copied into it: a name and the text of each.
 
         **Raises** `UndertowError` if the path exists or cannot be made; nothing is touched then.
         """
@@ -135,8 +137,10 @@ class RunDirectory:
                 **describe_machine(),
                 "resumed": [],
             }
-            for folder in ("checkpoints", "figures"):
+            for folder in ("checkpoints", "figures", *(["code"] if code else [])):
                 make_folder(draft / folder)
+            for file, text in (code or {}).items():
+                atomic_write_text(draft / "code" / file, text)
             atomic_write_text(draft / "config.json", config_text)
             atomic_write_text(draft / "run.json", to_json(info) + "\n")
             lock.folder = found = _place(draft, wanted, numbered=path is None)
@@ -229,6 +233,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """The directory of the checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def code(self) -> Path:
+        """The directory of copies of code from outside the package; there is none where the run needs none."""
+        return self.path / "code"
 
     @property
     def figures(self) -> Path:
