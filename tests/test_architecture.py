@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from undertow.tasks import TASKS as CATALOGUE
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src"
 PACKAGE = SOURCE / "undertow"
@@ -209,6 +211,27 @@ def test_files_stay_small():
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES.values()}
     wrong = [f"{path.relative_to(REPOSITORY)}: {count}" for path, count in lengths.items() if count > MAX_LINES]
     assert_none(wrong, f"files of more than {MAX_LINES} lines; split them by idea:")
+
+
+def test_tasks_are_known_by_their_catalogue_alone():
+    """Who needs something of a control task asks it; no other room holds its name, nor opens its file but for users."""
+    names = set(CATALOGUE)
+    modules = {f"undertow.tasks.{name}" for name in names}
+    wrong = [
+        f"{at(module, line)} opens {name}"
+        for module in FILES
+        if room(module) not in {"tasks", FRONT_DOOR}
+        for line, name, _ in own_imports(module)
+        if name in modules
+    ]
+    wrong += [
+        f"{at(module, node.lineno)} says {node.value!r}"
+        for module, tree in TREES.items()
+        if room(module) not in {"tasks", *SOLVER}  # a contact is also a wave
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert names and not wrong, "control tasks are asked, not known:\n  " + "\n  ".join(wrong)
 
 
 def settings_touched(tree: ast.AST) -> Iterator[int]:

@@ -4,7 +4,6 @@ killed at each change to the disk; and with every file damaged in every way."""
 from __future__ import annotations
 
 import collections
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from tests.sweeps.test_damaged_sweeps import FILES, WAYS, check_damage, quick
 from undertow.store.checkpoint import read_metadata
+from undertow.store.rundir import RunDirectory
 from undertow.sweeps import sweep
 from undertow.sweeps.definition import read
 from undertow.sweeps.ledger import Ledger
@@ -23,7 +23,7 @@ from undertow.sweeps.ledger import Ledger
 pytest.importorskip("optuna")
 _ = quick  # a fixture
 
-# Some 40 seconds of training per trial: checkpoints are written every 20.
+# Some 40 seconds of training per trial: checkpoints are written at every evaluation.
 UPDATES = 16_000
 COMMAND = f"""sweep cartpole --over gradient=full,stop optimizer.learning_rate=1e-3,1e-2 --seeds 2 --workers 2 --quiet
     --horizon 20 --training.updates {UPDATES} --training.dispatch 100 --evaluation.every 1600"""
@@ -35,10 +35,10 @@ def test_a_killed_worker_loses_only_its_trial_and_not_much_of_that(tmp_path):
     command = [sys.executable, "-m", "undertow", *COMMAND.split(), "--out", str(out)]
     with subprocess.Popen(command, env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}) as process:
         try:
-            while not (checkpoints := list(out.glob("trials/*/last.safetensors"))):
+            while not (checkpoints := list(out.glob("trials/*/checkpoints/last_update_001600.safetensors"))):
                 assert process.poll() is None
                 time.sleep(0.2)
-            begun = {each.parent.name: read_metadata(each)["done"] for each in checkpoints}
+            begun = {each.parent.parent.name: read_metadata(each)["update"] for each in checkpoints}
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             victim = next(int(pid) for pid in children if "0000" in open_files(int(pid)))
             print(f"killing worker {victim} of {children} in the middle of trial 0000; checkpoints: {begun}")
@@ -54,8 +54,8 @@ def test_a_killed_worker_loses_only_its_trial_and_not_much_of_that(tmp_path):
     assert result.exit_code == 0 and len(result.summary["trials"]) == 4
     for row in result.summary["trials"]:
         print(row["trial"], row["values"], row["seeds"], f"{row['seconds']:.1f} s")
-        history = json.loads((out / "trials" / f"{row['trial']:04d}" / "history.json").read_text())
-        assert history["updates"] == list(range(1600, UPDATES + 1, 1600))
+        table = RunDirectory.open(out / "trials" / f"{row['trial']:04d}").read_seeds()
+        assert table["update"].tolist() == list(range(0, UPDATES + 1, 1600)) and table["test_loss"].shape == (11, 2)
 
 
 def open_files(pid: int) -> set[str]:

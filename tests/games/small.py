@@ -13,6 +13,7 @@ import numpy as np
 from undertow.core.unroll import Trajectory
 from undertow.games import GAMES, make
 from undertow.games.game import AbstractGame
+from undertow.tasks import TASKS
 
 BURGERS, CARTPOLE = "undertow/Burgers-v0", "undertow/CartPole-v0"
 FIELD = {
@@ -24,7 +25,7 @@ TINY: dict[str, dict[str, Any]] = {
     "undertow/Euler-v0": FIELD,
     "undertow/Burgers2D-v0": {**FIELD, "cells": 5},
     "undertow/Euler2D-v0": {**FIELD, "cells": 4, "case": "vortex"},
-    **{f"undertow/{name}-v0": {"horizon": 4} for name in ("CartPole", "Guidance", "Quantum", "Contact")},
+    **{f"undertow/{task.game}-v0": {"horizon": 4} for task in TASKS.values()},
 }
 """Options with which every game is small."""
 

@@ -437,3 +437,28 @@ def test_a_run_that_is_withdrawn_takes_the_folders_with_it_that_were_made_for_it
     assert (root / "last").resolve() == first.path.resolve()
     first.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_several_seeds(tmp_path):
+    """A row for each seed; a last measurement that a kill cut short does not count, and what is no such table is told."""
+    run = RunDirectory.create(tmp_path / "run", preset="x", config={"seed": 3}, seeds=(3, 4))
+    run.append_metrics(*({"update": 0, "seed": seed, "loss": None, "error": float(seed)} for seed in (3, 4)))
+    run.append_metrics(*({"update": 5, "seed": seed, "loss": np.inf, "error": seed / 10} for seed in (3, 4)))
+    run.close()
+    again = RunDirectory.open(run.path)
+    table, middle = again.read_seeds(), again.read_metrics()
+    assert again.seeds == (3, 4) and table["update"].tolist() == [0, 5] and "seed" not in table
+    np.testing.assert_array_equal(table["error"], [[3, 4], [0.3, 0.4]])
+    np.testing.assert_allclose(middle["error"], [3.5, 0.35])
+    np.testing.assert_array_equal(middle["loss"], [np.nan, np.inf])
+    text = (run.path / "metrics.csv").read_text()
+    (run.path / "metrics.csv").write_text(text + "9,3,1.0,1.0\n")
+    assert again.read_seeds()["update"].tolist() == [0, 5]
+    for wrong in (text.replace("5,4", "5,7"), text.replace("5,4", "6,4"), text.replace("seed", "sead")):
+        (run.path / "metrics.csv").write_text(wrong)
+        with pytest.raises(UndertowError, match=r"damaged: expected a row for each of the seeds 3, 4"):
+            again.read_metrics()
+    about = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps({**about, "seeds": [3, 5]}))
+    with pytest.raises(UndertowError, match="its digest does not fit"):
+        RunDirectory.open(run.path)

@@ -287,7 +287,8 @@ def test_trials_are_runs(whole, tmp_path):
     _, again, policy = experiment.load_run(trial)
     losses = again.make_measure()(policy)
     assert losses["test_loss"] == pytest.approx(min(row["seeds"]), rel=1e-6)
-    assert "0000" in experiment.report_run(trial, tmp_path / "page.html").read_text()
+    page = experiment.report_run(trial, tmp_path / "page.html").read_text()
+    assert "Medians of 2 seeds." in page and f"of its seeds {int(np.argmin(row['seeds']))}." in page
 
 
 def test_one_seed_is_the_run_that_train_makes(tmp_path):

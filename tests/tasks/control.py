@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,9 +10,7 @@ import jax
 import numpy as np
 
 from undertow.policies.controller import Controller, WaveController
-from undertow.tasks.cartpole import CartPole, Upright, random_cartpole
-from undertow.tasks.guidance import DistanceToTarget, Guidance, random_guidance
-from undertow.tasks.quantum import Infidelity, QuantumBox, random_wave
+from undertow.tasks import TASKS
 
 
 class System(NamedTuple):
@@ -33,26 +32,17 @@ def scrambled(policy: Any, seed: int = 1) -> Any:
 
 def make(name: str) -> System:
     """One of the systems by name."""
-    key = jax.random.key(0)
-    systems = {
-        "cartpole": lambda: System(
-            CartPole(), Controller(6, (1,), key=key, hidden=(8, 8)), Upright(), lambda k: random_cartpole(k, 2)
-        ),
-        "guidance": lambda: System(
-            Guidance(),
-            Controller(20, (2, 2), key=key, hidden=(8, 8)),
-            DistanceToTarget(),
-            lambda k: random_guidance(k, 2, 3),
-        ),
-        "quantum": lambda: System(
-            QuantumBox(), WaveController(12, key=key, channels=4), Infidelity(3), lambda k: random_wave(k, 12)
-        ),
-    }
-    system = systems[name]()
-    return system._replace(policy=scrambled(system.policy))
+    task, key = TASKS[name], jax.random.key(0)
+    system = task.system(task.settings(**SMALL.get(name, {})))
+    seen = jax.eval_shape(lambda: system.environment.observe(system.draw(key)))
+    make_policy: Any = partial(Controller, seen.size, system.action_shape, hidden=(8, 8))
+    if task.preset.get("policy.name") == "cnn":
+        make_policy = partial(WaveController, seen.shape[0], channels=4)
+    return System(system.environment, scrambled(make_policy(key=key)), system.cost, system.draw)
 
 
-NAMES = ("cartpole", "guidance", "quantum")
+SMALL: dict[str, dict[str, Any]] = {"cartpole": {"poles": 2}, "guidance": {"evaders": 3}, "quantum": {"points": 12}}
+NAMES = tuple(TASKS)
 
 
 def states(system: System, count: int = 3) -> jax.Array:

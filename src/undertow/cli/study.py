@@ -5,28 +5,12 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from undertow._checks import lookup, require
 from undertow._fields import Count
 from undertow.cli.parse import parse, say, show
 from undertow.reproduction import reproduce
-from undertow.reproduction.grid import COMPARISONS
-
-Flow = Literal[
-    "regular",
-    "modified",
-    "combined",
-    "one-step",
-    "policy-only",
-    "swapped",
-    "tensor",
-    "soft",
-    "projected",
-    "balanced",
-    "evolution",
-    "truncated",
-]
+from undertow.reproduction.grid import CLIPS, COMPARISONS, Clip, Flow
 
 
 @dataclass(frozen=True)
@@ -41,7 +25,7 @@ class ReproduceArguments:
     """passes over the training states; None: as published"""
     flows: tuple[Flow, ...] = ("regular", "modified", "combined", "one-step")
     """which gradients: the paper's four, other combinations, evolution strategies, backpropagation in short windows"""
-    clips: tuple[Literal["norm", "none", "value"], ...] = ("norm", "none", "value")
+    clips: tuple[Clip, ...] = CLIPS
     """how gradients are clipped"""
     panels: tuple[str, ...] = ()
     """some of the settings, such as "1 pole" "4 poles"; none: all"""

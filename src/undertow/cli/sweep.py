@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
@@ -15,6 +15,7 @@ from undertow.cli.parse import parse, presets_listed, say, show, show_json
 from undertow.config import Config
 from undertow.presets import preset
 from undertow.sweeps import sweep
+from undertow.sweeps.definition import Sampler, Statistic
 
 C = TypeVar("C", bound=Config)
 
@@ -33,11 +34,11 @@ class SweepArguments(Generic[C]):
     """processes on this machine; others can join with the same command, or with --join"""
     trials: Count | None = None
     """combinations that a search tries; None: 20. A grid has its own number"""
-    sampler: Literal["grid", "random", "tpe"] | None = None
+    sampler: Sampler | None = None
     """how combinations are chosen; None: grid for lists, tpe with ranges"""
     metric: str | None = None
     """what is compared at the end of the training, less is better; None: evaluation.keep-by"""
-    statistic: Literal["median", "mean", "worst"] = "median"
+    statistic: Statistic = "median"
     """of the seeds; one that was lost counts as infinity"""
     out: Path | None = None
     """the sweep's directory, which is gone on with if it holds this very sweep; None: runs/sweep/PRESET"""

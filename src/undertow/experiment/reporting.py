@@ -25,7 +25,7 @@ from undertow.core.policy import AbstractPolicy
 from undertow.experiment.existing import load_run
 from undertow.instruments.health import flow_cosines, step_gradients
 from undertow.runs.fields import config_fields, shown
-from undertow.store.checkpoint import SUFFIX
+from undertow.store.checkpoint import SUFFIX, read_metadata
 from undertow.store.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -129,10 +129,12 @@ class Report:
         """The curves, from `metrics.csv` as it is now."""
         from undertow.report.html.run_facts import training_section
 
+        directory = RunDirectory.open(self.path)
         metrics: dict[str, np.ndarray] | None = None
         with contextlib.suppress(UndertowError):  # ended before its first evaluation, or an imported agent
-            metrics = RunDirectory.open(self.path).read_metrics()
-        return training_section(metrics)
+            metrics = directory.read_metrics()
+        section, seeds = training_section(metrics), len(directory.seeds)
+        return dataclasses.replace(section, note=f"Medians of {seeds} seeds.") if seeds and metrics else section
 
     def policy_sections(self, directory: RunDirectory | None = None) -> list[Section]:
         """What takes long: evaluations, motion and gradients of the checkpoint's policy. A run without a checkpoint has none."""
@@ -173,7 +175,9 @@ class Report:
         sections.append(_gradients(experiment, policy))
         file = directory.checkpoint(self.which)
         _log.info("report of %s: %.1f s", file, time.perf_counter() - begun)
-        note = f"Of the checkpoint {file.stem}."
+        about = read_metadata(file)
+        seed = f", of its seeds {about['seeds'][about['member']]}" if "member" in about else ""
+        note = f"Of the checkpoint {file.stem}{seed}."
         return [dataclasses.replace(sections[0], note=note), *sections[1:]]
 
 

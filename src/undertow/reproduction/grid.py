@@ -14,6 +14,20 @@ from undertow.config.fields import with_fields
 from undertow.presets import preset
 from undertow.tasks import TASKS
 
+Flow = Literal[
+    "regular",
+    "modified",
+    "combined",
+    "one-step",
+    "policy-only",
+    "swapped",
+    "tensor",
+    "soft",
+    "projected",
+    "balanced",
+    "evolution",
+    "truncated",
+]
 FLOWS: dict[str, GradientName] = {
     "regular": "full",
     "modified": "physics",

@@ -38,6 +38,7 @@ STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
 }
 """From the seeds' values, infinity for one that was lost, to the number that trainings are compared by."""
 
+Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS = {
     "grid": "every combination of the values, once",
     "random": "drawn at random",

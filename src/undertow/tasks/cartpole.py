@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from undertow.tasks.scene import Scene, Shape, Trace, around, captions, times_of
 from undertow.tasks.task import Comparison, ControlTask, System, require_state
 
 CART = 0.15
-"""Half the width of a cart in pictures, as a share of a pole's length."""
+"""Half the width of a cart in pictures, as a share of how far what is hinged on it reaches."""
 
 
 class CartPole(AbstractControlled[Array, Array, Array]):
@@ -83,30 +84,48 @@ class CartPole(AbstractControlled[Array, Array, Array]):
 
     def scene(self, states: np.ndarray, actions: np.ndarray) -> Scene:
         """The cart and its poles."""
-        length = 2 * float(self.half_length)
-        base = np.stack([states[:, :1, 0], np.zeros((len(states), 1))], axis=-1)
-        angles = states[:, 1:, 0]
-        tips = base + length * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
-        cart = base + CART * length * np.array([[-1.0, 0.0], [1.0, 0.0]])
+        length, base = 2 * float(self.half_length), carts(states)
+        ends = base[:, None] + length * directions(states)
         poles = [
-            Shape("path", np.stack([base[:, 0], tips[:, pole]], axis=1), f"pole {pole + 1}", width=3)
-            for pole in range(tips.shape[1])
+            Shape("path", np.stack([base, ends[:, pole]], axis=1), f"pole {pole + 1}", width=3)
+            for pole in range(ends.shape[1])
         ]
-        return Scene(
-            times_of(self, states),
-            "s",
-            captions("force {:+.3g} N", states, actions[:, 0]),
-            [Shape("path", cart, "cart", "exact", width=7), *poles],
-            around(base, 1.2 * length),
-        )
+        return cart_scene(self, states, actions, poles, length)
 
     def traces(self, states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
         """Angles, the cart's place, the force."""
-        return (
-            Trace("angle / pi (0 and 2: upright)", states[:, 1:, 0] / np.pi, levels=(0, 2)),
-            Trace("cart / m", states[:, :1, 0]),
-            Trace("force / N", actions),
-        )
+        return cart_traces(states, actions)
+
+
+def carts(states: np.ndarray) -> np.ndarray:
+    """The cart's places, `"time 2"`."""
+    return np.stack([states[:, 0, 0], np.zeros(len(states))], axis=-1)
+
+
+def directions(states: np.ndarray) -> np.ndarray:
+    """Unit vectors along what is at an angle from upright, `"time bodies 2"`."""
+    angles = states[:, 1:, 0]
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+
+
+def cart_scene(
+    environment: AbstractControlled, states: np.ndarray, actions: np.ndarray, bodies: Sequence[Shape], reach: float
+) -> Scene:
+    """A cart with what is hinged on it, which gets no farther from it than `reach`, in m."""
+    base = carts(states)
+    cart = base[:, None] + CART * reach * np.array([[-1.0, 0.0], [1.0, 0.0]])
+    shapes = [Shape("path", cart, "cart", "exact", width=7), *bodies]
+    said = captions("force {:+.3g} N", states, actions[:, 0])
+    return Scene(times_of(environment, states), "s", said, shapes, around(base, 1.2 * reach))
+
+
+def cart_traces(states: np.ndarray, actions: np.ndarray) -> tuple[Trace, ...]:
+    """Angles from upright, the cart's place, the force."""
+    return (
+        Trace("angle / pi (0 and 2: upright)", states[:, 1:, 0] / np.pi, levels=(0, 2)),
+        Trace("cart / m", states[:, :1, 0]),
+        Trace("force / N", actions),
+    )
 
 
 class Upright(eqx.Module):
