@@ -44,6 +44,8 @@ from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.speeds import check_own
+from undertow.numerics.boundary import AbstractBoundary
+from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
 from undertow.schemes.fluxes import FLUXES
@@ -147,13 +149,13 @@ def simulate(
         "limiter": PositivityLimiter() if positivity else None,
         "inflow": inflow_of(initial),
     }
-    boundaries = boundaries_of(initial, (order + 1) // 2 + 1)
+    begin = _begin if hasattr(initial, "function") else eqx.filter_jit(_begin)  # somebody's own may be NumPy's
+    boundaries, u0 = begin(initial, grid, (order + 1) // 2 + 1)
     scheme: AbstractScheme
     if flux is None:
         scheme = SemiDiscrete(law, grid, boundaries, speed=lookup("splitting speed", speed, SPEEDS), **options)
     else:
         scheme = RiemannScheme(law, grid, boundaries, flux=lookup("flux", flux, FLUXES), **options)
-    u0 = point_values(initial, grid)
     scheme.domain.check_state(u0)
     check_finite(u0)
     check_own(law, u0)
@@ -172,17 +174,14 @@ def simulate(
     whole_number("the number of steps", math.ceil(end_time / step))
 
     def advance(u: Array, time: Array, end: float) -> tuple[Array, Array, Array]:
-        goal = jnp.asarray(end, u0.dtype)
-        own = rule
-        if rule.end_time is not None:
-            own = dataclasses.replace(rule, end_time=goal)
-        else:  # whole steps: the last one ends where it ends, whatever the roundings of the time
-            goal = goal - 0.5 * step
+        # Whole steps end where they end, whatever the roundings of the time.
+        goal = _data(end if rule.end_time is not None else end - 0.5 * step)
+        own = rule if rule.end_time is None else dataclasses.replace(rule, end_time=goal)
         return jax.block_until_ready(
             march(scheme, policy, u, time, end_time=goal, time_step=own, integrator=method, unit=seen)
         )
 
-    u, reached, taken, states = u0, jnp.zeros((), u0.dtype), 0, [u0]
+    u, reached, taken, states = u0, _data(0.0), 0, [u0]
     advance(u, reached, 0.0)  # compiles: this end is reached already
     start = time.perf_counter()
     for end in ends:
@@ -197,6 +196,15 @@ def simulate(
     values = np.stack([np.asarray(each) for each in states])
     notes = tuple(each for each in (note, what_is_wrong(law, values[-1], positivity)) if each is not None)
     return Simulation(initial, scheme.law, grid, times, values, exact, taken, seconds, notes)
+
+
+def _begin(initial: Initial, grid: UniformGrid, ghost: int) -> tuple[tuple[AbstractBoundary, ...], Array]:
+    return boundaries_of(initial, ghost), point_values(initial, grid)
+
+
+def _data(number: float) -> Array:
+    """A number that programs take as an argument, so that another one compiles nothing anew; itself made by no program."""
+    return jax.device_put(np.asarray(number, jnp.result_type(float)))
 
 
 def _timing(
@@ -217,8 +225,8 @@ def _timing(
         cfl = usual_cfl(integrator, positivity=positivity) if cfl is None else cfl
         cfl = check_cfl(cfl, integrator, scheme.order)
         check_viscosity(scheme.law.viscosity)
-        rule = CFLStep(jnp.asarray(cfl), jnp.asarray(end_time))  # data: other numbers compile nothing anew
-        first = float(eqx.filter_jit(step_length)(scheme, rule, u0, jnp.zeros((), u0.dtype), integrator))
+        rule = CFLStep(_data(cfl), _data(end_time))
+        first = float(eqx.filter_jit(step_length)(scheme, rule, u0, _data(0.0), integrator))
         longest = float(jnp.finfo(u0.dtype).eps) * end_time
         require(
             first > longest,
@@ -230,13 +238,13 @@ def _timing(
     check_step(scheme, u0, whole.dt, integrator, steps=whole.steps)
     divides = abs(whole.end_time - end_time) <= 1e-9 * end_time
     if dt is not None and not (divides and saves <= whole.steps):  # the last step before every kept state is clipped
-        return FixedStep(jnp.asarray(whole.dt), jnp.asarray(end_time)), equal, whole.dt
+        return FixedStep(_data(whole.dt), _data(end_time)), equal, whole.dt
     require(
         saves <= whole.steps,
         f"saves={saves} states cannot be kept of {whole.steps} steps; ask for at most {whole.steps}",
     )
     ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * whole.dt
-    return FixedStep(jnp.asarray(whole.dt)), ends, whole.dt
+    return FixedStep(_data(whole.dt)), ends, whole.dt
 
 
 def _check_reached(scheme: AbstractScheme, u: Array, time: float, end: float, step: float, taken: int) -> None:

@@ -86,7 +86,7 @@ def check_start(
         )
         check_limited(integrator)
     dry = np.all(np.asarray(u0) == 0, axis=0)
-    if law.positive(u0) and not positivity and dry.any():
+    if not positivity and dry.any() and law.positive(u0):
         cell = tuple(int(i) for i in np.argwhere(dry)[0])
         name = law.positive_names[0]
         least = 1e-4 * float(jnp.max(law.positive(u0)[0]))
@@ -148,8 +148,8 @@ def ends_hold(field: AbstractField, end_time: float) -> bool:
         return True
     length = field.upper[0] - field.lower[0]
     near = _NEAR * length
-    x = jnp.asarray([field.lower[0], field.lower[0] + near, field.upper[0] - near, field.upper[0]])
-    times = jnp.linspace(0.0, 1.0, _EDGE_TIMES)[1:] * end_time
+    x = np.asarray([field.lower[0], field.lower[0] + near, field.upper[0] - near, field.upper[0]], float)
+    times = np.linspace(0.0, 1.0, _EDGE_TIMES)[1:] * end_time
     states, velocity, sound = map(np.asarray, _at_times(field, x, times))  # "times chan 4", "times 4", "times 4"
     fastest = (np.abs(velocity) + sound).max()
     sizes = np.abs(states).max(axis=(0, 2))

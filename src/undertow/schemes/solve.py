@@ -259,7 +259,7 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
     of whose components are 0 (default False).
     """
     with jax.ensure_compile_time_eval():  # within a program, too, of a state that is not part of it
-        parts = law.positive(u)
+        parts = _positive(law, u)
     if any(map(is_traced, parts)):
         return
     empty = np.all(np.asarray(u) == 0, axis=0) if dry else np.zeros(u.shape[1:], bool)
@@ -271,6 +271,11 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
                 f"{what} has {_article(name)} {name} that is not above 0 in cell {cell[0] if len(cell) == 1 else cell} "
                 f"({len(bad)} of {empty.size} cells)"
             )
+
+
+@eqx.filter_jit
+def _positive(law: AbstractConservationLaw, u: Array) -> tuple[Array, ...]:
+    return law.positive(u)
 
 
 def _article(name: str) -> str:
