@@ -22,7 +22,9 @@ def main(cells=32, end_time=0.2, updates=60, max_steps=40):
 
     # A batch of waves is one call. Every one of them takes as many steps as its own speed asks for.
     starts = jax.vmap(lambda height: wave(height, scheme.grid))(heights)
-    solved = jax.vmap(lambda height: ut.solve(fine, ut.WenoZ(), wave(height, fine.grid), end_time=end_time))(heights)
+    solved = jax.vmap(lambda height: ut.solve(fine, ut.schemes.WenoZ(), wave(height, fine.grid), end_time=end_time))(
+        heights
+    )
     truth = solved.values[:, -1, :, 4::9]
 
     policy = ut.DirectionalPolicy(key=jax.random.key(0), hidden=(8,))  # it starts as WENO-Z

@@ -129,7 +129,11 @@ def simulate(
         law = initial.law
     law = Burgers() if law is None else law
     order = whole_number("order", order)
-    policy = as_policy(policy, order) if flux is None else _no_policy(policy, flux, speed, unit)
+    who = None
+    if flux is None:
+        who = as_policy(policy, order)
+    else:
+        _check_alone(flux, policy=policy is not None, speed=speed != "global", unit=unit is not None)
     end_time, num_cells, saves = (
         require_positive("end_time", end_time),
         whole_number("num_cells", num_cells),
@@ -160,14 +164,14 @@ def simulate(
     check_finite(u0)
     check_own(law, u0)
     check_start(law, u0, positivity, method)
-    if isinstance(scheme, SemiDiscrete):
-        check_weights(policy, scheme, u0)
-    scheme, own_unit = relative_to(scheme, policy, u0)
+    if who is not None and isinstance(scheme, SemiDiscrete):
+        check_weights(who, scheme, u0)
+    scheme, own_unit = relative_to(scheme, who, u0)
     seen = own_unit if unit is None else _unit(unit, u0)
     rule, ends, step = _timing(
         scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
     )
-    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(policy))
+    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(who))
     require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
@@ -178,7 +182,7 @@ def simulate(
         goal = _data(end if rule.end_time is not None else end - 0.5 * step)
         own = rule if rule.end_time is None else dataclasses.replace(rule, end_time=goal)
         return jax.block_until_ready(
-            march(scheme, policy, u, time, end_time=goal, time_step=own, integrator=method, unit=seen)
+            march(scheme, who, u, time, end_time=goal, time_step=own, integrator=method, unit=seen)
         )
 
     u, reached, taken, states = u0, _data(0.0), 0, [u0]
@@ -296,10 +300,9 @@ def compare(
     return Comparison(_called(condition) if title is None else title, runs, reference)
 
 
-def _no_policy(policy: Any, flux: str, speed: str, unit: Any) -> None:
-    """None, the policy of a scheme around a Riemann solver. Raises `UndertowError` for what it has no use for."""
-    told = {"policy": policy is not None, "speed": speed != "global", "unit": unit is not None}
-    named = [name for name, given in told.items() if given]
+def _check_alone(flux: str, **given: bool) -> None:
+    """Raise `UndertowError` for what a scheme around a Riemann solver has no use for."""
+    named = [name for name, is_given in given.items() if is_given]
     require(
         not named,
         f"flux={flux} solves Riemann problems between values that it interpolates by itself; leave {' and '.join(named)} out",

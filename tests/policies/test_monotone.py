@@ -28,7 +28,7 @@ def test_smooth_waves_keep_the_linear_value_at_their_extrema(rng):
 
 def test_five_numbers_by_hand():
     """Steps: every d^M4 is 0. q^L = 0.6 with q^UL = q^LC = 1; q^L = 71/60 with q^MD = 1; q^L = 0.4 with q^UL = q^LC = 0.
-    A corner of slopes 1 and 3: q^L = 1.2, d^M4 = 0, and q^UL = 4 lets the middle of the two cells be passed."""
+    A corner of slopes 1 and 3: q^L = 1.2, d^M4 = 0, and q^UL = 4 leaves it."""
     for stencil, expected in (
         ([1.0, 1.0, 1.0, 0.0, 0.0], 1.0),
         ([0.0, 0.0, 1.0, 1.0, 1.0], 1.0),

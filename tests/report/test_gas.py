@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.report.pictures import is_moving, is_picture
+from tests.report.pictures import is_moving, is_picture, named, texts
 from tests.small import tubes
 from undertow._checks import UndertowError
 from undertow.evaluation.actions import profiles
@@ -93,15 +93,59 @@ def test_series_of_a_gas_are_of_its_density(evaluation):
 # --- the figures ------------------------------------------------------------------------------------------------------
 
 
+def test_profiles_show_every_quantity_in_its_own_units(evaluation):
+    found = [of_case(evaluation, case) for case in ("sod", "lax", "shu_osher")]
+    fig = gas_profiles(found[0])
+    assert [axis.get_ylabel() for axis in fig.axes] == list(found[0].quantities())
+    for axis in fig.axes:
+        lines, states = named(axis), found[0].quantities()[axis.get_ylabel()]
+        assert list(lines) == ["exact", "weno-js", "learned"] and axis.get_xlabel() == "x"
+        for name in POLICIES:
+            np.testing.assert_array_equal(lines[name], np.stack([found[0].first.x, states[name]], axis=1))
+        _, x, truth = found[0].truth()
+        np.testing.assert_array_equal(lines["exact"], np.stack([x, truth[axis.get_ylabel()]], axis=1))
+        low, high = axis.get_ylim()
+        assert low < truth[axis.get_ylabel()].min() and high > truth[axis.get_ylabel()].max()
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["exact", "weno-js", "learned"]
+    assert legend.get_title().get_text() == found[0].describe(-1)
+
+    # Several problems have a row each, and the distance of their first quantity to the truth at its end.
+    axes = np.reshape(gas_profiles(found[1:], shown=("density", "pressure")).axes, (2, 3))
+    assert [axis.get_ylabel() for axis in axes[0]] == ["density", "pressure", "|error| of density"]
+    assert [axis.get_title(loc="left") for axis in axes[:, 0]] == [each.describe(-1) for each in found[1:]]
+    assert texts(axes[1, 0])[0] == "reference"
+    for row, each in zip(axes, found[1:], strict=True):
+        assert row[2].get_yscale() == "log"
+        errors = [each.error(name, "density") for name in POLICIES]
+        top = max(map(np.max, errors))
+        drawn = sorted((line.get_ydata() for line in row[2].lines), key=np.sum)
+        expected = sorted((np.maximum(error, 1e-6 * top) for error in errors), key=np.sum)
+        np.testing.assert_allclose(drawn, expected)
+
+
 def test_figures_of_gases(evaluation, tmp_path):
     found = [of_case(evaluation, case) for case in ("sod", "lax", "shu_osher")]
-    assert is_picture(gas_profiles(found[0]))
     assert is_picture(gas_profiles(found[1:], shown=("density", "pressure")))
     assert is_moving(animate_comparison(found[0], tmp_path / "tube.gif", quantities=["density"]))
     assert is_picture(draw_simulation(found[0].first, tmp_path / "simulation.png", title="sod"))
     profile = profiles(POLICIES, tubes(), ["sod"], every=4)[0]
-    assert is_picture(weight_maps(profile, direction=1, substencil=0))
-    assert is_picture(figures.weight_profile(profile, field=2))
+    fig = weight_maps(profile, direction=1, substencil=0)
+    assert is_picture(fig)
+    shown = {axis.get_title(): axis for axis in fig.axes}
+    for name, weights in profile.weights.items():
+        for field, called in enumerate(profile.fields):
+            (mesh,) = shown[f"{name}: {called}"].collections
+            np.testing.assert_array_equal(mesh.get_array(), weights[:, 1, field, :, 0])
+            assert (mesh.norm.vmin, mesh.norm.vcenter, mesh.norm.vmax) == pytest.approx((0, 1 / 3, 1))
+    np.testing.assert_array_equal(shown["density"].collections[0].get_array(), profile.states[:, 0])
+    assert shown["density"].get_ylabel() == "t"
+    bar = fig.axes[-1]
+    assert bar.get_ylabel() == "weight w0 (upwind), linear: 0.333333"
+    assert fig.get_suptitle().endswith("; left-going flux")
+    fig = figures.weight_profile(profile, field=2)
+    assert fig.legends[0].get_title().get_text().endswith(", field v + c")
+    np.testing.assert_array_equal(named(fig.axes[2])["weno-js"][:, 1], profile.weights["weno-js"][-1, 0, 2, :, 0])
 
 
 def test_all_figures_of_a_run_on_gases(evaluation, tmp_path):

@@ -52,12 +52,49 @@ def test_schlieren_of_a_ramp_a_constant_and_a_kink():
     assert schlieren(x[:, 0] ** 2, (0.125,)).shape == (9,)
 
 
+def pictures(fig, rows: int = 2):
+    """The maps and the schlieren pictures of a figure, from left to right, without the bar of colours."""
+    shown = [axis for axis in fig.axes if axis.images]
+    return np.reshape(shown, (rows, -1))
+
+
+def test_maps_show_states_as_they_lie(wave):
+    """The first axis to the right and the second one up, on one scale of colours, above pictures on one scale of grey."""
+    other = dataclasses.replace(wave, values=1.5 * wave.values)
+    fig = plane_maps(Comparison("density-wave", {"learned": wave, "weno-js": other}, wave))
+    above, below = pictures(fig)
+    assert [axis.get_title() for axis in above] == ["learned", "weno-js", "reference"]
+    densities = [run.values[-1, 0] for run in (wave, other, wave)]
+    low, high = min(map(np.min, densities)), max(map(np.max, densities))
+    slopes = [gradient_size(density, wave.grid.spacing) for density in densities]
+    steepest = max(map(np.max, slopes))
+    for one, two, density, slope in zip(above, below, densities, slopes, strict=True):
+        (image,), (grey,) = one.images, two.images
+        np.testing.assert_array_equal(image.get_array(), density.T)
+        assert image.origin == "lower" and tuple(image.get_extent()) == (0, 2, 0, 2)  # the domain
+        assert (image.norm.vmin, image.norm.vmax) == pytest.approx((low, high))
+        np.testing.assert_allclose(grey.get_array(), np.exp(-15 * slope.T / steepest), rtol=1e-12)
+        assert (grey.norm.vmin, grey.norm.vmax) == (0, 1) and two.get_xlabel() == "x"
+    assert above[0].get_ylabel() == "y"
+    (bar,) = (axis for axis in fig.axes if not axis.images)
+    assert bar.get_ylabel() == "density"
+    assert fig.get_suptitle() == "density-wave, t = 0.6\nabove density, below its schlieren picture"
+    (image,) = pictures(plane_maps(Comparison("one", {"learned": wave}), quantity="pressure"))[0, 0].images
+    np.testing.assert_allclose(image.get_array(), wave.law.primitive(wave.values[-1])[-1].T, rtol=1e-6)
+
+    fig = time_maps(wave)
+    above, _ = pictures(fig)
+    assert [axis.get_title() for axis in above] == ["t = 0.3", "t = 0.6"]  # the start is left out
+    for axis, state in zip(above, wave.values[1:], strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), state[0].T)
+    assert fig.get_suptitle().startswith("12 x 16 cells\n")
+
+
 def test_figures_of_planes(wave, tmp_path):
     broken = dataclasses.replace(wave, values=np.full_like(wave.values, np.nan))
     pair = Comparison("density-wave", {"learned": wave, "weno-js": broken}, wave)
-    assert is_picture(plane_maps(pair))
-    assert is_picture(plane_maps(Comparison("one", {"learned": wave}), quantity="pressure"))
-    assert is_picture(time_maps(wave))
+    fig = plane_maps(pair)
+    assert is_picture(fig) and [text.get_text() for text in pictures(fig)[0, 1].texts] == ["not finite"]
     assert is_picture(draw_simulation(wave, tmp_path / "simulation.png", title="wave"))
     assert is_moving(draw_simulation(wave, tmp_path / "simulation.gif", title="wave"))
     assert is_moving(animate_comparison(pair, tmp_path / "pair.gif", quantities=["velocity x"]))
@@ -83,7 +120,12 @@ def test_a_transfer_is_drawn_and_a_case_it_has_not_is_named(wave, tmp_path):
     runs = [PlaneRun("density-wave", name, 12, 9, 0.1, 0.01, 0.6, state) for name in ("weno-js", "learned")]
     runs.append(PlaneRun("density-wave", "lost", 12, 3, 0.1, np.nan, 0.2, 1e30 * state))
     study = PlaneTransfer(tuple(runs), "weno-js")
-    assert is_picture(transfer_maps(study, "density-wave"))
+    fig = transfer_maps(study, "density-wave")
+    assert is_picture(fig)
+    above, _ = pictures(fig)
+    assert [axis.get_title() for axis in above] == [f"{run.policy}, 12 x 12 cells" for run in runs]
+    np.testing.assert_array_equal(above[0].images[0].get_array(), state[0].T)
+    assert not np.isfinite(np.ma.filled(above[2].images[0].get_array(), np.nan)).any()  # it left the range on its way
     with pytest.raises(UndertowError, match="no run of case 'vortex'; it has density-wave"):
         transfer_maps(study, "vortex", tmp_path / "vortex.png")
     assert not (tmp_path / "vortex.png").exists()

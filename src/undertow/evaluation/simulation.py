@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -129,5 +130,5 @@ def exact_states(
 
 
 @eqx.filter_jit
-def _solve(law: AbstractConservationLaw, initial: Initial, x: tuple[np.ndarray, ...], time: np.ndarray) -> Array:
+def _solve(law: AbstractConservationLaw, initial: Initial, x: Any, time: np.ndarray) -> Array:
     return exact_solution(law, initial, x, time)

@@ -167,7 +167,7 @@ def ends_hold(field: AbstractField, end_time: float) -> bool:
 
 
 @eqx.filter_jit
-def _at_times(field: AbstractField, x: Array, times: Array) -> tuple[Array, Array, Array]:
+def _at_times(field: AbstractField, x: Any, times: Any) -> tuple[Array, Array, Array]:
     states = jax.vmap(lambda t: field.exact(x, time=t))(times)
     signal = jax.vmap(lambda u: field.law.signal(u, 0))(states)
     return states, signal.middle, signal.spread

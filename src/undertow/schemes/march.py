@@ -182,5 +182,6 @@ def relative_to(
     """The scheme for the problem that starts from `u`, and the unit of that state if the agent wants to see stencils in it:
     one program instead of dozens."""
     scheme = scheme.relative_to(u)
-    asks = isinstance(scheme, SemiDiscrete) and getattr(agent, "relative", False)
-    return scheme, scheme.unit(u) if asks else None
+    if isinstance(scheme, SemiDiscrete) and getattr(agent, "relative", False):
+        return scheme, scheme.unit(u)
+    return scheme, None

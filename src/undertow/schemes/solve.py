@@ -115,7 +115,8 @@ def solve(
             check_finite(out.values[-1], step=int(out.steps[-1]))
     else:
         require(saves == 1 and max_steps is None, "saves and max_steps go with end_time; with steps take save_every")
-        require(time_step is not None, "so many steps of which length? Give time_step, a FixedStep or a CFLStep")
+        if time_step is None:
+            raise UndertowError("so many steps of which length? Give time_step, a FixedStep or a CFLStep")
         steps = whole_number("steps", steps, Within(at_least=0))
         every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
         scheme, unit = relative_to(scheme, agent, u0)
