@@ -27,7 +27,7 @@ TRUTHS = ("exact", "fine")
 @pytest.mark.parametrize(("law", "dimensions"), NAMES)
 def test_every_name_is_built_or_refused_with_a_reason(law, dimensions):
     """Every name with every truth and boundary; the objectives in turn."""
-    own = law in ("euler", "mhd") or dimensions == 2
+    own = law in ("euler", "shallow_water", "mhd") or dimensions == 2
     turn = itertools.cycle(OBJECTIVES)
     boundaries = (None, "outflow") if own else (None, *BOUNDARIES)
     built = 0
