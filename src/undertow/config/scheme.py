@@ -40,7 +40,7 @@ class LawConfig:
         """The law and what it brings along. Raises `UndertowError` for an unknown one, with the nearest match."""
         return law_entry(self.name)
 
-    def given(self, names: Collection[str]) -> dict[str, float]:
+    def constants_among(self, names: Collection[str]) -> dict[str, float]:
         """The constants that are said here, of those that a law has (`names`)."""
         shared = {name: getattr(self, name) for name in ("gamma", "velocity", "viscosity") if name in names}
         return {**shared, **self.constants}
@@ -53,7 +53,7 @@ class LawConfig:
         kind = self.entry.law
         names = constants_of(kind)
         require("viscosity" in names or self.viscosity == 0, f"{self.name} has no viscosity; set law.viscosity to 0")
-        law = make_law(kind, self.given(names))
+        law = make_law(kind, self.constants_among(names))
         require(law.has_source or self.source == 0, f"{self.name} has no source; set law.source to 0")
         return law
 
