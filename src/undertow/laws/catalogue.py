@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from undertow._checks import UndertowError, calling, closest, lookup, shown
 from undertow._own import is_own, target_of
+from undertow.laws import mhd, water_cases
 from undertow.laws.advection import LinearAdvection, random_profile
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, random_condition
@@ -113,6 +114,8 @@ LAWS: dict[str, LawEntry] = {
             ),
         ),
     ),
+    "shallow_water": water_cases.ENTRY,
+    "mhd": mhd.ENTRY,
 }
 """Every law that has a name, with its problems. Names of cases in one dimension are those of one law, but for conditions."""
 
