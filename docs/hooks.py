@@ -32,8 +32,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = "/".join(["reference", *parts[1:-1], "index.md" if is_package else f"{parts[-1]}.md"])
         title = module.rpartition(".")[2]  # the folder names the room already; the heading names the module in full
         content = f"---\ntitle: {title}\n---\n\n# `{module}`\n\n::: {module}\n"
-        if module == "undertow":
-            content += front_door(path)
+        stub = path.with_suffix(".pyi")
+        if module == "undertow" or (is_package and stub.exists()):
+            content += names_of(stub if stub.exists() else path)
         files.append(File.generated(config, page, content=content))
         folder = parts[1:-1]
         section = sections.setdefault(folder, [])
@@ -48,10 +49,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def front_door(path: Path) -> str:
-    """Where the names of the package are described: those of private modules here, the others in their rooms."""
+def names_of(path: Path) -> str:
+    """Where the names of a package are described: those of private modules here, the others in their modules."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    homes = {a.name: n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module for a in n.names}
+    imports = [
+        node for node in tree.body if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("undertow.")
+    ]
+    homes = {alias.name: str(node.module) for node in imports for alias in node.names}
     private = [name for name, home in homes.items() if home.rpartition(".")[2].startswith("_")]
     rows = [f"| `{name}` | [`{home}`][{home}] |" for name, home in homes.items() if name not in private]
     options = f"    options:\n      members: {private}\n"

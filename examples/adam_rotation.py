@@ -52,9 +52,9 @@ def loss(policy, flow):
 
 
 ESTIMATORS = {
-    "divergence": ut.Backprop(ut.FULL),
-    "+ rotation": ut.Backprop(ut.PHYSICS),
-    "combination": ut.SignAgreement(base=ut.PHYSICS, reference=ut.FULL),
+    "divergence": ut.core.Backprop(ut.FULL),
+    "+ rotation": ut.core.Backprop(ut.PHYSICS),
+    "combination": ut.core.SignAgreement(base=ut.PHYSICS, reference=ut.FULL),
 }
 
 

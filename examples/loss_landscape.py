@@ -47,14 +47,14 @@ class Parabola(ut.AbstractPolicy):
 def fields(points):
     """The axis of both parameters, the loss, and the two fields: `"rows columns"` and `"rows columns 2"`."""
     task = ut.Task(ut.FinalCost(lambda x: 0.5 * (x - TARGET) ** 2), STEPS)
-    problems = ut.stack_problems([ut.Problem(Walk(), jnp.asarray(START))])
+    problems = ut.core.stack_problems([ut.Problem(Walk(), jnp.asarray(START))])
     axis = jnp.linspace(-REACH, REACH, points)
     grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1)
 
     @eqx.filter_jit
     def evaluate(flow):
         def one(theta):
-            value, gradient, _ = ut.Backprop(flow)(lambda p, f: task.loss(p, f, problems), Parabola(theta))
+            value, gradient, _ = ut.core.Backprop(flow)(lambda p, f: task.loss(p, f, problems), Parabola(theta))
             return value, gradient.theta
 
         return jax.vmap(jax.vmap(one))(grid)

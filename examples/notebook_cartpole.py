@@ -17,7 +17,9 @@ def main(**fields):
     print(f"mean loss on {fresh.summary()['learned']['states']} other states: {fresh.summary()['learned']['loss']:.3f}")
     figures = learned.plot()  # in a notebook the last value of a cell is shown
     print(*figures)
-    hanging = ut.CartPole().observe(jnp.array([[0.0, 0.0], [3.14, 0.0]]))  # position and angle, with their velocities
+    hanging = ut.tasks.CartPole().observe(
+        jnp.array([[0.0, 0.0], [3.14, 0.0]])
+    )  # position and angle, with their velocities
     print("force on a pole that hangs:", learned.policy(hanging))
     return learned, figures
 

@@ -51,18 +51,18 @@ class Road(eqx.Module):
 def main(updates=200, pool=64, batch=8, cells=64, steps=40, end_time=0.3, integrator="ssp_rk3"):
     """The geometric mean of the learned scheme's error over WENO5's, before and after the training."""
     # When the light turns green the queue spreads as a fan, which is known on paper.
-    queue = ut.CallableCondition(lambda x: jnp.where(x < 0.5, 1.0, 0.0), "outflow", jumps=(0.5,))
+    queue = ut.laws.CallableCondition(lambda x: jnp.where(x < 0.5, 1.0, 0.0), "outflow", jumps=(0.5,))
     road = ut.simulate(queue, law=Traffic(), num_cells=cells, end_time=end_time)
     fan = np.clip((1 - (road.x - 0.5) / end_time) / 2, 0, 1)
     error = float(np.mean(np.abs(road.values[-1] - fan)))
     print(f"green light: WENO5's mean error is {error:.5f}")
 
     how = ut.Discretised(Traffic(), cells, steps, end_time, integrator=INTEGRATORS[integrator], truth="fine")
-    roads = jax.vmap(Road)(ut.training_conditions(seed=0, n=pool + batch))
+    roads = jax.vmap(Road)(ut.envs.training_conditions(seed=0, n=pool + batch))
     problems = ut.make_pool(how, roads)
     train, test = (jax.tree.map(lambda x, part=part: x[part], problems) for part in (slice(batch, None), slice(batch)))
 
-    task = ut.Task(ut.TrajectoryError(steps), horizon=steps)
+    task = ut.Task(ut.envs.TrajectoryError(steps), horizon=steps)
     policy = ut.DirectionalPolicy(key=jax.random.key(0), hidden=(8, 8))
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, updates)))
     trainer = ut.Trainer(task, train, optimizer=optimizer, batch=batch)

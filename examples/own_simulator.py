@@ -50,7 +50,7 @@ def problem(key):
 def main(updates=200, batch=16, names=("full", "physics", "sign-agreement", "stop")):
     """The loss before and after training, by the way the gradient travels."""
     task = ut.Task(ut.RunningCost(distance) + 0.01 * ut.ActionCost(), horizon=STEPS, sample=problem)
-    ways = {name: GRADIENTS[name] for name in names} | {"windows of 10": ut.Backprop(window(STEPS, 10))}
+    ways = {name: GRADIENTS[name] for name in names} | {"windows of 10": ut.core.Backprop(window(STEPS, 10))}
     losses = {}
     for name, gradient in ways.items():
         trainer = ut.Trainer(task, None, gradient=gradient, optimizer=optax.adam(3e-3), batch=batch)

@@ -25,7 +25,7 @@ MAX_LINES = 400
 
 # A room and the rooms below it that it may see. Rooms on one level may also see each other as long as no circle forms;
 # `core` is alone on its level for the solver, and the solver for `core`.
-BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own", "_io", "_reader", "_flock"}
+BASE = {"_types", "_tree", "_checks", "_fields", "_limits", "_own", "_rooms", "_io", "_reader", "_flock"}
 SOLVER = {"numerics", "laws", "schemes"}
 PARTS = BASE | SOLVER | {"core"}
 TASKS = BASE | {"core"}

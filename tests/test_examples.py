@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -22,11 +23,49 @@ def test_every_example_is_tested():
     assert not [path.stem for path in EXAMPLES.glob("*.py") if f'load("{path.stem}")' not in text]
 
 
+def test_examples_are_short():
+    """But for the two that draw a figure of a paper."""
+    lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in EXAMPLES.glob("*.py")}
+    long = {name for name, count in lengths.items() if not 20 <= count <= 90}
+    assert long == {"loss_landscape", "adam_rotation"}
+
+
 def test_solve_burgers():
     errors = load("solve_burgers").main(cells=(16, 64), end_time=0.2)
     for scheme in ("weno-js", "weno-z"):
         assert errors[scheme, 64] < 0.5 * errors[scheme, 16]
     assert errors["weno-js", 64] < errors["linear", 64]  # which rings at the shock
+
+
+def test_gas():
+    found = load("gas").main(cells=(50,), blast_cells=50)
+    assert found["errors"]["weno-z", 50] < found["errors"]["weno-js", 50] < 0.02
+    assert found["lowest"] > 0
+
+
+def test_plane():
+    found = load("plane").main(cells=(12, 24), end_time=0.2)
+    assert found["order"] > 2.5
+    assert found["turned"] < 1e-12  # x and y are alike
+
+
+def test_shallow_water():
+    found = load("shallow_water").main(cells=(25, 50))
+    assert found["errors"][50] < 0.7 * found["errors"][25]
+    assert abs(found["volume"]) < 1e-9 and found["least"] >= 0
+
+
+def test_gradient_paths():
+    """One loss for all; what differs is how the gradient travels back."""
+    found = load("gradient_paths").main(steps=20)
+    assert len({each["loss"] for each in found.values()}) == 1
+    assert found["full"]["cosine"] == pytest.approx(1)
+    assert len({each["length"] for each in found.values()}) == len(found)
+
+
+def test_games():
+    returns = load("games").main(updates=20, cells=16, steps=5)
+    assert returns[-1] > returns[0]
 
 
 def test_own_law():

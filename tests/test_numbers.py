@@ -198,9 +198,9 @@ def test_seeds_are_the_same_everywhere(seed: int):
     fits = 0 <= seed <= LARGEST_SEED
     doors = [lambda kind=kind: validate_config(dataclasses.replace(kind(), seed=seed)) for kind in FAMILIES.values()]
     doors += [
-        lambda: validate_config(ut.SchemeConfig(method="ppo", seed=seed)),
+        lambda: validate_config(ut.config.SchemeConfig(method="ppo", seed=seed)),
         lambda: validate_config(with_fields(FAMILIES["quantum"](), {"data.seed": seed})),
-        lambda: read_space(ut.SchemeConfig(), [f"seed={seed}"]),
+        lambda: read_space(ut.config.SchemeConfig(), [f"seed={seed}"]),
         lambda: published_cartpoles(1, seed=seed),
     ]
     for door in doors:
@@ -225,9 +225,9 @@ def test_laws_and_grids_take_numbers_of_every_kind():
         (VectorBurgers, (-1, math.nan)),
         (LinearAdvection, (math.nan, math.inf, "x")),
         (ut.UniformGrid, (0, 2.5, (), (8, 0), None, np.array([8, 0]))),
-        (ut.CartPole, (math.nan, "x", jnp.array([9.8, math.nan]))),
-        (ut.QuantumBox, (0, -1.0, math.nan)),
-        (ut.Guidance, (0, 2.0, np.float64(2))),
+        (ut.tasks.CartPole, (math.nan, "x", jnp.array([9.8, math.nan]))),
+        (ut.tasks.QuantumBox, (0, -1.0, math.nan)),
+        (ut.tasks.Guidance, (0, 2.0, np.float64(2))),
     ):
         for value in odd:
             with pytest.raises(UndertowError) as caught:
@@ -235,7 +235,7 @@ def test_laws_and_grids_take_numbers_of_every_kind():
             assert "\n" not in str(caught.value)
     assert type(Euler(np.float64(1.4)).gamma) is float and Euler(dimensions=np.int64(2)) == Euler(dimensions=2)
     assert ut.UniformGrid(np.array([8, 4]), np.float32(0), np.array([1, 2])) == ut.UniformGrid((8, 4), 0.0, (1.0, 2.0))
-    assert ut.CartPole(dt=jnp.array([0.01, 0.02])).dt.shape == (2,)
+    assert ut.tasks.CartPole(dt=jnp.array([0.01, 0.02])).dt.shape == (2,)
 
 
 def test_time_steps_take_numbers_of_every_kind():
@@ -340,7 +340,7 @@ def test_a_long_word_is_not_repeated(capsys: pytest.CaptureFixture[str]):
 
 def test_plain_numbers_stay():
     assert plain_number("x") == "x" and plain_number(None) is None
-    assert find_field(ut.SchemeConfig(), "seed") == ("seed", int)
+    assert find_field(ut.config.SchemeConfig(), "seed") == ("seed", int)
 
 
 # --- what users write themselves --------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ BURGERS = {
         weights,
         SSPRK3() if (name, speed) == ("js", "global") else EULER,
     )
-    for name, weights in (("js", ut.WenoJS()), ("z", ut.WenoZ()))
+    for name, weights in (("js", ut.schemes.WenoJS()), ("z", ut.schemes.WenoZ()))
     for speed in SPEEDS
 }
 
@@ -81,8 +81,10 @@ def gas(seed):
 
 GRID = ut.UniformGrid(CELLS)
 GASES = {
-    "component": solved(ut.SemiDiscrete(Euler(), GRID, "outflow"), ut.WenoJS()),
-    "characteristic": solved(ut.SemiDiscrete(Euler(), GRID, "outflow", reconstruction="characteristic"), ut.WenoJS()),
+    "component": solved(ut.SemiDiscrete(Euler(), GRID, "outflow"), ut.schemes.WenoJS()),
+    "characteristic": solved(
+        ut.SemiDiscrete(Euler(), GRID, "outflow", reconstruction="characteristic"), ut.schemes.WenoJS()
+    ),
     "hllc": solved(RiemannScheme(Euler(), GRID, "outflow"), None),
     "hllc-characteristic": solved(RiemannScheme(Euler(), GRID, "outflow", reconstruction="characteristic"), None),
 }
@@ -102,7 +104,7 @@ def test_gases_in_other_units_of_mass_and_time(name, mass, speed, seed):
 @quick_jit
 def _flow(u, gravity, dt):
     scheme = ut.SemiDiscrete(ShallowWater(gravity), GRID, "outflow")
-    return ut.solve(scheme, ut.WenoJS(), u, steps=6, time_step=ut.FixedStep(dt), integrator=EULER).values[-1]
+    return ut.solve(scheme, ut.schemes.WenoJS(), u, steps=6, time_step=ut.FixedStep(dt), integrator=EULER).values[-1]
 
 
 @given(depth=SCALES, gravity=st.floats(-6, 6).map(lambda power: 10.0**power), seed=st.integers(0, 99))
@@ -149,7 +151,7 @@ def test_constants_that_are_named_stay():
     assert float(Euler(density_floor=0.5).relative_to(u).density_floor) == 0.5
     assert ShallowWater(depth_floor=0.1).relative_to(u[:2]).depth_floor == 0.1
     scheme = ut.SemiDiscrete(ut.Burgers(), GRID)
-    run = solved(scheme, ut.WenoJS(5, 1e-6))
+    run = solved(scheme, ut.schemes.WenoJS(5, 1e-6))
     u, s = jumps(1)[None], 1e-6
     one, other = run(u, 1e-3), run(s * u, 1e-3 / s)
     assert np.abs(np.asarray(other) / s - one).max() > 1e-3  # an epsilon with a unit, as asked for

@@ -7,7 +7,6 @@ from typing import get_args
 from undertow.assembly.control_judge import CONTROL_SUITES
 from undertow.core.gradient import GRADIENTS
 from undertow.envs.suites import SUITES
-from undertow.games.registry import GAMES
 from undertow.laws.catalogue import LAWS, plane_name
 from undertow.laws.planes import PLANE_CASES
 from undertow.numerics.boundary import BOUNDARIES
@@ -36,6 +35,8 @@ ABOUT_GRADIENTS = {
 
 def catalogue() -> dict[str, dict[str, str]]:
     """Every name there is to choose from and a word about it, by kind."""
+    from undertow.games.registry import GAMES  # not at the top: `import undertow` plays no games
+
     return {
         "presets": {name: each.description for name, each in PRESETS.items()},
         "laws": {name: entry.about for name, entry in LAWS.items()},
@@ -56,7 +57,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "mlp": "controller",
             "cnn": "controller of waves",
         },
-        "games": {id: recipe.summary for id, recipe in GAMES.items()},
+        "games": {id: spec.summary for id, spec in GAMES.items()},
         "published comparisons": {name: f"undertow reproduce {name}" for name in COMPARISONS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},

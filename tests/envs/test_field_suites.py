@@ -103,8 +103,8 @@ def test_presets_learn_in_small(name, grid, tmp_path):
         ({"data": {"conditions": ("sod", "lax")}}, "share a domain"),
         ({"data": {"conditions": ("sodd",)}}, "sod"),
         ({"data": {"boundary": "periodic"}}, "random ones have their own"),
-        ({"law": {"viscosity": 0.1}}, "without viscosity"),
-        ({"grid": {"dimensions": 2}}, "burgers"),
+        ({"law": {"viscosity": 0.1}}, "has no viscosity"),
+        ({"grid": {"dimensions": 2}}, "no random problems of euler in 2 dimensions"),
         ({"data": {"truth": "exact"}}, "truth fine"),
     ],
 )

@@ -155,7 +155,7 @@ def test_programs_of_a_scheme(scheme, rng):
         expected = jax.jit(lambda s: policy((s,))[0])(stencils)
         np.testing.assert_allclose(weights.call(stencils), expected, rtol=0, atol=1e-12)
     environment = Conservation(
-        SemiDiscrete(Burgers(), UniformGrid(12), "outflow", order=3), FixedStep(0.02), ut.ForwardEuler()
+        SemiDiscrete(Burgers(), UniformGrid(12), "outflow", order=3), FixedStep(0.02), ut.numerics.ForwardEuler()
     )
     u = jnp.asarray(rng.normal(size=(3, 1, 12)))
     step = jax.jit(jax.vmap(lambda u: closed_loop(environment, policy)(environment.initial(u))[0].u))
@@ -248,11 +248,11 @@ def test_what_does_not_agree_is_not_written(scheme, tmp_path, monkeypatch):
 
 
 def test_a_policy_that_numpy_cannot_evaluate_is_refused(scheme, tmp_path, monkeypatch):
-    class Sharper(ut.PairedPolicy):
+    class Sharper(ut.policies.PairedPolicy):
         pass
 
     def load(path, which):
-        directory, experiment, _ = ut.load_run(path, which)
+        directory, experiment, _ = ut.experiment.load_run(path, which)
         return directory, experiment, Sharper(key=jax.random.key(0), order=3)
 
     monkeypatch.setattr(artefact, "load_run", load)

@@ -5,3 +5,7 @@ only place that stops or damps gradients; `unroll` repeats the step without keep
 trajectory into one number; gradient estimators turn that into a direction for the optimiser. Nothing here knows what
 is simulated.
 """
+
+from undertow._rooms import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -3,3 +3,7 @@
 Objectives and rewards of learned schemes, batches of problems with their truth, and the fixed suites that policies are
 tested on.
 """
+
+from undertow._rooms import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -4,3 +4,7 @@ Conservative finite differences of formal order 3 to 13 with Lax-Friedrichs spli
 Jiang-Shu's, WENO-Z's and linear ones are here, learned ones elsewhere. No learning in this room, and it is a useful
 solver by itself.
 """
+
+from undertow._rooms import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -2,3 +2,7 @@
 
 An update that is not finite is skipped and counted, many in a row end the run with the place where it went wrong.
 """
+
+from undertow._rooms import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,0 +1,14 @@
+from undertow.evaluation.actions import Profile as Profile
+from undertow.evaluation.actions import profile as profile
+from undertow.evaluation.comparison import Comparison as Comparison
+from undertow.evaluation.comparison import Units as Units
+from undertow.evaluation.control import ControlEvaluation as ControlEvaluation
+from undertow.evaluation.control import ControlScores as ControlScores
+from undertow.evaluation.control import evaluate_control as evaluate_control
+from undertow.evaluation.convergence import Convergence as Convergence
+from undertow.evaluation.planes import PlaneRun as PlaneRun
+from undertow.evaluation.planes import PlaneTransfer as PlaneTransfer
+from undertow.evaluation.results import Evaluation as Evaluation
+from undertow.evaluation.results import Scores as Scores
+from undertow.evaluation.series import Series as Series
+from undertow.evaluation.simulation import Simulation as Simulation

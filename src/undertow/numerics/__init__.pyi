@@ -1,0 +1,14 @@
+from undertow.numerics.boundary import AbstractBoundary as AbstractBoundary
+from undertow.numerics.boundary import Boundary as Boundary
+from undertow.numerics.grid import UniformGrid as UniformGrid
+from undertow.numerics.inflow import AbstractInflow as AbstractInflow
+from undertow.numerics.inflow import CallableInflow as CallableInflow
+from undertow.numerics.inflow import Opening as Opening
+from undertow.numerics.inflow import PrescribedInflow as PrescribedInflow
+from undertow.numerics.integrator import RK4 as RK4
+from undertow.numerics.integrator import SSPRK3 as SSPRK3
+from undertow.numerics.integrator import AbstractIntegrator as AbstractIntegrator
+from undertow.numerics.integrator import ForwardEuler as ForwardEuler
+from undertow.numerics.timestep import CFLStep as CFLStep
+from undertow.numerics.timestep import Discretisation as Discretisation
+from undertow.numerics.timestep import FixedStep as FixedStep
