@@ -22,10 +22,11 @@ from undertow.numerics.integrator import RK4, SSPRK3
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import ClassicalPolicy
 from undertow.policies.stencil import DirectionalPolicy
+from undertow.schemes.march import advance
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import advance, solve
+from undertow.schemes.solve import solve
 from undertow.schemes.splitting import FixedSpeed, SmoothSpeed
 from undertow.schemes.weights import WenoJS, WenoZ, linear
 

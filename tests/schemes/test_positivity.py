@@ -17,9 +17,10 @@ from undertow.numerics.boundary import boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import SSPRK3, ForwardEuler
 from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.schemes.march import advance
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import advance, solve
+from undertow.schemes.solve import solve
 from undertow.schemes.splitting import LocalSpeed, SmoothSpeed
 from undertow.schemes.weights import WenoJS, linear
 
