@@ -113,7 +113,7 @@ def test_whatever_the_fluxes_a_forward_euler_step_is_positive(cells, speed, rng)
             first = jax.lax.slice_in_dim(part, 0, 1, axis=axis + 1)  # one face, at both ends
             part = jnp.concatenate([part, first], axis=axis + 1)
             fluxes.append(part * jnp.max(jnp.abs(flux), axis=tuple(range(1, u.ndim)), keepdims=True))
-        limited = scheme.domain.limited(u, tuple(fluxes), TIME, dt)
+        limited = scheme.domain.limited(u, tuple(fluxes), speed, TIME, dt)
         return limited, u + dt * scheme.domain.divergence(limited)
 
     for _ in range(5):
@@ -274,13 +274,15 @@ def test_whatever_is_poured_stays_above_the_bed(poured, rng):
         assert found[0].sum() == pytest.approx(depth.sum(), rel=1e-12)
 
 
-def test_a_gas_expands_into_a_vacuum(as_users):
+def test_a_gas_expands_into_a_vacuum():
     x = UniformGrid(CELLS).centers()
     scheme = SemiDiscrete(
         Euler(), UniformGrid(CELLS), "outflow", reconstruction="characteristic", limiter=PositivityLimiter()
     )
     u0 = scheme.law.conserved(jnp.asarray(np.stack([x < 0.5, 0 * x, x < 0.5]).astype(float)))
-    out = eqx.filter_jit(solve)(scheme, WenoJS(), u0, steps=200, time_step=CFLStep(0.4, 0.05))
+    step = CFLStep(0.4, 0.05)
+    run = quick_jit(lambda u: solve(scheme, WenoJS(), u, steps=200, time_step=step, integrator=ForwardEuler()))
+    out = run(u0)
     assert float(out.times[-1]) == pytest.approx(0.05)
     assert min(float(jnp.min(part)) for part in Euler().positive(out.values[-1])) >= 0
     # A fan whose density is (2 / (gamma + 1)) ^ (2 / (gamma - 1)) at the place of the membrane (Toro 2009, section 4.6).
