@@ -24,7 +24,9 @@ from undertow.config import (
 )
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS
 from undertow.laws.gas_cases import GAS_CASES
+from undertow.laws.mhd import MHD_CASES
 from undertow.laws.planes import PLANE_CASES
+from undertow.laws.water_cases import WATER_CASES
 from undertow.numerics.boundary import BOUNDARIES
 
 OBJECTIVES = {
@@ -37,6 +39,8 @@ NAMES = {
     ("burgers", 1): tuple(BURGERS_CONDITIONS),
     ("advection", 1): tuple(BURGERS_CONDITIONS),
     ("euler", 1): tuple(GAS_CASES),
+    ("shallow_water", 1): tuple(WATER_CASES),
+    ("mhd", 1): tuple(MHD_CASES),
     ("burgers", 2): tuple(PLANE_CASES),
 }
 """The names that a law knows in so many dimensions; those of gases in the plane among them, which are to be refused."""

@@ -17,6 +17,7 @@ from undertow.envs.truth import batches
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.burgers_exact import burgers_exact
+from undertow.laws.mhd import MHD_CASES
 from undertow.laws.planes import plane_case
 from undertow.numerics.boundary import BOUNDARIES
 
@@ -26,7 +27,7 @@ TRUTHS = ("exact", "fine")
 @pytest.mark.parametrize(("law", "dimensions"), NAMES)
 def test_every_name_is_built_or_refused_with_a_reason(law, dimensions):
     """Every name with every truth and boundary; the objectives in turn."""
-    own = law == "euler" or dimensions == 2
+    own = law in ("euler", "shallow_water", "mhd") or dimensions == 2
     turn = itertools.cycle(OBJECTIVES)
     boundaries = (None, "outflow") if own else (None, *BOUNDARIES)
     built = 0
@@ -37,7 +38,7 @@ def test_every_name_is_built_or_refused_with_a_reason(law, dimensions):
             assert why and "leave data.boundary out" in why
         elif dimensions == 2 and not isinstance(plane_case(name).field().law, Burgers):
             assert why and f"condition {name!r} belongs to" in why
-        elif own and truth == "exact" and name.split("-")[0] in ("combo", "shu_osher", "blast"):
+        elif own and truth == "exact" and name.split("-")[0] in ("combo", "shu_osher", "blast", *MHD_CASES):
             assert why == f"condition {name!r} has no exact solution; take --data.truth fine"
         elif own or boundary is None:
             assert why is None or ("boundary, with which advection has no exact solution" in why and truth == "exact")

@@ -22,6 +22,7 @@ from undertow._checks import UndertowError
 from undertow.config import CheckpointConfig, Config, TrainingConfig, load_config
 from undertow.experiment import Run, load_run, loop, resume, train
 from undertow.experiment.recorder import Recorder
+from undertow.store.rundir import RunDirectory
 from undertow.training.optimizer import OptimizerConfig
 
 # Evaluations after 4, 8, 10 updates, checkpoints after every dispatch of 2.

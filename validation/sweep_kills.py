@@ -51,8 +51,19 @@ OVER = {
     "search": "--over optimizer.learning_rate=1e-3..1e-1:log gradient=full,stop --trials 3",
     "database": "--over gradient=full,stop --storage sqlite:///{folder}/study.db",
 }
-_OF_ONE_TIME = ("seconds", "training_seconds", "epoch_seconds", "start", "end", "resumed", "id", "run", "metrics_csv")
-"""Clocks, the names of runs, and how often they were at work."""
+_OF_ONE_TIME = (
+    "seconds",
+    "training_seconds",
+    "epoch_seconds",
+    "start",
+    "end",
+    "resumed",
+    "id",
+    "run",
+    "git",
+    "metrics_csv",
+)
+"""Clocks, the names of runs, how often they were at work, and the commit at which they were."""
 
 
 def sweep(kind: str) -> Callable[[Path], int]:

@@ -57,7 +57,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "mlp": "controller",
             "cnn": "controller of waves",
         },
-        "games": {id: recipe.summary for id, recipe in GAMES.items()},
+        "games": {id: spec.summary for id, spec in GAMES.items()},
         "published comparisons": {name: f"undertow reproduce {name}" for name in COMPARISONS},
         "suites": {name: getattr(each, "summary", "") for name, each in SUITES.items()}
         | {name: f"controllers: {about}" for name, about in CONTROL_SUITES.items()},

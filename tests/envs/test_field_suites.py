@@ -103,7 +103,7 @@ def test_presets_learn_in_small(name, grid, tmp_path):
         ({"data": {"conditions": ("sod", "lax")}}, "share a domain"),
         ({"data": {"conditions": ("sodd",)}}, "sod"),
         ({"data": {"boundary": "periodic"}}, "random ones have their own"),
-        ({"law": {"viscosity": 0.1}}, "without viscosity"),
+        ({"law": {"viscosity": 0.1}}, "has no viscosity"),
         ({"grid": {"dimensions": 2}}, "burgers"),
         ({"data": {"truth": "exact"}}, "truth fine"),
     ],

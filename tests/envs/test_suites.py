@@ -174,11 +174,11 @@ def test_suites_follow_the_contract():
     sizes |= {"held-out-2x-time": (64, 80, 0.2), "named": (64, 40, 0.1), "named-2x-time": (64, 80, 0.2)}
     assert set(sizes) <= set(SUITES)
     for name, (cells, steps, end_time) in sizes.items():
-        recipe = SUITES[name]
-        small = dataclasses.replace(recipe, kind="random", n=1)(law=LinearAdvection(1.0))
+        spec = SUITES[name]
+        small = dataclasses.replace(spec, kind="random", n=1)(law=LinearAdvection(1.0))
         how = small.discretised
         assert (how.num_cells, how.steps, how.end_time) == (cells, steps, end_time)
-        assert small.name == name == recipe.name
+        assert small.name == name == spec.name
 
 
 @pytest.mark.parametrize(

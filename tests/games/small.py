@@ -23,6 +23,8 @@ TINY: dict[str, dict[str, Any]] = {
     "undertow/Burgers-v0": {**FIELD, "case": ("smooth_sine", "rarefaction")},
     "undertow/Advection-v0": FIELD,
     "undertow/Euler-v0": FIELD,
+    "undertow/ShallowWater-v0": {**FIELD, "dt": 1e-3},
+    "undertow/MHD-v0": {**FIELD, "dt": 1e-3},
     "undertow/Burgers2D-v0": {**FIELD, "cells": 5},
     "undertow/Euler2D-v0": {**FIELD, "cells": 4, "case": "vortex"},
     **{f"undertow/{task.game}-v0": {"horizon": 4} for task in TASKS.values()},

@@ -206,7 +206,7 @@ def _random(config: SchemeConfig, numbers: np.ndarray) -> Members:
     drawn = draw(problems.family, numbers)
     if problems.brings_law:
         names = [name for name in constants_of(law.entry.law) if name != "viscosity"]
-        drawn = with_constants(as_field(drawn), law.given(names))
+        drawn = with_constants(as_field(drawn), law.constants_among(names))
     return [(drawn, range(len(numbers)))]
 
 

@@ -13,7 +13,7 @@ from undertow._fields import Count, NotNegative, Positive
 from undertow.config.base import Config, EvaluationBase
 from undertow.config.baseline import BaselineConfig, Method
 from undertow.laws.cases import LawEntry, Problems
-from undertow.laws.catalogue import law_entry
+from undertow.laws.catalogue import LAWS, law_entry
 from undertow.laws.law import AbstractConservationLaw, constants_of, make_law
 from undertow.numerics.timestep import Discretisation, complete
 
@@ -25,7 +25,7 @@ class LawConfig:
     name: str = "burgers"
     """which law (`undertow list laws`)"""
     gamma: Annotated[float, Within(above=1)] = 1.4
-    """euler: ratio of specific heats of the random problems; named ones have their own"""
+    """of a gas: ratio of specific heats of the random problems; named ones have their own"""
     velocity: float = 1.0
     """advection: the speed"""
     viscosity: NotNegative = 0.0
@@ -40,7 +40,7 @@ class LawConfig:
         """The law and what it brings along. Raises `UndertowError` for an unknown one, with the nearest match."""
         return law_entry(self.name)
 
-    def given(self, names: Collection[str]) -> dict[str, float]:
+    def constants_among(self, names: Collection[str]) -> dict[str, float]:
         """The constants that are said here, of those that a law has (`names`)."""
         shared = {name: getattr(self, name) for name in ("gamma", "velocity", "viscosity") if name in names}
         return {**shared, **self.constants}
@@ -53,7 +53,7 @@ class LawConfig:
         kind = self.entry.law
         names = constants_of(kind)
         require("viscosity" in names or self.viscosity == 0, f"{self.name} has no viscosity; set law.viscosity to 0")
-        law = make_law(kind, self.given(names))
+        law = make_law(kind, self.constants_among(names))
         require(law.has_source or self.source == 0, f"{self.name} has no source; set law.source to 0")
         return law
 
@@ -227,9 +227,10 @@ class SchemeConfig(Config):
         entry = self.law.entry
         found = entry.line if self.grid.dimensions == 1 else entry.plane
         if found is None or found.random is None:
+            there = [name for name, each in LAWS.items() if each.plane is not None and each.plane.random is not None]
             raise UndertowError(
-                f"there are no random problems of {self.law.name} in {self.grid.dimensions} dimensions to learn on; take another "
-                "law or other grid.dimensions"
+                f"there are no random problems of {self.law.name} in {self.grid.dimensions} dimensions to learn on; there are of "
+                f"{', '.join(there)}"
             )
         return found
 

@@ -9,7 +9,7 @@ from undertow.envs.consistency import ConsistencyLo as ConsistencyLo
 from undertow.envs.consistency import FineStep as FineStep
 from undertow.envs.face_objective import AbstractFaceObjective as AbstractFaceObjective
 from undertow.envs.families import training_conditions as training_conditions
-from undertow.envs.field_suites import FieldRecipe as FieldRecipe
+from undertow.envs.field_suites import FieldSuiteSpec as FieldSuiteSpec
 from undertow.envs.objectives import FieldReference as FieldReference
 from undertow.envs.objectives import LogTrajectoryError as LogTrajectoryError
 from undertow.envs.objectives import TrajectoryError as TrajectoryError
@@ -34,6 +34,6 @@ from undertow.envs.squash import ArctanSquash as ArctanSquash
 from undertow.envs.squash import LogSquash as LogSquash
 from undertow.envs.squash import NoSquash as NoSquash
 from undertow.envs.suites import SUITES as SUITES
-from undertow.envs.suites import Recipe as Recipe
+from undertow.envs.suites import SuiteSpec as SuiteSpec
 from undertow.envs.suites import suite as suite
 from undertow.envs.truth import SumCondition as SumCondition

@@ -53,7 +53,7 @@ def _constant(name: str, field: AbstractField) -> Any:
 
 
 @dataclass(frozen=True)
-class FieldRecipe:
+class FieldSuiteSpec:
     """How to make a suite of systems or of two dimensions: call it. What a call does not give is taken from here.
 
     **Arguments:** `name`, `summary`: for people; `law`; its `problems`: the random ones, or with `named` every case; `cells`;
@@ -133,14 +133,16 @@ class FieldRecipe:
         )
 
 
-def _recipes() -> Iterator[FieldRecipe]:
+def _specs() -> Iterator[FieldSuiteSpec]:
     for entry, problems in all_problems():
         held, family = problems.held_out, problems.family
         if held is None:
             continue
         name = f"{family}-held-out"
         shared: dict[str, Any] = {"unit": held.unit, "steps_per_cell": held.steps_per_cell, "n": held.n}
-        one = FieldRecipe(name, held.about, entry.law, problems, cells=held.cells, refinement=held.refinement, **shared)
+        one = FieldSuiteSpec(
+            name, held.about, entry.law, problems, cells=held.cells, refinement=held.refinement, **shared
+        )
         yield one
         if problems is entry.plane:
             continue
@@ -149,8 +151,8 @@ def _recipes() -> Iterator[FieldRecipe]:
         )
         yield replace(one, name=f"{name}-2x-time", summary="the same to twice the time", horizon=2.0)
         if problems.named is not None:
-            yield FieldRecipe(f"{family}-named", problems.named, entry.law, problems, True, 200, steps_per_cell=4.0)
+            yield FieldSuiteSpec(f"{family}-named", problems.named, entry.law, problems, True, 200, steps_per_cell=4.0)
 
 
-FIELD_RECIPES = tuple(_recipes())
+FIELD_SPECS = tuple(_specs())
 """The suites of every law whose problems are fields."""

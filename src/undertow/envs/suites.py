@@ -22,7 +22,7 @@ from undertow.envs.families import (
     training_conditions,
     training_numbers,
 )
-from undertow.envs.field_suites import FIELD_RECIPES, FieldRecipe
+from undertow.envs.field_suites import FIELD_SPECS, FieldSuiteSpec
 from undertow.envs.needs import require_suite
 from undertow.envs.pools import Discretised, Truth
 from undertow.envs.truth import batches, common_form
@@ -36,8 +36,8 @@ from undertow.schemes.splitting import AbstractSpeed
 
 __all__ = [
     "SUITES",
-    "Recipe",
     "Suite",
+    "SuiteSpec",
     "held_out_conditions",
     "make_suite",
     "random_conditions",
@@ -52,7 +52,7 @@ _STEPS_PER_CELL_AND_TIME = 6.25  # 40 steps over 64 cells to t = 0.1: Courant nu
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SuiteSpec:
     r"""How to make a suite: call it. What a call does not give is taken from here.
 
     **Arguments:**
@@ -133,26 +133,26 @@ def _usual_steps(cells: int, end_time: float) -> int:
     return math.ceil(_STEPS_PER_CELL_AND_TIME * cells * end_time * (1 - 1e-12))
 
 
-def _random(recipe: Recipe, how: Discretised, n: int) -> Suite:
+def _random(spec: SuiteSpec, how: Discretised, n: int) -> Suite:
     conditions = held_out_conditions(n, family=entry_of(how.law).line.family)
     parts = (conditions.amplitudes, conditions.coefficients)
     waves, pieces = (np.abs(np.asarray(part)).reshape(n, -1).max(axis=1) > 0 for part in parts)
     kinds = np.where(waves & pieces, "waves and pieces", np.where(waves, "waves", "pieces"))
     cases = [f"random {number}" for number in range(n)]
-    return make_suite(recipe.name, recipe.summary, how, [(conditions, range(n))], cases, [str(kind) for kind in kinds])
+    return make_suite(spec.name, spec.summary, how, [(conditions, range(n))], cases, [str(kind) for kind in kinds])
 
 
-def _named(recipe: Recipe, how: Discretised, n: int) -> Suite:
+def _named(spec: SuiteSpec, how: Discretised, n: int) -> Suite:
     allowed = how.law.exact_boundaries or Burgers.exact_boundaries
     names = [name for name, family in BURGERS_CONDITIONS.items() if family.boundary in allowed]
     conditions = batches([common_form(burgers_condition(name)) for name in names])
-    return make_suite(recipe.name, recipe.summary, how, conditions, names)
+    return make_suite(spec.name, spec.summary, how, conditions, names)
 
 
 _FAMILIES = {"random": "sine waves", "accelshock_random": "shocks", "smooth_rare_random": "rarefactions"}
 
 
-def _families(recipe: Recipe, how: Discretised, n: int) -> Suite:
+def _families(spec: SuiteSpec, how: Discretised, n: int) -> Suite:
     require(n >= 1, f"n must be at least 1, got {n}")
     drawn, cases, groups = [], [], []
     root = jax.random.key(0, impl="threefry2x32")
@@ -163,28 +163,28 @@ def _families(recipe: Recipe, how: Discretised, n: int) -> Suite:
         cases += [f"{name} {i}" for i in range(n)]
         groups += [group] * n
     conditions = concatenate(drawn)
-    return make_suite(recipe.name, recipe.summary, how, [(conditions, range(len(cases)))], cases, groups)
+    return make_suite(spec.name, spec.summary, how, [(conditions, range(len(cases)))], cases, groups)
 
 
-_KINDS: dict[str, Callable[[Recipe, Discretised, int], Suite]] = {
+_KINDS: dict[str, Callable[[SuiteSpec, Discretised, int], Suite]] = {
     "random": _random,
     "named": _named,
     "families": _families,
 }
 
-_RECIPES = (
-    Recipe("held-out", "random conditions that no training sees, at the flagship's resolution"),
-    Recipe("held-out-2x-cells", "the same on twice the cells", cells=128),
-    Recipe("held-out-4x-cells", "the same on four times the cells", cells=256),
-    Recipe("held-out-2x-time", "the same to twice the time", end_time=0.2),
-    Recipe("held-out-half-steps", "the same with time steps half as long", steps=80),
-    Recipe("held-out-rk4", "the same with the classical Runge-Kutta method", integrator="rk4"),
-    Recipe(
+_SPECS = (
+    SuiteSpec("held-out", "random conditions that no training sees, at the flagship's resolution"),
+    SuiteSpec("held-out-2x-cells", "the same on twice the cells", cells=128),
+    SuiteSpec("held-out-4x-cells", "the same on four times the cells", cells=256),
+    SuiteSpec("held-out-2x-time", "the same to twice the time", end_time=0.2),
+    SuiteSpec("held-out-half-steps", "the same with time steps half as long", steps=80),
+    SuiteSpec("held-out-rk4", "the same with the classical Runge-Kutta method", integrator="rk4"),
+    SuiteSpec(
         "held-out-euler", "the same with forward Euler and a quarter of the time step", steps=160, integrator="euler"
     ),
-    Recipe("named", "every named condition, with its own boundary", "named"),
-    Recipe("named-2x-time", "the same to twice the time", "named", end_time=0.2),
-    Recipe(
+    SuiteSpec("named", "every named condition, with its own boundary", "named"),
+    SuiteSpec("named-2x-time", "the same to twice the time", "named", end_time=0.2),
+    SuiteSpec(
         "families",
         "sine waves, accelerating shocks and smooth rarefactions with random parameters, as published",
         "families",
@@ -194,9 +194,9 @@ _RECIPES = (
     ),
 )
 
-_ALL: tuple[Recipe | FieldRecipe, ...] = (*_RECIPES, *FIELD_RECIPES)
+_ALL: tuple[SuiteSpec | FieldSuiteSpec, ...] = (*_SPECS, *FIELD_SPECS)
 
-SUITES: dict[str, Recipe | FieldRecipe] = {recipe.name: recipe for recipe in _ALL}
+SUITES: dict[str, SuiteSpec | FieldSuiteSpec] = {spec.name: spec for spec in _ALL}
 """Suites by name; each entry is called with the overrides of `suite` and makes one."""
 
 
@@ -204,9 +204,9 @@ SUITES: dict[str, Recipe | FieldRecipe] = {recipe.name: recipe for recipe in _AL
 def suite(name: str, **overrides) -> Suite:
     r"""The suite called `name`, one of `SUITES`.
 
-    **Arguments:** `name`; and what shall differ from its recipe, all optional:
+    **Arguments:** `name`; and what shall differ from its spec, all optional:
 
-    - `cells`, `end_time`, `steps`: `steps` not given follows from the others at the recipe's Courant number.
+    - `cells`, `end_time`, `steps`: `steps` not given follows from the others at the spec's Courant number.
     - `order`: formal order of the scheme, default 5; `integrator`: its name or itself; `speed`: of the flux splitting.
     - `n`: conditions of a random family (default 256; 128 of each for `families`).
     - `law`: default `Burgers()`; with `LinearAdvection` the random conditions become periodic.
@@ -218,8 +218,8 @@ def suite(name: str, **overrides) -> Suite:
     **Returns:** [`Suite`][undertow.envs.collection.Suite]. **Raises:** `UndertowError` for an unknown name, numbers
     that cannot work, or what does not fit into memory.
     """
-    recipe = lookup("suite", name, SUITES)
-    known = set(inspect.signature(recipe).parameters)
+    spec = lookup("suite", name, SUITES)
+    known = set(inspect.signature(spec).parameters)
     for given in overrides:
         require(given in known, f"a suite has no option {given!r}{nearest(given, known)}")
-    return recipe(**overrides)
+    return spec(**overrides)

@@ -26,7 +26,7 @@ from undertow.envs.pools import Discretised
 from undertow.games import scores
 from undertow.games.actions import AbstractActions, Simplex, faces_of, to_agents, to_axes
 from undertow.games.game import AbstractGame, Space, blown_up
-from undertow.games.stages import Stages, begun, stage_values, with_slope
+from undertow.games.stages import Stages, first_stage, stage_values, with_slope
 from undertow.laws.cases import Initial
 from undertow.laws.exact import exact_solution, has_exact_solution
 from undertow.laws.law import AbstractConservationLaw
@@ -194,7 +194,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
         u = point_values(condition, self.grid)
         field = FieldState(u, jnp.zeros((), u.dtype))
         follows = scores.reference_of(self.objective) is not None
-        stages = begun(self.how.integrator, u) if self._staged else None
+        stages = first_stage(self.how.integrator, u) if self._staged else None
         state = Episode(
             field, condition, source, field if follows else None, stages, jnp.zeros((), int), jnp.zeros((), bool)
         )
@@ -234,9 +234,9 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             v, offset = stage_values(integrator, stages, before.u, dt)
             stages = with_slope(stages, rate(v, before.time + offset))
             taken = stages.index == integrator.num_stages
-            end = integrator.moved(before.u, integrator.b, list(stages.slopes), dt)
+            end = integrator.combine(before.u, integrator.b, list(stages.slopes), dt)
             u = jnp.where(taken, end, before.u)
-            stages = where(taken, begun(integrator, u), stages)
+            stages = where(taken, first_stage(integrator, u), stages)
             v, offset = stage_values(integrator, stages, before.u, dt)
             seen, offset = jnp.where(taken, end, v), jnp.where(taken, dt, offset)
         lost = blown_up(u, params.limit) | blown_up(seen, params.limit)
@@ -263,7 +263,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
             state.condition,
             state.source,
             None if reference is None else where(over | ~taken, state.reference, reference),
-            None if stages is None else where(over | lost, begun(integrator, u), stages),
+            None if stages is None else where(over | lost, first_stage(integrator, u), stages),
             jnp.where(over, state.steps, steps),
             over | terminated | truncated,
         )

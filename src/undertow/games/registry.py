@@ -72,7 +72,7 @@ REWARDS = (
 
 
 @dataclass(frozen=True)
-class FieldRecipe:
+class FieldGameSpec:
     """A game of a conservation law. **Arguments:** the `law` and its `problems`, which say what they are `play`ed with."""
 
     law: type[AbstractConservationLaw]
@@ -200,9 +200,9 @@ def _at_start(how: Discretised, condition: Initial) -> tuple[Array, Array]:
     return u0, scheme.domain.speed_over_dx(u0)
 
 
-def _options(recipe: Callable) -> list[str]:
-    """The options that a recipe names itself."""
-    parameters = inspect.signature(type(recipe).__call__).parameters.values()
+def _options(spec: Callable) -> list[str]:
+    """The options that a spec names itself."""
+    parameters = inspect.signature(type(spec).__call__).parameters.values()
     return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
 
 
@@ -236,13 +236,13 @@ def _objective(
     return make_objective(config, order, 1, viscous=viscous)
 
 
-def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tuple[Callable, Initial]:
+def _initial(spec: FieldGameSpec, case: str | tuple[str, ...] | Initial) -> tuple[Callable, Initial]:
     """What draws the condition of an episode, and an example of it."""
     if not isinstance(case, (str, tuple)):
         return pool([case]), case
-    problems = recipe.problems
+    problems = spec.problems
     if case == "random":
-        require(problems.random is not None, f"there are no random problems of {recipe.play.name}; name a case")
+        require(problems.random is not None, f"there are no random problems of {spec.play.name}; name a case")
         drawn = Drawn(problems.family)
         return drawn, _drawn(drawn, jax.random.key(0))
     if isinstance(case, str) and problems.find is None:
@@ -257,8 +257,8 @@ def _initial(recipe: FieldRecipe, case: str | tuple[str, ...] | Initial) -> tupl
     for name, condition in zip(names, conditions, strict=True):
         if isinstance(condition, AbstractField):
             require(
-                isinstance(condition.law, recipe.law),
-                f"case {name!r} is one of {type(condition.law).__name__}, not of {recipe.law.__name__}; take its own game",
+                isinstance(condition.law, spec.law),
+                f"case {name!r} is one of {type(condition.law).__name__}, not of {spec.law.__name__}; take its own game",
             )
     if len(conditions) > 1:
         conditions = [each.shared_form() if isinstance(each, AbstractField) else each for each in conditions]
@@ -272,7 +272,7 @@ def _system(task: str, settings: Any) -> System:
 
 
 @dataclass(frozen=True)
-class ControlRecipe:
+class ControlGameSpec:
     """A game of a control task. **Arguments:** `name` of the task, out of `TASKS`."""
 
     name: str
@@ -330,13 +330,13 @@ class ControlRecipe:
         return game, params
 
 
-GAMES: dict[str, FieldRecipe | ControlRecipe] = {
+GAMES: dict[str, FieldGameSpec | ControlGameSpec] = {
     **{
-        f"undertow/{problems.play.name}-v0": FieldRecipe(entry.law, problems, problems.play)
+        f"undertow/{problems.play.name}-v0": FieldGameSpec(entry.law, problems, problems.play)
         for entry, problems in all_problems()
         if problems.play is not None
     },
-    **{f"undertow/{task.game}-v0": ControlRecipe(name) for name, task in TASKS.items()},
+    **{f"undertow/{task.game}-v0": ControlGameSpec(name) for name, task in TASKS.items()},
 }
 """Every game, by its id. An entry is called with options and makes the game and its parameters."""
 

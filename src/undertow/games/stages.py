@@ -18,7 +18,7 @@ class Stages(eqx.Module):
     index: Int[Array, ""]
 
 
-def begun(integrator: AbstractIntegrator, u: Float[Array, "chan *cells"]) -> Stages:
+def first_stage(integrator: AbstractIntegrator, u: Float[Array, "chan *cells"]) -> Stages:
     """Before the first stage of a step from `u`."""
     return Stages(jnp.zeros((integrator.num_stages, *u.shape), u.dtype), jnp.zeros((), int))
 

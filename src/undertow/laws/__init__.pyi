@@ -34,6 +34,7 @@ from undertow.laws.fields import PiecewiseStates as PiecewiseStates
 from undertow.laws.law import AbstractBasis as AbstractBasis
 from undertow.laws.law import AbstractConservationLaw as AbstractConservationLaw
 from undertow.laws.law import Signal as Signal
+from undertow.laws.mhd import MHD as MHD
 from undertow.laws.plane_burgers import CombinedBurgers as CombinedBurgers
 from undertow.laws.plane_burgers import DiagonalSine as DiagonalSine
 from undertow.laws.plane_burgers import GaussianHill as GaussianHill

@@ -28,7 +28,7 @@ from undertow.laws.conditions import (
     WindowedSineCondition,
     as_float,
 )
-from undertow.laws.domains import moved
+from undertow.laws.domains import map_to_domain
 
 # --- the named conditions -------------------------------------------------------------------------------------------
 
@@ -255,7 +255,9 @@ def burgers_condition(
     drawn = family.draw(key, continuous) if family.draw is not None and key is not None else {}
     ends = len(domain) == 2 and all(math.isfinite(end) for end in domain) and domain[0] < domain[1]
     require(ends, f"domain must be (x_min, x_max) with x_min < x_max, got {domain!r}")
-    return moved(family.build(**{**family.params, **drawn, **params}, boundary=boundary or family.boundary), domain)
+    return map_to_domain(
+        family.build(**{**family.params, **drawn, **params}, boundary=boundary or family.boundary), domain
+    )
 
 
 # --- the random family ----------------------------------------------------------------------------------------------

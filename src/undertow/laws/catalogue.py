@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from undertow._checks import UndertowError, closest, lookup
+from undertow.laws import mhd, water_cases
 from undertow.laws.advection import LinearAdvection, random_profile
 from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, random_condition
@@ -112,6 +113,8 @@ LAWS: dict[str, LawEntry] = {
             ),
         ),
     ),
+    "shallow_water": water_cases.ENTRY,
+    "mhd": mhd.ENTRY,
 }
 """Every law that has a name, with its problems. Names of cases in one dimension are those of one law, but for conditions."""
 

@@ -21,7 +21,7 @@ from undertow.laws.conditions import (
 )
 
 
-def moved(condition: AbstractPlainCondition, domain: tuple[float, float]) -> AbstractPlainCondition:
+def map_to_domain(condition: AbstractPlainCondition, domain: tuple[float, float]) -> AbstractPlainCondition:
     r"""$u_0\big((x - x_{min}) / L\big)$ on a `domain` of length $L$, of a `condition` $u_0$ on (0, 1): positions, widths and
     wavelengths move and stretch with the domain, values stay. On (0, 1) the condition itself.
 

@@ -1,39 +1,35 @@
 r"""The Euler equations of gas dynamics in one, two or three dimensions, for an ideal gas."""
 
 # No `from __future__ import annotations` here: equinox does not recognise an AbstractVar that is a string.
-import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow._types import ArrayLike
 from undertow.laws.euler_riemann import euler_riemann_at
+from undertow.laws.gas import AbstractGas
 from undertow.laws.law import (
     AbstractBasis,
-    AbstractConservationLaw,
     Floor,
     Mean,
     Reconstruction,
     Signal,
     floored,
-    relative_floor,
     velocities,
 )
 from undertow.numerics.reciprocal import reciprocal
-from undertow.numerics.reductions import largest
 from undertow.numerics.stencil import unstack
 
 GAMMA = partial(constant, "gamma, the ratio of specific heats,", within=Within(above=1))
 DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=3))
 
 
-class Euler(AbstractConservationLaw):
+class Euler(AbstractGas):
     r"""$\rho_t + \nabla\!\cdot(\rho v) = 0$, $(\rho v)_t + \nabla\!\cdot(\rho v\otimes v) + \nabla p = 0$,
     $E_t + \nabla\!\cdot((E + p) v) = 0$ with $p = (\gamma - 1)(E - \tfrac12 \rho |v|^2)$.
 
@@ -85,27 +81,6 @@ class Euler(AbstractConservationLaw):
     def field_names(self) -> tuple[str, ...]:
         return ("v - c", *("v",) * self.dimensions, "v + c")
 
-    @property
-    def judged(self) -> tuple[int, ...]:
-        """Density, which sees every wave: shocks, rarefactions and contacts."""
-        return (0,)
-
-    def relative_to(self, u: Float[Array, "chan *cells"], share: float | None = None) -> "Euler":
-        r"""This gas with floors relative to the state `u`: $10^{-10} \max\rho$ and $10^{-12} \max p$, or a hundredth of the
-        smallest positive density and pressure where those are less. Without any pressure it is $10^{-12} (\gamma - 1) \max E$.
-        With a `share` it stands in place of both. Floors that are numbers already stay."""
-        if self.density_floor is not None and self.pressure_floor is not None:
-            return self
-        shares = (1e-10, 1e-12) if share is None else (share, share)
-        density = relative_floor(u[0], shares[0]) if self.density_floor is None else self.density_floor
-        pressure = self.pressure_floor
-        if pressure is None:
-            values = dataclasses.replace(self, density_floor=density, pressure_floor=0.0).primitive(u)[-1]
-            # A gas without any pressure has that of its energy's last digits.
-            energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * largest(u[-1]))
-            pressure = jnp.where(largest(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
-        return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
-
     def conserved(self, primitive: Float[Array, "chan *cells"]) -> Float[Array, "chan *cells"]:
         """Density, velocity and pressure to conserved values."""
         density, velocity, pressure = primitive[0], primitive[1:-1], primitive[-1]
@@ -130,18 +105,10 @@ class Euler(AbstractConservationLaw):
         carried[axis] = carried[axis] + pressure
         return jnp.stack([momenta[axis], *carried, (energy + pressure) * along])
 
-    def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
-        r"""$|v_a| + c$ with $c = \sqrt{\gamma p/\rho}$. Its derivative at $v_a = 0$ does not exist; JAX takes that of $c$."""
-        along, square = self._speeds(u, axis)
-        return jnp.abs(along) + jnp.sqrt(square)
-
-    def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
-        r"""$\big(\sqrt{v_a^2 + \delta^2 c^2} + c\big)^2$: above $|v_a| + c$ by at most $\delta c$, and smooth at $v_a = 0$."""
-        along, square = self._speeds(u, axis)
-        return (jnp.sqrt(along * along + delta**2 * square) + jnp.sqrt(square)) ** 2
-
-    def _speeds(self, u: Array, axis: int) -> tuple[Array, Array]:
-        """The velocity along an axis, and the square of the sound speed."""
+    def speeds(
+        self, u: Float[Array, "chan *cells"], axis: int
+    ) -> tuple[Float[Array, "*cells"], Float[Array, "*cells"]]:
+        r"""$v_a$ and $c^2 = \gamma p/\rho$."""
         inverse, along, pressure = self._along(u, axis)
         return along, self.gamma * pressure * inverse
 
@@ -218,18 +185,10 @@ class Euler(AbstractConservationLaw):
         heat = pressure / ((self.gamma - 1) * density)
         return {"density": density, **moving, "pressure": pressure, "internal energy": heat}
 
-    def extremes(self, u: Float[Array, "chan *cells"]) -> dict[str, Float[Array, ""]]:
-        """The least pressure, without the floor that velocity and sound speed need."""
-        return {"minimum_pressure": (self.gamma - 1) * jnp.min(self.positive(u)[1])}
-
     def positive(self, u: Float[Array, "chan *cells"]) -> tuple[Float[Array, "*cells"], ...]:
         r"""Density, and $\rho e = E - |\rho v|^2 / 2\rho$, without floors where the density is positive."""
         density = floored(u[0], self.density_floor)
         return u[0], u[-1] - 0.5 * _squares(u[1:-1]) / density
-
-    @property
-    def positive_names(self) -> tuple[str, ...]:
-        return ("density", "pressure")
 
     def reach(self, u: Float[Array, "chan *cells"]) -> Float[Array, "*cells"]:
         r"""$E/\rho + \sqrt{|v|^2 + c^2}\, c/\gamma$, of the total energy per mass. A Lax-Friedrichs half cell is $\rho (1 \mp

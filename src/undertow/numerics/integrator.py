@@ -61,11 +61,11 @@ class AbstractIntegrator(eqx.Module):
         """One step from `u` at `time` to `time + dt`; `tendency(u, time)` is asked once per stage, in order."""
         slopes: list[Array] = []
         for row in self.a:
-            slopes.append(tendency(self.moved(u, row, slopes, dt), time + sum(row) * dt))
-        return self.moved(u, self.b, slopes, dt)
+            slopes.append(tendency(self.combine(u, row, slopes, dt), time + sum(row) * dt))
+        return self.combine(u, self.b, slopes, dt)
 
     @staticmethod
-    def moved(u: Array, coefficients: Sequence[float], slopes: Sequence[Array], dt: Float[Array, ""]) -> Array:
+    def combine(u: Array, coefficients: Sequence[float], slopes: Sequence[Array], dt: Float[Array, ""]) -> Array:
         r"""$u + \Delta t \sum_j c_j k_j$ of as many coefficients $c$ as slopes $k$."""
         for coefficient, slope in zip(coefficients, slopes, strict=True):
             if coefficient != 0.0:
