@@ -7,6 +7,10 @@ ARGS ?=
 # Test processes. Each holds its own compiled programs (4 to 5 GB in the end), so many cores do not mean many processes.
 JOBS ?= 2
 
+# Tests that compare with recorded numbers, or bit for bit: what a compiler that optimises could change.
+AS_USERS := tests/core/test_flow.py tests/schemes/test_recorded.py tests/schemes/test_recorded_euler.py \
+  tests/tasks/test_control_recorded.py tests/export/test_agreement.py
+
 # The second line of made-for remembers the PYTHON of an earlier call.
 ifeq ($(origin PYTHON),undefined)
 PYTHON := $(or $(shell sed -n 2p $(VENV)/made-for 2>/dev/null),python3)
@@ -28,7 +32,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test lint format types baselines docs bench validate lock clean
+.PHONY: help setup train test users lint format types baselines docs bench validate lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -40,6 +44,9 @@ train: setup ## train PRESET (burgers) and show the result; ARGS="--seed 1"
 
 test: $(VENV)/.dev ## run the test suite
 	$(RUN) -m pytest -n $(JOBS) --dist worksteal$(if $(ARGS), $(ARGS))
+
+users: $(VENV)/.dev ## run a part of it compiled as users have it, not as fast as can be; ARGS=tests for all
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(or $(ARGS),$(AS_USERS))
 
 lint: $(VENV)/.dev ## check style and formatting
 	$(RUN) -m ruff check --output-format concise .

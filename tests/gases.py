@@ -88,7 +88,7 @@ def gas_derivatives(rates: Callable, methods: Sequence[str], extra: dict) -> Cal
         law, ends, w, units = given
         keys = jax.random.split(key, 4)
         w = w + noise * units * jax.random.uniform(keys[0], w.shape, minval=-1.0)
-        dt = COURANT / SemiDiscrete(law, GRID, ends).speed_over_dx(law.conserved(w))
+        dt = COURANT / SemiDiscrete(law, GRID, ends).domain.speed_over_dx(law.conserved(w))
         point = {"w": w, "dt": dt, "gamma": law.gamma, **extra}
         v = random_like(point, keys[1])
         v = {**v, "w": v["w"] * units, "dt": v["dt"] * dt}

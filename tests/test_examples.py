@@ -123,3 +123,11 @@ def test_adam_rotation(tmp_path):
     assert 4 < turning[-1] < 6
     assert combined[150:].max() < 0.2
     assert (tmp_path / "rotation.png").stat().st_size > 10_000
+
+
+def test_solve_learned():
+    """The gradient through the march improves the policy; waves of other heights take other numbers of steps."""
+    found = load("solve_learned").main(cells=16, updates=4, max_steps=16)
+    assert found["errors"][-1] < 0.98 * found["errors"][0]
+    assert np.all(np.diff(found["steps"]) >= 0) and found["steps"][0] < found["steps"][-1] < 16
+    np.testing.assert_allclose(found["times"], 0.2, rtol=1e-12)

@@ -320,21 +320,20 @@ def test_an_update_takes_more_than_its_bound(name, fields):
 
 
 def test_a_march_takes_more_than_its_bound():
-    from undertow.envs.conservation import Conservation, FieldState
-    from undertow.envs.march import march
     from undertow.envs.needs import march_memory
     from undertow.laws.burgers import Burgers
     from undertow.numerics.boundary import boundary
     from undertow.numerics.grid import UniformGrid
     from undertow.numerics.integrator import ForwardEuler
     from undertow.numerics.timestep import CFLStep
+    from undertow.schemes.march import march
     from undertow.schemes.semidiscrete import SemiDiscrete
 
     grid = UniformGrid(5000)
     scheme = SemiDiscrete(Burgers(), grid, (boundary("periodic", ghost=3),), order=3)
-    environment = Conservation(scheme, CFLStep(0.5, jnp.asarray(0.1), grid.dx), ForwardEuler())
-    state = FieldState(jnp.zeros((1, 5000)), jnp.zeros(()))
-    lowered = march.lower(ut.classical("weno-js", 3), environment, state, jnp.asarray(0.1), jnp.asarray(9))
+    end = jnp.asarray(0.1)
+    how = {"end_time": end, "time_step": CFLStep(0.5, end, grid.dx), "integrator": ForwardEuler()}
+    lowered = march.lower(scheme, ut.classical("weno-js", 3), jnp.zeros((1, 5000)), jnp.zeros(()), **how)
     told = lowered.compile().compiled.memory_analysis()
     used = told.temp_size_in_bytes + told.argument_size_in_bytes + told.output_size_in_bytes
     assert used / 20 < march_memory(5000, 1, 0, "cells")[0].amount < used

@@ -265,3 +265,20 @@ def test_bad_input():
         simulate("shock", positivity=True)
     with pytest.raises(UndertowError, match="at least one policy"):
         compare("sod", {})
+
+
+def test_fluxes_of_riemann_solvers(sod: Simulation):
+    """Sharper than split fluxes with the global speed, HLLC first; what moves in and out is the same."""
+    errors = {}
+    for flux in ("hllc", "hll", "lf"):
+        result = simulate("sod", flux=flux, num_cells=64)
+        errors[flux] = result.metrics()["l1_error"]
+        assert result.metrics()["change_of_momentum_x"] == pytest.approx(0.9 * 0.2, abs=1e-7)
+    assert errors["hllc"] <= errors["hll"] <= errors["lf"] < 1.05 * sod.metrics()["l1_error"]
+    for options, message in (
+        ({"flux": "hlc"}, "unknown flux 'hlc'; did you mean 'hllc'"),
+        ({"flux": "hll", "policy": "weno-z"}, "flux=hll solves Riemann problems .*; leave policy out"),
+        ({"flux": "hll", "speed": "local", "unit": 2.0}, "leave speed and unit out"),
+    ):
+        with pytest.raises(UndertowError, match=message):
+            simulate("sod", **options)

@@ -22,6 +22,7 @@ from undertow.laws.fields import PiecewiseStates
 from undertow.laws.sedov import sedov
 from undertow.laws.shallow_water import ShallowWater
 from undertow.laws.shallow_water_riemann import shallow_water_riemann
+from undertow.numerics.integrator import SSPRK3, ForwardEuler
 from undertow.numerics.norms import l2
 from undertow.policies.classical import classical
 from undertow.schemes.interpolation import WenoInterpolation
@@ -30,14 +31,16 @@ from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.splitting import SmoothSpeed
 
 CELLS = 24
+EULER = ForwardEuler()
 X = np.linspace(0, 1, CELLS, endpoint=False) + 0.5 / CELLS
 SCALES = st.floats(-24, 20).map(lambda power: 10.0**power)
 FEW = settings(max_examples=12)  # one program each: scales are data
 
 
-def solved(scheme, weights):
-    """Six steps as one compiled program of the initial state and the step."""
-    return quick_jit(lambda u, dt: ut.solve(scheme, weights, u, steps=6, time_step=ut.FixedStep(dt)).values[-1])
+def solved(scheme, weights, integrator=EULER):
+    """Six steps as one compiled program of the initial state and the step. Stages are sums that have no constants."""
+    options = {"steps": 6, "integrator": integrator}
+    return quick_jit(lambda u, dt: ut.solve(scheme, weights, u, time_step=ut.FixedStep(dt), **options).values[-1])
 
 
 def jumps(seed):
@@ -47,7 +50,11 @@ def jumps(seed):
 
 SPEEDS = {"global": None, "smooth": SmoothSpeed()}
 BURGERS = {
-    f"{name}-{speed}": solved(ut.SemiDiscrete(ut.Burgers(), ut.UniformGrid(CELLS), speed=SPEEDS[speed]), weights)
+    f"{name}-{speed}": solved(
+        ut.SemiDiscrete(ut.Burgers(), ut.UniformGrid(CELLS), speed=SPEEDS[speed]),
+        weights,
+        SSPRK3() if (name, speed) == ("js", "global") else EULER,
+    )
     for name, weights in (("js", ut.schemes.WenoJS()), ("z", ut.schemes.WenoZ()))
     for speed in SPEEDS
 }
@@ -97,7 +104,7 @@ def test_gases_in_other_units_of_mass_and_time(name, mass, speed, seed):
 @quick_jit
 def _flow(u, gravity, dt):
     scheme = ut.SemiDiscrete(ShallowWater(gravity), GRID, "outflow")
-    return ut.solve(scheme, ut.schemes.WenoJS(), u, steps=6, time_step=ut.FixedStep(dt)).values[-1]
+    return ut.solve(scheme, ut.schemes.WenoJS(), u, steps=6, time_step=ut.FixedStep(dt), integrator=EULER).values[-1]
 
 
 @given(depth=SCALES, gravity=st.floats(-6, 6).map(lambda power: 10.0**power), seed=st.integers(0, 99))
@@ -200,7 +207,7 @@ def test_contacts_in_si_units_with_a_riemann_solver():
     scheme = RiemannScheme(law, GRID, limiter=PositivityLimiter())
     u = law.conserved(jnp.asarray(w))
     rule = ut.CFLStep(0.4, 1e-3, GRID.dx)
-    run = quick_jit(lambda u: ut.solve(scheme, None, u, steps=60, time_step=rule).values[-1])
+    run = quick_jit(lambda u: ut.solve(scheme, None, u, steps=60, time_step=rule, integrator=EULER).values[-1])
     density, velocity, pressure = law.primitive(run(u))
     assert float(jnp.min(density)) > 0
     np.testing.assert_allclose(velocity, 100, rtol=1e-10)

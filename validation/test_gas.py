@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.gases import POLICY, WEIGHTS, assert_agree, gas_derivatives, split_rates
 from tests.helpers import observed_orders, quick_jit, random_like
 from undertow.core.unroll import rollout
 from undertow.envs.conservation import Conservation
@@ -21,10 +22,11 @@ from undertow.numerics.integrator import RK4, SSPRK3
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.classical import ClassicalPolicy
 from undertow.policies.stencil import DirectionalPolicy
+from undertow.schemes.march import advance
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.riemann import RiemannScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import advance, solve
+from undertow.schemes.solve import solve
 from undertow.schemes.splitting import FixedSpeed, SmoothSpeed
 from undertow.schemes.weights import WenoJS, WenoZ, linear
 
@@ -287,3 +289,13 @@ def test_gradients_are_finite_over_a_thousand_steps(name, reconstruction):
     sizes = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(leaves)]
     print(f"{name} {reconstruction}: loss {float(loss):.3g}, largest component of the gradient {max(sizes):.2e}")
     assert np.isfinite(loss) and np.all(np.isfinite(sizes)) and max(sizes) > 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01], ids=["constant", "perturbed"])
+@pytest.mark.parametrize("kind", [("component", "arithmetic"), ("characteristic", "roe")], ids=["component", "roe"])
+def test_derivatives_agree_on_every_tube(kind, noise):
+    """What the tests do with characteristic fields and arithmetic means."""
+    methods = [f"{kind[0]} {weights}" for weights in WEIGHTS]
+    found = gas_derivatives(split_rates((kind,)), methods, {"policy": POLICY})(noise)
+    ill = [(case, "characteristic policy") for case in ("leblanc", "toro5", "blast")] if noise == 0 else []
+    assert_agree(found, methods, ill)

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from undertow._checks import (
-    LARGEST_COUNT,
     NonFiniteError,
     UndertowError,
     choice,
@@ -27,8 +26,6 @@ from undertow._checks import (
 )
 from undertow._limits import out_of_memory_told, require_memory, require_time
 from undertow.core.policy import AbstractPolicy
-from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.march import march
 from undertow.envs.needs import march_memory, march_seconds, parameters_of
 from undertow.envs.placing import boundaries_of, grid_of, inflow_of, point_values
 from undertow.evaluation.comparison import Comparison
@@ -47,13 +44,17 @@ from undertow.laws.catalogue import case
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import AbstractConservationLaw, Reconstruction
 from undertow.laws.speeds import check_own
+from undertow.numerics.boundary import AbstractBoundary
+from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep, complete
-from undertow.policies.classical import InUnits, for_problem
+from undertow.schemes.fluxes import FLUXES
+from undertow.schemes.march import march, relative_to, step_length
 from undertow.schemes.positivity import PositivityLimiter
-from undertow.schemes.scheme import RECONSTRUCTIONS
-from undertow.schemes.semidiscrete import SemiDiscrete, relative
-from undertow.schemes.solve import check_finite, check_physical, check_step, step_length
+from undertow.schemes.riemann import RiemannScheme
+from undertow.schemes.scheme import RECONSTRUCTIONS, AbstractScheme
+from undertow.schemes.semidiscrete import SemiDiscrete
+from undertow.schemes.solve import check_finite, check_physical, check_step
 from undertow.schemes.splitting import SPEEDS
 from undertow.schemes.stability import check_cfl, check_viscosity, usual_cfl
 
@@ -77,6 +78,7 @@ def simulate(
     integrator: str = "ssp_rk3",
     order: int = 5,
     speed: str = "global",
+    flux: str | None = None,
     reconstruction: str | None = None,
     positivity: bool = False,
     unit: float | Sequence[float] | None = None,
@@ -100,6 +102,8 @@ def simulate(
         default is 0.5, with positivity 0.4, with the integrator euler 0.1. `dt`: steps of this length, the last one clipped to
         the end. `steps`: so many equal ones; states are kept after those that come nearest to equal distances.
     - `integrator`, `speed`: names out of `INTEGRATORS` and `SPEEDS`; `order`: 3, 5, ..., 13.
+    - `flux`: `hllc`, `hll` or `lf` (`FLUXES`): a [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme] with this flux, which
+        interpolates by itself; there is then no policy and no splitting speed. Default None: split fluxes and a policy.
     - `reconstruction`: `component` or `characteristic`; the default is what is usual for the law, the latter for a gas.
     - `positivity`: limit fluxes so that density and pressure, or depth, stay positive
         ([`PositivityLimiter`][undertow.schemes.positivity.PositivityLimiter]); cells may then be empty at the start, with all
@@ -125,7 +129,11 @@ def simulate(
         law = initial.law
     law = Burgers() if law is None else law
     order = whole_number("order", order)
-    policy = as_policy(policy, order)
+    who = None
+    if flux is None:
+        who = as_policy(policy, order)
+    else:
+        _check_alone(flux, policy=policy is not None, speed=speed != "global", unit=unit is not None)
     end_time, num_cells, saves = (
         require_positive("end_time", end_time),
         whole_number("num_cells", num_cells),
@@ -139,63 +147,72 @@ def simulate(
     grid = grid_of(initial, num_cells)
     size = math.prod(grid.num_cells)
     require_memory(march_memory(size, law.num_components, saves + 1, "num_cells (--cells)"))
-    scheme = SemiDiscrete(
-        law,
-        grid,
-        boundaries_of(initial, (order + 1) // 2 + 1),
-        order=order,
-        speed=lookup("splitting speed", speed, SPEEDS),
-        reconstruction=_reconstruction(reconstruction, law),
-        limiter=PositivityLimiter() if positivity else None,
-        inflow=inflow_of(initial),
-    )
-    u0 = point_values(initial, grid)
+    options: dict[str, Any] = {
+        "order": order,
+        "reconstruction": _reconstruction(reconstruction, law),
+        "limiter": PositivityLimiter() if positivity else None,
+        "inflow": inflow_of(initial),
+    }
+    begin = _begin if hasattr(initial, "function") else eqx.filter_jit(_begin)  # somebody's own may be NumPy's
+    boundaries, u0 = begin(initial, grid, (order + 1) // 2 + 1)
+    scheme: AbstractScheme
+    if flux is None:
+        scheme = SemiDiscrete(law, grid, boundaries, speed=lookup("splitting speed", speed, SPEEDS), **options)
+    else:
+        scheme = RiemannScheme(law, grid, boundaries, flux=lookup("flux", flux, FLUXES), **options)
     scheme.domain.check_state(u0)
     check_finite(u0)
     check_own(law, u0)
     check_start(law, u0, positivity, method)
-    check_weights(policy, scheme, u0)
-    scheme, own_unit = relative(scheme, u0)
-    policy = for_problem(policy, own_unit) if unit is None else InUnits(policy, _unit(unit, u0))
+    if who is not None and isinstance(scheme, SemiDiscrete):
+        check_weights(who, scheme, u0)
+    scheme, own_unit = relative_to(scheme, who, u0)
+    seen = own_unit if unit is None else _unit(unit, u0)
     rule, ends, step = _timing(
         scheme, u0, method, positivity, cfl=cfl, dt=dt, steps=steps, end_time=end_time, saves=saves
     )
-    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(policy))
+    least = march_seconds(end_time / step, size * law.num_components, method, parameters=parameters_of(who))
     require_time(least, long=long)
     times = np.concatenate([[0.0], ends])
     exact, note = compared_with(law, initial, grid, times)
-    count = whole_number("the number of steps", math.ceil(end_time / step))
-    limit = jnp.asarray(min(1000 + 100 * count, LARGEST_COUNT))
+    whole_number("the number of steps", math.ceil(end_time / step))
 
-    def advance(state: FieldState, end: float) -> tuple[FieldState, int]:
-        goal = jnp.asarray(end, u0.dtype)
-        own = rule
-        if rule.end_time is not None:
-            own = dataclasses.replace(rule, end_time=goal)
-        else:  # whole steps: the last one ends where it ends, whatever the roundings of the time
-            goal = goal - 0.5 * step
-        reached, count = jax.block_until_ready(march(policy, Conservation(scheme, own, method), state, goal, limit))
-        return reached, int(count)
+    def advance(u: Array, time: Array, end: float) -> tuple[Array, Array, Array]:
+        # Whole steps end where they end, whatever the roundings of the time.
+        goal = _data(end if rule.end_time is not None else end - 0.5 * step)
+        own = rule if rule.end_time is None else dataclasses.replace(rule, end_time=goal)
+        return jax.block_until_ready(
+            march(scheme, who, u, time, end_time=goal, time_step=own, integrator=method, unit=seen)
+        )
 
-    state, taken, states = FieldState(u0, jnp.zeros((), u0.dtype)), 0, [u0]
-    advance(state, 0.0)  # compiles: this end is reached already
+    u, reached, taken, states = u0, _data(0.0), 0, [u0]
+    advance(u, reached, 0.0)  # compiles: this end is reached already
     start = time.perf_counter()
     for end in ends:
-        state, count = advance(state, float(end))
-        taken += count
-        _check_reached(scheme, state, float(end), step, taken)
-        states.append(state.u)
+        u, reached, count = advance(u, reached, float(end))
+        taken += int(count)
+        _check_reached(scheme, u, float(reached), float(end), step, taken)
+        states.append(u)
         if on_save is not None:
             on_save(len(states) - 1, len(ends))
     seconds = time.perf_counter() - start
     _log.info("%s: %d steps on %s cells in %.2f s", _called(condition), taken, u0.shape[1:], seconds)
-    values = np.stack([np.asarray(u) for u in states])
+    values = np.stack([np.asarray(each) for each in states])
     notes = tuple(each for each in (note, what_is_wrong(law, values[-1], positivity)) if each is not None)
     return Simulation(initial, scheme.law, grid, times, values, exact, taken, seconds, notes)
 
 
+def _begin(initial: Initial, grid: UniformGrid, ghost: int) -> tuple[tuple[AbstractBoundary, ...], Array]:
+    return boundaries_of(initial, ghost), point_values(initial, grid)
+
+
+def _data(number: float) -> Array:
+    """A number that programs take as an argument, so that another one compiles nothing anew; itself made by no program."""
+    return jax.device_put(np.asarray(number, jnp.result_type(float)))
+
+
 def _timing(
-    scheme: SemiDiscrete,
+    scheme: AbstractScheme,
     u0: Float[Array, "chan *cells"],
     integrator: AbstractIntegrator,
     positivity: bool,
@@ -212,8 +229,8 @@ def _timing(
         cfl = usual_cfl(integrator, positivity=positivity) if cfl is None else cfl
         cfl = check_cfl(cfl, integrator, scheme.order)
         check_viscosity(scheme.law.viscosity)
-        rule = CFLStep(jnp.asarray(cfl), jnp.asarray(end_time))  # data: other numbers compile nothing anew
-        first = float(eqx.filter_jit(step_length)(scheme, rule, u0, jnp.zeros((), u0.dtype), integrator))
+        rule = CFLStep(_data(cfl), _data(end_time))
+        first = float(eqx.filter_jit(step_length)(scheme, rule, u0, _data(0.0), integrator))
         longest = float(jnp.finfo(u0.dtype).eps) * end_time
         require(
             first > longest,
@@ -225,22 +242,22 @@ def _timing(
     check_step(scheme, u0, whole.dt, integrator, steps=whole.steps)
     divides = abs(whole.end_time - end_time) <= 1e-9 * end_time
     if dt is not None and not (divides and saves <= whole.steps):  # the last step before every kept state is clipped
-        return FixedStep(jnp.asarray(whole.dt), jnp.asarray(end_time)), equal, whole.dt
+        return FixedStep(_data(whole.dt), _data(end_time)), equal, whole.dt
     require(
         saves <= whole.steps,
         f"saves={saves} states cannot be kept of {whole.steps} steps; ask for at most {whole.steps}",
     )
     ends = np.unique(np.round(np.linspace(0, whole.steps, saves + 1)[1:])) * whole.dt
-    return FixedStep(jnp.asarray(whole.dt)), ends, whole.dt
+    return FixedStep(_data(whole.dt)), ends, whole.dt
 
 
-def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: float, taken: int) -> None:
+def _check_reached(scheme: AbstractScheme, u: Array, time: float, end: float, step: float, taken: int) -> None:
     """Raise `NonFiniteError` where a march has ended early, with the reason."""
     law, limited = scheme.law, scheme.domain.limiter is not None
     try:
-        check_finite(state.u, step=taken)
+        check_finite(u, step=taken)
         if limited:
-            check_physical(law, state.u, f"the state after step {taken}", dry=True)
+            check_physical(law, u, f"the state after step {taken}", dry=True)
     except NonFiniteError as error:
         if law.positive_names and not limited:
             message = f"{error}; --positivity keeps {' and '.join(law.positive_names)} above zero"
@@ -248,8 +265,8 @@ def _check_reached(scheme: SemiDiscrete, state: FieldState, end: float, step: fl
         raise
     except UndertowError as error:
         raise NonFiniteError(f"{error}; take a smaller cfl or dt, or more cells", step=taken) from None
-    if float(state.time) < end - 0.75 * step and float(state.time) < end * (1 - 1e-6):
-        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {float(state.time):.4g}", step=taken)
+    if time < end - 0.75 * step and time < end * (1 - 1e-6):
+        raise NonFiniteError(f"the time steps shrink to nothing: after {taken} t = {time:.4g}", step=taken)
 
 
 def compare(
@@ -281,6 +298,15 @@ def compare(
             finer["steps"] = options["steps"] * refinement
         reference = simulate(condition, **{**options, **finer})
     return Comparison(_called(condition) if title is None else title, runs, reference)
+
+
+def _check_alone(flux: str, **given: bool) -> None:
+    """Raise `UndertowError` for what a scheme around a Riemann solver has no use for."""
+    named = [name for name, is_given in given.items() if is_given]
+    require(
+        not named,
+        f"flux={flux} solves Riemann problems between values that it interpolates by itself; leave {' and '.join(named)} out",
+    )
 
 
 def started(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,7 @@ def shaken(policy):
     return eqx.combine(moved, rest)
 
 
-def played(config, policy, steps=None):
+def played(config, policy, steps=None, compiled=contextlib.nullcontext):
     """Every problem's episode with the policy's own outputs for actions: last states, gathered rewards, whether it is over."""
     experiment = build(config)
     problems = experiment.make_pool()
@@ -63,19 +65,21 @@ def played(config, policy, steps=None):
         return jax.lax.scan(one, game.reset(pool, place), length=steps or experiment.task.horizon)
 
     count = len(problems.reference.scale)
-    return experiment, problems, jax.jit(jax.vmap(episode))(jnp.arange(count))
+    with compiled():
+        return experiment, problems, jax.jit(jax.vmap(episode))(jnp.arange(count))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_policy_plays_what_it_does_in_training_and_gathers_its_objective(name, request):
+def test_a_policy_plays_what_it_does_in_training_and_gathers_its_objective(name, as_users):
     """With forward Euler; with stages actions are held, see below."""
-    if name == "paired":  # made quickly, its two programs are 2e-9 apart in one cell
-        request.getfixturevalue("optimised")
+    # Made quickly, the two programs of the paired one are 2e-9 apart in one cell.
+    compiled = as_users if name == "paired" else contextlib.nullcontext
     config = changed(CASES[name], {"grid.integrator": "euler"})
     policy = shaken(build(config).policy)
-    experiment, problems, (states, (each, lost, over)) = played(config, policy)
+    experiment, problems, (states, (each, lost, over)) = played(config, policy, compiled=compiled)
     task = experiment.task
-    finals = eqx.filter_jit(eqx.filter_vmap(lambda p: task.run(policy, p).final.u))(problems)
+    with compiled():
+        finals = eqx.filter_jit(eqx.filter_vmap(lambda p: task.run(policy, p).final.u))(problems)
     np.testing.assert_allclose(states.field.u, finals, rtol=1e-12, atol=1e-12)
     assert not np.any(lost) and np.all(over[:, -1]) and not np.any(over[:, :-1])
     if config.objective.name == "reward":

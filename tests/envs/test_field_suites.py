@@ -21,7 +21,7 @@ from undertow.numerics.boundary import boundary
 
 @pytest.fixture(scope="module")
 def gases():
-    return ut.suite("gas-held-out", n=3, cells=16, refinement=3)
+    return ut.suite("gas-held-out", n=3, cells=16, refinement=3, order=3, integrator="euler")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_field_brings_its_law_and_its_domain():
 
 def test_a_suite_of_gases_is_judged_by_the_density(gases):
     assert gases.judged == (0,)
-    policies = {name: ut.classical(name) for name in ("weno-js", "weno-z")}
+    policies = {name: ut.classical(name, 3) for name in ("weno-js", "weno-z")}
     evaluation = ut.evaluate(policies, gases)
     scores = evaluation.scores["weno-z"]
     density = np.abs(scores.values - gases.truth)[:, 0].mean(axis=1)
@@ -85,9 +85,9 @@ def tiny(name: str, **grid):
 @pytest.mark.parametrize(
     ("name", "grid"),
     [
-        ("euler", {"num_cells": 16, "steps": 4, "end_time": 0.05, "integrator": "euler"}),
-        ("burgers-2d", {"num_cells": 8, "steps": 2, "end_time": 0.02}),
-        ("euler-sod-paper", {"num_cells": 16, "steps": 4}),
+        ("euler", {"num_cells": 16, "steps": 4, "end_time": 0.05, "integrator": "euler", "order": 3}),
+        ("burgers-2d", {"num_cells": 8, "steps": 2, "end_time": 0.02, "integrator": "euler", "order": 3}),
+        ("euler-sod-paper", {"num_cells": 16, "steps": 4, "order": 3}),
     ],
 )
 def test_presets_learn_in_small(name, grid, tmp_path):
@@ -104,7 +104,7 @@ def test_presets_learn_in_small(name, grid, tmp_path):
         ({"data": {"conditions": ("sodd",)}}, "sod"),
         ({"data": {"boundary": "periodic"}}, "random ones have their own"),
         ({"law": {"viscosity": 0.1}}, "has no viscosity"),
-        ({"grid": {"dimensions": 2}}, "burgers"),
+        ({"grid": {"dimensions": 2}}, "no random problems of euler in 2 dimensions"),
         ({"data": {"truth": "exact"}}, "truth fine"),
     ],
 )

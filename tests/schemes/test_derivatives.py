@@ -49,12 +49,10 @@ def point_at(u):
     return {"u": jnp.asarray(u)[None]} | {name: jnp.asarray(value) for name, value in values.items()}
 
 
-# Linear weights are numbers: one order stands for all.
-@pytest.mark.parametrize(("kind", "order"), [("linear", 5), *itertools.product(("js", "z"), (3, 5, 7))])
-def test_derivatives_agree_on_smooth_shocked_and_piecewise_constant_states(kind, order, request):
+# Linear weights are numbers: one order stands for all. Higher orders take part in the validation.
+@pytest.mark.parametrize(("kind", "order"), [("linear", 5), *itertools.product(("js", "z"), (3, 5))])
+def test_derivatives_agree_on_smooth_shocked_and_piecewise_constant_states(kind, order):
     make, boundary = KINDS[kind]
-    if order == 7:  # what rounding does to the two modes is then 2e-11 in programs that are made quickly
-        request.getfixturevalue("optimised")
     function = marched(make(order), boundary, integrator=ForwardEuler(), smooth_speed=kind != "z")
     mismatches = derivative_mismatches(function)
     for name, state in STATES.items():

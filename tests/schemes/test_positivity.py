@@ -17,9 +17,10 @@ from undertow.numerics.boundary import boundary
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import SSPRK3, ForwardEuler
 from undertow.numerics.timestep import CFLStep, FixedStep
+from undertow.schemes.march import advance
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import advance, solve
+from undertow.schemes.solve import solve
 from undertow.schemes.splitting import LocalSpeed, SmoothSpeed
 from undertow.schemes.weights import WenoJS, linear
 
@@ -273,13 +274,15 @@ def test_whatever_is_poured_stays_above_the_bed(poured, rng):
         assert found[0].sum() == pytest.approx(depth.sum(), rel=1e-12)
 
 
-def test_a_gas_expands_into_a_vacuum(as_users):
+def test_a_gas_expands_into_a_vacuum():
     x = UniformGrid(CELLS).centers()
     scheme = SemiDiscrete(
         Euler(), UniformGrid(CELLS), "outflow", reconstruction="characteristic", limiter=PositivityLimiter()
     )
     u0 = scheme.law.conserved(jnp.asarray(np.stack([x < 0.5, 0 * x, x < 0.5]).astype(float)))
-    out = eqx.filter_jit(solve)(scheme, WenoJS(), u0, steps=200, time_step=CFLStep(0.4, 0.05))
+    step = CFLStep(0.4, 0.05)
+    run = quick_jit(lambda u: solve(scheme, WenoJS(), u, steps=200, time_step=step, integrator=ForwardEuler()))
+    out = run(u0)
     assert float(out.times[-1]) == pytest.approx(0.05)
     assert min(float(jnp.min(part)) for part in Euler().positive(out.values[-1])) >= 0
     # A fan whose density is (2 / (gamma + 1)) ^ (2 / (gamma - 1)) at the place of the membrane (Toro 2009, section 4.6).

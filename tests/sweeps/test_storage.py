@@ -64,6 +64,8 @@ import pytest
 from undertow.sweeps import sweep
 from tests.sweeps.test_sweep import CONFIG, GRID, without_training
 without_training(pytest.MonkeyPatch())
+print("ready", flush=True)
+sys.stdin.readline()
 found = sweep.sweep(CONFIG, GRID, seeds=2, out=sys.argv[1], storage=sys.argv[2], quiet=True)
 assert found.finished and found.exit_code == 0 and len(found.summary["trials"]) == 6
 """
@@ -72,9 +74,15 @@ assert found.finished and found.exit_code == 0 and len(found.summary["trials"]) 
 def test_two_processes_share_a_new_database(tmp_path, url, no_training):
     """Both begin at once, and make its tables at once; what they find is what one finds with a journal."""
     command = [sys.executable, "-c", PROCESS, str(tmp_path / "sweep"), url]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with other:
+        assert other.stdout.readline() == "ready\n", other.stderr.read()
+        other.stdin.write("begin\n")
+        other.stdin.flush()
+        here = sweep.sweep(CONFIG, GRID, seeds=2, out=tmp_path / "sweep", storage=url, quiet=True)
+        said = other.communicate(timeout=300)[1]
+    assert other.returncode == 0, said
+    assert here.finished and here.exit_code == 0 and len(here.summary["trials"]) == 6
     alone = sweep.sweep(CONFIG, GRID, seeds=2, out=tmp_path / "alone", quiet=True)
     assert sweep.summary(tmp_path / "sweep").summary["trials"] == alone.summary["trials"]
 

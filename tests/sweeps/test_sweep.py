@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.runs.fakes import make_run
 from tests.traces import differences, essence
 from undertow import cli, experiment
 from undertow._checks import UndertowError
 from undertow._io import write_error
+from undertow.assembly import build, training_needs
 from undertow.config import (
     CONTROL_CONFIGS,
     ControlDataConfig,
@@ -34,10 +36,11 @@ from undertow.config import (
 from undertow.experiment import loop
 from undertow.experiment import seeds as several
 from undertow.experiment.recorder import Recorder
+from undertow.report import sweep as pictures
 from undertow.runs import compare_runs, list_runs, read_run
 from undertow.store.metrics import START
 from undertow.store.rundir import RunDirectory
-from undertow.sweeps import definition, ledger, liveness, sweep
+from undertow.sweeps import costs, definition, ledger, liveness, sweep
 from undertow.sweeps.definition import define, enter, read
 from undertow.sweeps.ledger import MAX_TRIES, Ledger
 from undertow.sweeps.space import read_space
@@ -88,8 +91,23 @@ def instead_of_training(directory, config, *_, **__):
     directory.finish()
 
 
+@functools.cache
+def built(config):
+    return build(config)
+
+
+@functools.cache
+def needed(config):
+    return training_needs(config)
+
+
 def without_training(monkeypatch, train=instead_of_training):
-    """Nothing is built, no problems are made, and `train` gets the configuration."""
+    """Nothing is built to be trained, no problems are made, `train` gets the configuration, and there is no picture; what is
+    looked at before is looked at once for every configuration."""
+    monkeypatch.setattr(definition, "build", built)
+    for module in (costs, sweep):
+        monkeypatch.setattr(module, "training_needs", needed)
+    monkeypatch.setattr(pictures, "sweep_figure", lambda found, path, **_: path)
     monkeypatch.setattr(several, "build", lambda config: types.SimpleNamespace(check=lambda: None, config=config))
     monkeypatch.setattr(several, "prepare", lambda experiment, *_: experiment.config)
     monkeypatch.setattr(several, "train_in", train)
@@ -289,6 +307,26 @@ def test_trials_are_runs(whole, tmp_path):
     assert losses["test_loss"] == pytest.approx(min(row["seeds"]), rel=1e-6)
     page = experiment.report_run(trial, tmp_path / "page.html").read_text()
     assert "Medians of 2 seeds." in page and f"of its seeds {int(np.argmin(row['seeds']))}." in page
+
+
+def test_a_listing_holds_runs_and_the_trials_of_a_sweep(tmp_path, no_training, capsys):
+    """Beside each other, chosen by the same fields, and none of them is called damaged."""
+    make_run(tmp_path / "runs" / "alone")
+    sweep.sweep(CONFIG, PAIR, out=tmp_path / "runs" / "sweep", seeds=2, quiet=True)
+    trials = [tmp_path / "runs" / "sweep" / "trials" / name for name in ("0000", "0001")]
+    for more, paths in (
+        ([], [tmp_path / "runs" / "alone", *trials]),
+        (["--where", "gradient=stop"], trials[1:]),
+        (["--where", "horizon=3", "--status", "finished"], trials),
+    ):
+        assert cli.main(["runs", str(tmp_path / "runs"), "--sort", "path", "--json", *more]) == 0
+        shown, said = capsys.readouterr()
+        listed = json.loads(shown)
+        assert said == "" and [Path(row["path"]) for row in listed] == paths
+        assert {row["status"] for row in listed} == {"finished"}
+    assert cli.main(["runs", str(tmp_path / "runs")]) == 0
+    shown, said = capsys.readouterr()
+    assert said == "" and all(f"{each.parent.name}/{each.name}" in shown for each in trials) and "alone" in shown
 
 
 def test_one_seed_is_the_run_that_train_makes(tmp_path):

@@ -45,9 +45,9 @@ class SimulateArguments:
 
     case: tyro.conf.Positional[str]
     """an initial condition, a gas case or a case in the plane (`undertow list conditions "gas cases" "plane cases"`)"""
-    policy: str = "weno-js"
+    policy: str | None = None
     """who chooses the weights: a name (`undertow list policies`), a run directory, a checkpoint, or an agent of the published
-    code (.zip)"""
+    code (.zip); None: weno-js, and with a flux nobody"""
     params: tuple[str, ...] = ()
     """parameters of the condition, such as A=1.5 k=4"""
     law: LawConfig = dataclasses.field(default_factory=LawConfig)
@@ -68,6 +68,9 @@ class SimulateArguments:
     """formal order of the scheme; None: the policy's, or 5"""
     speed: Literal["global", "local", "smooth"] = "global"
     """wave speed of the splitting"""
+    flux: Literal["hllc", "hll", "lf"] | None = None
+    """solve a Riemann problem at every face with this flux, between interpolated values, in place of split fluxes and a policy;
+    hllc is for laws with a contact"""
     reconstruction: Literal["component", "characteristic"] | None = None
     """of a system: every component by itself, or characteristic fields; None: what the policy was trained on, for a gas with
     a classical policy characteristic"""
@@ -97,9 +100,14 @@ def run(arguments: list[str]) -> int:
         require(path.suffix in _ENDINGS, f"--out takes .csv and .png files, and .gif for moving pictures, got {path}")
         require_free(path)
         require(path.absolute().parent.is_dir(), f"cannot write {path}: there is no directory {path.parent}")
-    trained = _trained_on(parsed.policy)
-    problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, trained)
-    policy = experiment.load_policy(parsed.policy, 5 if parsed.order is None else parsed.order)
+    require(
+        parsed.policy is None or parsed.flux is None, "--flux is a scheme without a policy; leave one of the two out"
+    )
+    name = parsed.policy or "weno-js"
+    problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, _trained_on(name))
+    policy = None
+    if parsed.flux is None:
+        policy = experiment.load_policy(name, 5 if parsed.order is None else parsed.order)
     moving = any(path.suffix == ".gif" for path in parsed.out)
     saves = parsed.saves if parsed.saves is not None else _FRAMES if moving else 1
     _require_room(parsed, problem["condition"], saves)
@@ -117,6 +125,7 @@ def run(arguments: list[str]) -> int:
             integrator=parsed.integrator,
             order=getattr(policy, "order", 5) if parsed.order is None else parsed.order,
             speed=parsed.speed,
+            flux=parsed.flux,
             positivity=parsed.positivity,
             unit=parsed.unit,
             saves=saves,
@@ -133,7 +142,7 @@ def run(arguments: list[str]) -> int:
     written, code = [], 0
     for path in sorted(parsed.out, key=lambda path: path.suffix != ".csv"):  # numbers first, pictures last
         try:
-            _write(result, path, f"{parsed.case}, {parsed.policy}")
+            _write(result, path, f"{parsed.case}, {parsed.flux or name}")
         except UndertowError as error:  # the others may still be written
             code = fail(error, 2)
             continue
@@ -141,8 +150,8 @@ def run(arguments: list[str]) -> int:
         if not parsed.json:
             show(str(path))
     if parsed.json:
-        told = {"case": parsed.case, "policy": parsed.policy, "metrics": metrics, "notes": result.notes}
-        show_json({**told, "files": written})
+        who = {"policy": name} if parsed.flux is None else {"flux": parsed.flux}
+        show_json({"case": parsed.case, **who, "metrics": metrics, "notes": result.notes, "files": written})
     return code
 
 

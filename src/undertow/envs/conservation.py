@@ -12,8 +12,8 @@ from undertow.core.environment import AbstractEnvironment
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.schemes.faces import Answer, Stencils
+from undertow.schemes.march import advance
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.solve import advance
 
 
 class FieldState(eqx.Module):

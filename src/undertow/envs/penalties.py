@@ -21,6 +21,7 @@ from undertow.envs.combination import FaceErrors, conservation, norm
 from undertow.envs.face_objective import AbstractFaceObjective
 from undertow.envs.squash import AbstractSquash, ArctanSquash
 from undertow.numerics.norms import total_variation
+from undertow.schemes.faces import only_weights
 from undertow.schemes.interpolation import WenoInterpolation
 from undertow.schemes.semidiscrete import SemiDiscrete
 from undertow.schemes.weights import EPSILON
@@ -149,10 +150,13 @@ class WeightCloning(AbstractFaceObjective):
         """One array `(time, components, *faces)` per axis."""
         step = closed_loop(conservation(problem), self.comparator)
         states = jax.lax.stop_gradient(trajectory.before) if self.held else trajectory.before
-        wanted = jax.vmap(jax.checkpoint(lambda s: step(s)[1]))(states)
+        wanted = only_weights(jax.vmap(jax.checkpoint(lambda s: step(s)[1]))(states), "cloning")
         power: Literal[1, 2] = 1 if self.distance == "L1" else 2
         # (time, direction, component, *faces, substencil)
-        return tuple(norm(w - v, power, (1, -1)) for w, v in zip(trajectory.actions, wanted, strict=True))
+        return tuple(
+            norm(w - v, power, (1, -1))
+            for w, v in zip(only_weights(trajectory.actions, "cloning"), wanted, strict=True)
+        )
 
     def __call__(self, trajectory: Trajectory, problem: Problem) -> Float[Array, ""]:
         """The mean distance, summed over time."""

@@ -40,7 +40,7 @@ from undertow.envs.conservation import Conservation, FieldState
 from undertow.envs.face_objective import AbstractFaceObjective
 from undertow.envs.squash import AbstractSquash, ArctanSquash
 from undertow.numerics.timestep import FixedStep
-from undertow.schemes.solve import step_length
+from undertow.schemes.march import step_length
 
 ComponentErrors = Float[Array, "time chan *cells"]
 Components = Literal["summed", "separate"]

@@ -86,7 +86,7 @@ def exact_holds(law: AbstractConservationLaw, conditions: Initial, end_time: flo
         if conditions.line is None:
             return np.ones(count(conditions), bool)
         law, conditions = conditions.law, conditions.line
-    holds = np.array(jax.vmap(law.exact_certain)(conditions))
+    holds = np.array(_certain(law, conditions))
     doubtful = np.flatnonzero(~holds)
     if len(doubtful):
         index = np.minimum(np.arange(-(-len(doubtful) // _ROWS) * _ROWS), len(doubtful) - 1).reshape(-1, _ROWS)
@@ -95,6 +95,11 @@ def exact_holds(law: AbstractConservationLaw, conditions: Initial, end_time: flo
         ]
         holds[doubtful] = np.concatenate(solved)[: len(doubtful)]
     return holds
+
+
+@eqx.filter_jit
+def _certain(law: AbstractConservationLaw, conditions: AbstractCondition) -> Array:
+    return jax.vmap(law.exact_certain)(conditions)
 
 
 @eqx.filter_jit

@@ -23,6 +23,7 @@ from undertow.laws.burgers import Burgers
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.timestep import FixedStep
+from undertow.schemes.faces import only_weights
 from undertow.schemes.semidiscrete import SemiDiscrete
 
 SNAPSHOTS = ("smooth_sine", "shock", "rarefaction", "accelshock", "tophat")
@@ -125,6 +126,6 @@ def _profile(
 @eqx.filter_jit
 def _weights(policy: AbstractPolicy, environment: Conservation, states: Array) -> Array:
     def one(u):
-        return policy(environment.observe(FieldState(u, jnp.zeros((), u.dtype))))[0]
+        return only_weights(policy(environment.observe(FieldState(u, jnp.zeros((), u.dtype)))), "a profile")[0]
 
     return jax.vmap(one)(states)

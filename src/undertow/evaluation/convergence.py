@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ from undertow._checks import lookup, require, require_positive, whole_number
 from undertow._io import atomic_write_text, to_json
 from undertow._limits import out_of_memory_told, require_memory
 from undertow.core.policy import AbstractPolicy
-from undertow.envs.conservation import Conservation
-from undertow.envs.march import march
 from undertow.envs.needs import march_memory
 from undertow.envs.placing import boundaries_of
 from undertow.envs.truth import batches, common_form, exact_values
@@ -34,9 +31,8 @@ from undertow.numerics.grid import UniformGrid
 from undertow.numerics.integrator import INTEGRATORS, AbstractIntegrator
 from undertow.numerics.norms import l1, l2, linf
 from undertow.numerics.timestep import CFLStep
-from undertow.policies.classical import for_problem
-from undertow.schemes.semidiscrete import SemiDiscrete, relative
-from undertow.schemes.solve import step_length
+from undertow.schemes.march import march, relative_to
+from undertow.schemes.semidiscrete import SemiDiscrete
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -188,20 +184,16 @@ def convergence(
     for count in cells:
         grid = UniformGrid(count, *condition.domain)
         scheme = SemiDiscrete(law, grid, boundaries_of(condition, (order + 1) // 2 + 1), order=order)
-        environment = Conservation(scheme, CFLStep(jnp.asarray(cfl), jnp.asarray(end_time), grid.dx), method)
-        x = jnp.asarray(grid.centers())
-        state = environment.initial(condition(x)[None])
-        first = float(step_length(scheme, environment.time_step, state.u, state.time, method))
+        end, x = jnp.asarray(end_time), jnp.asarray(grid.centers())
+        rule, u0 = CFLStep(jnp.asarray(cfl), end, grid.dx), condition(x)[None]
         values, steps = {}, {}
-        _, unit = relative(scheme, state.u)
         for name, policy in policies.items():
-            # A solution that blows up asks for ever shorter steps.
-            limit = 1000 + 20 * math.ceil(end_time / first)
-            last, taken = march(
-                for_problem(policy, unit), environment, state, jnp.asarray(end_time), jnp.asarray(limit)
+            own, unit = relative_to(scheme, policy, u0)
+            u, time, taken = march(
+                own, policy, u0, jnp.zeros(()), end_time=end, time_step=rule, integrator=method, unit=unit
             )
-            arrived = float(last.time) >= end_time * (1 - 1e-6)
-            values[name] = np.where(arrived, np.asarray(last.u[0]), np.nan)
+            arrived = float(time) >= end_time * (1 - 1e-6)
+            values[name] = np.where(arrived, np.asarray(u[0]), np.nan)
             steps[name] = int(taken)
         exact = np.asarray(exact_values(law, batch, x, end_time))[0]
         grids.append(Grid(np.asarray(x), exact, values, steps))

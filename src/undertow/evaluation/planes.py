@@ -2,11 +2,11 @@ r"""Policies trained in one dimension, in the plane: error and time beside the c
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,18 @@ from undertow._io import make_folder
 from undertow._types import Metrics
 from undertow.core.policy import AbstractPolicy
 from undertow.envs.conservation import Conservation, FieldState
-from undertow.envs.march import march
 from undertow.envs.placing import boundaries_of, coordinates, grid_of, inflow_of, point_values
 from undertow.evaluation.statistics import geometric_mean
 from undertow.laws.fields import AbstractField
 from undertow.laws.law import Reconstruction
 from undertow.laws.planes import plane_case
 from undertow.numerics.timestep import CFLStep
-from undertow.policies.classical import classical, for_problem
+from undertow.policies.classical import classical
 from undertow.schemes.coefficients import substencil_width
+from undertow.schemes.march import march, relative_to
 from undertow.schemes.positivity import PositivityLimiter
 from undertow.schemes.reference import sample_centers
-from undertow.schemes.semidiscrete import SemiDiscrete, relative
-from undertow.schemes.solve import step_length
+from undertow.schemes.semidiscrete import SemiDiscrete
 
 STUDY = ("quadrants-3", "quadrants-4", "quadrants-6", "quadrants-12", "vortex", "kelvin-helmholtz")
 """The cases of the usual study: shocks, shear layers and contacts between quadrants, and two smooth flows."""
@@ -153,17 +152,13 @@ def run_plane(
     """
     rule = environment.time_step
     assert isinstance(rule, CFLStep)
-    scheme, unit = relative(environment.scheme, u0)
-    environment = dataclasses.replace(environment, scheme=scheme)
-    policy = for_problem(policy, unit)
-    start = environment.initial(u0)
-    first = float(step_length(environment.scheme, rule, u0, start.time, environment.integrator))
-    limit = 1000 + 100 * math.ceil(float(rule.end_time) / first)
-    end = jnp.asarray(rule.end_time, u0.dtype)
-    jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(0)))  # compiles
+    scheme, unit = relative_to(environment.scheme, policy, u0)
+    zero, end = jnp.zeros((), u0.dtype), jnp.asarray(rule.end_time, u0.dtype)
+    carried = partial(march, scheme, policy, u0, zero, time_step=rule, integrator=environment.integrator, unit=unit)
+    jax.block_until_ready(carried(end_time=zero))  # compiles
     begin = time.perf_counter()
-    state, steps = jax.block_until_ready(march(policy, environment, start, end, jnp.asarray(limit)))
-    return state, int(steps), time.perf_counter() - begin
+    u, reached, steps = jax.block_until_ready(carried(end_time=end))
+    return FieldState(u, reached), int(steps), time.perf_counter() - begin
 
 
 def plane_reference(

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ class Simulation:
         if not isinstance(self.initial, AbstractField):
             return self.x, self.exact[saved]
         line = np.linspace(self.grid.lower[0], self.grid.upper[0], points)
-        return line, np.asarray(_solve(self.law, self.initial, (jnp.asarray(line),), jnp.asarray(self.times[saved])))
+        return line, np.asarray(_solve(self.law, self.initial, (line,), np.asarray(self.times[saved])))
 
     def metrics(self) -> Metrics:
         """Of the last state, by name.
@@ -122,11 +123,12 @@ def exact_states(
     law: AbstractConservationLaw, initial: Initial, grid: UniformGrid, times: Float[np.ndarray, " saved"]
 ) -> Float[np.ndarray, "saved chan *cells"]:
     """The exact solution at the cell centres at some times. Raises as [`exact_solution`][undertow.laws.exact.exact_solution]."""
-    x = coordinates(grid)
-    values = np.stack([np.asarray(_solve(law, initial, x, jnp.asarray(time))) for time in times])
+    centers = [np.asarray(grid.centers(axis), jnp.result_type(float)) for axis in range(grid.num_axes)]
+    x = tuple(np.meshgrid(*centers, indexing="ij"))
+    values = np.stack([np.asarray(_solve(law, initial, x, np.asarray(time))) for time in times])
     return values.reshape(len(times), law.num_components, *grid.num_cells)
 
 
 @eqx.filter_jit
-def _solve(law: AbstractConservationLaw, initial: Initial, x: tuple[Array, ...], time: Array) -> Array:
+def _solve(law: AbstractConservationLaw, initial: Initial, x: Any, time: np.ndarray) -> Array:
     return exact_solution(law, initial, x, time)

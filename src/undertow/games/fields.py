@@ -34,7 +34,8 @@ from undertow.laws.source import SineSource, random_source
 from undertow.numerics.grid import UniformGrid
 from undertow.numerics.timestep import CFLStep, FixedStep
 from undertow.policies.normalise import visible_z_score
-from undertow.schemes.solve import step_length
+from undertow.schemes.faces import only_weights
+from undertow.schemes.march import step_length
 
 Acts = Literal["step", "stage"]
 Observations = Literal["normalised", "raw"]
@@ -175,7 +176,7 @@ class FieldGame(AbstractGame[Episode, FieldParams]):
 
         def act(observation: Array) -> Array:
             stencils = to_axes(observation, self.grid, 2)
-            return self.actions.encoded(policy(stencils), stencils)
+            return self.actions.encoded(only_weights(policy(stencils), "an action"), stencils)
 
         return act
 

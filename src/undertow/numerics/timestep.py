@@ -66,9 +66,9 @@ class CFLStep(eqx.Module):
     The last step is clipped to the end time $T$; steps asked for afterwards have length 0 and leave the state as it is. A state
     at rest takes one step to $T$, however far; where there is no end ($T = \infty$), steps of length 0.
 
-    **Arguments:** `cfl` the Courant number $C > 0$; `end_time` $T$; `dx` the cell size, m, which `min_speed` alone needs
-    (default None); `min_speed` a floor of the wave speed, m/s, which bounds a step by $C \Delta x / s_0$ (default None: no
-    floor; the published programs have 0.01).
+    **Arguments:** `cfl` the Courant number $C > 0$; `end_time` $T$ (default infinity); `dx` the cell size, m, which `min_speed`
+    alone needs (default None); `min_speed` a floor of the wave speed, m/s, which bounds a step by $C \Delta x / s_0$ (default
+    None: no floor; the published programs have 0.01).
 
     **Raises:** `UndertowError` for a Courant number that is known and not above 0, a negative `min_speed`, or one
     without `dx`.
@@ -78,7 +78,7 @@ class CFLStep(eqx.Module):
     """
 
     cfl: float | Float[Array, ""] = eqx.field(converter=partial(constant, "cfl", within=Within(above=0), batched=True))
-    end_time: float | Float[Array, ""]
+    end_time: float | Float[Array, ""] = math.inf
     dx: float | None = eqx.field(static=True, default=None)
     min_speed: float | None = eqx.field(static=True, default=None)
 

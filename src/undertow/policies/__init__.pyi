@@ -1,9 +1,9 @@
 from undertow.policies.classical import ClassicalPolicy as ClassicalPolicy
-from undertow.policies.classical import InUnits as InUnits
 from undertow.policies.classical import RandomPolicy as RandomPolicy
 from undertow.policies.controller import Controller as Controller
 from undertow.policies.controller import WaveController as WaveController
 from undertow.policies.controller import ZeroAction as ZeroAction
+from undertow.policies.monotone import MP5 as MP5
 from undertow.policies.network import MLP as MLP
 from undertow.policies.stencil import AbstractStencilPolicy as AbstractStencilPolicy
 from undertow.policies.stencil import DirectionalPolicy as DirectionalPolicy

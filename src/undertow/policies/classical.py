@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import jax
-from jaxtyping import Array, Float
 
 from undertow._checks import lookup, whole_number
 from undertow._types import Key
 from undertow.core.policy import AbstractPolicy
-from undertow.numerics.stencil import both_directions, directions
 from undertow.schemes.coefficients import substencil_width
 from undertow.schemes.faces import Stencils, Weights
 from undertow.schemes.weights import (
@@ -18,7 +16,6 @@ from undertow.schemes.weights import (
     at_faces,
     equal,
     linear,
-    measured,
     one_sided,
     stationary,
 )
@@ -38,34 +35,11 @@ class ClassicalPolicy(AbstractPolicy):
         """Formal order 2r-1 of the stencils it takes."""
         return self.weights.order
 
-
-class InUnits(AbstractPolicy):
-    """A policy that sees stencils in units of `unit`, one number per component; weights have no unit.
-
-    A learned policy carries the unit of its training's fluxes: this is how it serves a problem in other units.
-    """
-
-    policy: AbstractPolicy
-    unit: Float[Array, " chan"]
-
-    def __call__(self, observation: Stencils, *, key: Key | None = None) -> Weights:
-        """What the policy does with the stencils in its own units."""
-        seen = tuple(
-            both_directions(*(measured(each, self.unit) for each in directions(stencil))) for stencil in observation
-        )
-        return self.policy(seen, key=key)
-
     @property
-    def order(self) -> int:
-        """That of the policy."""
-        return self.policy.order  # type: ignore[attr-defined]
-
-
-def for_problem(policy: AbstractPolicy, unit: Float[Array, " chan"] | None) -> AbstractPolicy:
-    """A classical policy without an epsilon of its own in the problem's `unit` (`SemiDiscrete.unit` of its initial state); any
-    other as it is, for it carries its unit."""
-    takes = isinstance(policy, ClassicalPolicy) and getattr(policy.weights, "relative", False)
-    return policy if unit is None or not takes else InUnits(policy, unit)
+    def relative(self) -> bool:
+        """Whether they want to see the stencils in units of the problem, see
+        [`AbstractWeights.relative`][undertow.schemes.weights.AbstractWeights.relative]."""
+        return self.weights.relative
 
 
 class RandomPolicy(AbstractPolicy):

@@ -4,6 +4,7 @@ from undertow.schemes.faces import FaceValues as FaceValues
 from undertow.schemes.fluxes import HLL as HLL
 from undertow.schemes.fluxes import HLLC as HLLC
 from undertow.schemes.fluxes import AbstractFlux as AbstractFlux
+from undertow.schemes.fluxes import LaxFriedrichs as LaxFriedrichs
 from undertow.schemes.interpolation import InterpolationCoefficients as InterpolationCoefficients
 from undertow.schemes.interpolation import WenoInterpolation as WenoInterpolation
 from undertow.schemes.positivity import PositivityLimiter as PositivityLimiter

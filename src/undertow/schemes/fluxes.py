@@ -96,6 +96,20 @@ class AbstractFlux(eqx.Module):
         """The flux along `axis` through faces with the states `left` and `right`."""
 
 
+class LaxFriedrichs(AbstractFlux):
+    r"""[`lax_friedrichs`][undertow.schemes.fluxes.lax_friedrichs] with the larger `max_speed` of the two states (Rusanov's flux).
+
+    For any law. Not differentiable where the two speeds are equal; JAX splits the gradient.
+
+    **Reference:** Rusanov (1961), J. Comput. Math. Phys. USSR 1, 267-279; Toro (2009), eq. 10.56.
+    """
+
+    def __call__(self, law, left, right, axis):
+        """Any law."""
+        speed = jnp.maximum(law.max_speed(left, axis), law.max_speed(right, axis))
+        return lax_friedrichs(law, left, right, axis, speed)
+
+
 class HLL(AbstractFlux):
     r"""The flux of one constant state between the slowest and the fastest wave,
 
@@ -188,3 +202,7 @@ class HLLC(AbstractFlux):
         u, speed = jnp.where(leftward, left, right), jnp.where(leftward, low, high)
         outside = jnp.where(leftward, low >= 0, high <= 0)
         return jnp.where(outside, law.flux(u, axis), law.beside(u, speed, contact, axis))
+
+
+FLUXES: dict[str, AbstractFlux] = {"hllc": HLLC(), "hll": HLL(), "lf": LaxFriedrichs()}
+"""Numerical fluxes by name."""

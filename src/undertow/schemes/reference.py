@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from undertow._checks import is_traced, is_zero, require
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator
 from undertow.numerics.timestep import FixedStep
+from undertow.schemes.march import stepper
 from undertow.schemes.scheme import AbstractScheme
-from undertow.schemes.solve import Solution, advance, saved, solve
-from undertow.schemes.weights import AbstractWeights, at_faces
+from undertow.schemes.solve import Solution, saved, solve
+from undertow.schemes.weights import AbstractWeights
 
 Scheme = TypeVar("Scheme", bound=AbstractScheme)
 
@@ -75,9 +76,8 @@ def fine_reference(
         own = FixedStep(jnp.asarray(dt) / count)
 
         def coarse_step(u: Array, time: Array) -> tuple[Array, Array]:
-            choose = lambda _, stencils: at_faces(weights, stencils)
-            one = lambda _, carry: advance(fine, choose, integrator, own, *carry)
-            return jax.lax.fori_loop(0, count, one, (u, time))
+            one = stepper(fine, weights, own, integrator)
+            return jax.lax.fori_loop(0, count, lambda _, carry: one(*carry), (u, time))
 
         out = saved(coarse_step, u0, steps, max(steps, 1) if save_every is None else save_every)
     else:
@@ -91,4 +91,4 @@ def fine_reference(
             integrator=integrator,
             save_every=None if save_every is None else save_every * parts,
         )
-    return Solution(out.times, sample_centers(out.values, factor, fine.grid.num_axes))
+    return dataclasses.replace(out, values=sample_centers(out.values, factor, fine.grid.num_axes))

@@ -192,13 +192,6 @@ class SemiDiscrete(AbstractScheme):
         return self._fluxes(sides, choose(u, tuple(_stacked(*each) for each in sides)), bases)
 
 
-@eqx.filter_jit
-def relative(scheme: SemiDiscrete, u: Float[Array, "chan *cells"]) -> tuple[SemiDiscrete, Float[Array, " chan"] | None]:
-    """The scheme for the problem that starts from `u`, and the `unit` of that state: one program instead of dozens."""
-    scheme = scheme.relative_to(u)
-    return scheme, scheme.unit(u)
-
-
 def _stacked(plus: list[Array], minus: list[Array]) -> Float[Array, "2 chan *faces stencil"]:
     # Position by position: whoever takes the array apart again gets these operands, and the compiler sees that. On the way
     # back it sees so only while an array is taken apart by one reader, so every reader gets one of its own.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,171 +11,173 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from undertow._checks import NonFiniteError, UndertowError, Within, is_traced, require, whole_number
+from undertow._checks import (
+    NonFiniteError,
+    UndertowError,
+    Within,
+    constant,
+    is_traced,
+    require,
+    shown,
+    whole_number,
+)
 from undertow.laws.law import AbstractConservationLaw
 from undertow.numerics.integrator import SSPRK3, AbstractIntegrator, as_integrator
-from undertow.numerics.timestep import CFLStep, FixedStep
-from undertow.schemes.positivity import HALVINGS, is_physical
+from undertow.numerics.timestep import CFLStep
+from undertow.schemes.faces import Agent, answer, check_answer
+from undertow.schemes.march import Step, TimeStep, march, relative_to, stepper
 from undertow.schemes.scheme import AbstractScheme
 from undertow.schemes.semidiscrete import SemiDiscrete
-from undertow.schemes.stability import check_courant_number, check_diffusion_number, check_viscosity
-from undertow.schemes.weights import AbstractWeights, at_faces
+from undertow.schemes.stability import check_courant_number, check_diffusion_number, check_viscosity, usual_cfl
+from undertow.schemes.weights import AbstractWeights
 
 
 class Solution(eqx.Module):
-    """States that a solver run kept: `times: "saved"` and `values: "saved chan *cells"`, the initial state first.
+    """States that a solver run kept: `times: "saved"`, `values: "saved chan *cells"`, and `steps: "saved"`, the number of time
+    steps until then; the initial state first.
 
     The last of the `times` tells how far the run came.
     """
 
     times: Float[Array, " saved"]
     values: Float[Array, "saved chan *cells"]
-
-
-def step_length(
-    scheme: AbstractScheme,
-    time_step: FixedStep | CFLStep,
-    u: Float[Array, "chan *cells"],
-    time: Float[Array, ""],
-    integrator: AbstractIntegrator,
-) -> Float[Array, ""]:
-    """The time step that `integrator` takes from `u` at `time`."""
-    if not time_step.needs_speed:
-        return time_step(jnp.zeros((), u.dtype), time).astype(u.dtype)
-    return time_step(
-        scheme.domain.speed_over_dx(u, time), time, scheme.domain.decay_rate / integrator.real_axis
-    ).astype(u.dtype)
-
-
-def advance(
-    scheme: AbstractScheme,
-    choose: Callable[..., Any] | None,
-    integrator: AbstractIntegrator,
-    time_step: FixedStep | CFLStep,
-    u: Float[Array, "chan *cells"],
-    time: Float[Array, ""],
-    *,
-    asks_time: bool = False,
-) -> tuple[Float[Array, "chan *cells"], Float[Array, ""]]:
-    """One time step; `choose(u, stencils)` gives the weights at every stage. Returns the new values and time.
-
-    With `asks_time` it is `choose(u, stencils, time)`, the time of the stage. A `RiemannScheme` has None for it.
-    """
-    dt = step_length(scheme, time_step, u, time, integrator)
-
-    def tendency(v: Array, t: Array) -> Array:
-        asked = choose
-        if choose is not None and asks_time:
-            asked = lambda v, stencils: choose(v, stencils, t)
-        return scheme.rate(v, t, asked, dt)
-
-    new = integrator.step(tendency, u, time, dt)
-    return new, time + dt
-
-
-def advance_physical(
-    scheme: AbstractScheme,
-    choose: Callable[..., Any] | None,
-    integrator: AbstractIntegrator,
-    time_step: FixedStep | CFLStep,
-    u: Float[Array, "chan *cells"],
-    time: Float[Array, ""],
-) -> tuple[Float[Array, "chan *cells"], Float[Array, ""]]:
-    """As `advance`, but where a stage or the result is not physical, with a half of the step, a quarter of it, ..., at most
-    `HALVINGS` times: what a positivity limiter promises needs a step that every stage bears. `choose` must be a pure function."""
-
-    def attempt(dt: Array) -> tuple[Array, Array]:
-        good = []
-
-        def tendency(v: Array, t: Array) -> Array:
-            good.append(is_physical(scheme.law, v))
-            return scheme.rate(v, t, choose, dt)
-
-        new = integrator.step(tendency, u, time, dt)
-        return new, jnp.stack([*good, is_physical(scheme.law, new)]).all()
-
-    def shorter(_: Array) -> tuple[Array, Array]:
-        halvings = jax.lax.while_loop(
-            lambda k: (k < HALVINGS) & ~attempt(0.5**k * jax.lax.stop_gradient(dt))[1],
-            lambda k: k + 1,
-            jnp.ones((), int),
-        )
-        least = 0.5**halvings * dt
-        return attempt(least)[0], least
-
-    dt = step_length(scheme, time_step, u, time, integrator)
-    new, good = attempt(dt)
-    new, taken = jax.lax.cond(good, lambda first: (first, dt), shorter, new)
-    return new, time + taken
+    steps: Int[Array, " saved"]
 
 
 def solve(
     scheme: AbstractScheme,
-    weights: AbstractWeights | None,
+    agent: Agent | None,
     u0: Float[Array, "chan *cells"],
     *,
-    steps: int,
-    time_step: FixedStep | CFLStep,
+    end_time: float | Float[Array, ""] | None = None,
+    steps: int | None = None,
+    time_step: TimeStep | None = None,
     integrator: AbstractIntegrator | str | None = None,
+    saves: int = 1,
     save_every: int | None = None,
+    max_steps: int | None = None,
 ) -> Solution:
-    r"""March `u0` through `steps` time steps. Jittable, differentiable, vmappable over scheme and state.
+    r"""March `u0` to an end time, or through so many time steps. Jittable, differentiable, vmappable over all of its arguments
+    with arrays in them.
 
     Constants that have a unit and that nobody has named are taken relative to `u0`: the floors of a law
     (`Euler(density_floor=...)` names one) and the $\epsilon$ of the weights (`WenoJS(epsilon=...)` names it). So the same
     problem in other units has the same solution.
 
-    **Arguments:** `scheme`; `weights` (any map from a stencil to substencil weights, see `undertow.schemes.weights`; None for a
-    [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has its own); `u0` the point values at $t=0$, shape
-    `(components, *cells)`; `steps`; `time_step`; `integrator`, or its name (default SSP-RK3); `save_every`: keep every so many
-    steps (default: only the first and the last state).
+    **Arguments:**
+
+    - `scheme`: any [`AbstractScheme`][undertow.schemes.scheme.AbstractScheme].
+    - `agent`: who chooses at the faces: weights (`undertow.schemes.weights`), or a policy, which is any function of the
+        stencils of all faces that returns their weights or [`FaceValues`][undertow.schemes.faces.FaceValues]; None for a
+        [`RiemannScheme`][undertow.schemes.riemann.RiemannScheme], which has weights of its own.
+    - `u0`: the point values at $t=0$, shape `(components, *cells)`.
+    - `end_time`, or the number of `steps`.
+    - `time_step`: a [`CFLStep`][undertow.numerics.timestep.CFLStep] or [`FixedStep`][undertow.numerics.timestep.FixedStep]. With
+        `end_time` the last step before a kept state is clipped to its time, and the default is a `CFLStep` of Courant number
+        0.5, with a positivity limiter 0.4, with forward Euler 0.1.
+    - `integrator`, or its name (default SSP-RK3).
+    - `saves`: keep so many states at equal distances in time, beside the first one (default 1); `save_every`, with `steps`:
+        keep every so many of them (default: only the last one).
+    - `max_steps`, with `end_time`: take at most so many steps between two kept states. Reverse mode (`jax.grad`) needs it: it
+        bounds what is kept on the way. Without it the loop has no bound known beforehand: faster, and under `jax.vmap` it
+        ends with the slowest sample.
 
     With a positivity limiter and a `CFLStep` a step that some stage does not bear is taken again with half of it.
 
-    **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or type, an order that does not fit, or
+    **Returns:** `Solution`. **Raises:** `UndertowError` for a state of the wrong shape or type, an agent that does not fit, or
     counts that are not whole. Outside of `jax.jit`, `jax.vmap` and `jax.grad`, where values can be looked at, also for an
-    initial state with a density, pressure or depth below 0, for a limited run that ends with one, and for a `CFLStep` whose
-    `end_time` so many steps do not reach; inside of them compare `times[-1]` with it. A `CFLStep` with `end_time=math.inf`
-    marches a number of steps.
+    initial state with a density, pressure or depth below 0, for a limited run that ends with one, and for an end that is not
+    reached; `NonFiniteError` if the values at `end_time` are not finite. Inside of them compare `times[-1]` with the end. A
+    `CFLStep` without an end marches a number of steps.
     """
     scheme.domain.check_state(u0)
-    # The solver sees no rooms above it, so that a policy is known by its name.
-    require(
-        not any(kind.__name__ == "AbstractPolicy" for kind in type(weights).__mro__),
-        "weights map one stencil to its weights, and a policy maps all of a state's: march a policy with simulate, or with "
-        "rollout(Conservation(scheme, time_step), policy, ...)",
-    )
-    require(
-        weights is None or hasattr(weights, "order"), "weights have to say the formal order that they are of: order"
-    )
-    theirs = scheme.order if weights is None else weights.order
-    require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
-    steps = whole_number("steps", steps, Within(at_least=0))
-    every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
+    _check_agent(agent, scheme, u0)
+    require((end_time is None) != (steps is None), "solve marches to an end_time or through steps: give one of the two")
     integrator = SSPRK3() if integrator is None else as_integrator(integrator)
     if not is_traced(u0):
         check_physical(scheme.law, u0, "the initial state", dry=True)
-
-    scheme = scheme.relative_to(u0)
-    unit = scheme.unit(u0) if isinstance(scheme, SemiDiscrete) and getattr(weights, "relative", False) else None
-    choose = None if weights is None else (lambda u, stencils: at_faces(weights, stencils, unit))
-
-    limiter = scheme.domain.limiter
-    one = advance_physical if limiter is not None and time_step.needs_speed else advance
-    out = saved(lambda u, time: one(scheme, choose, integrator, time_step, u, time), u0, steps, every)
+    limited = scheme.domain.limiter is not None
+    if end_time is not None:
+        require(save_every is None, "save_every goes with steps; with end_time take saves, a number of states")
+        saves = whole_number("saves", saves)
+        max_steps = None if max_steps is None else whole_number("max_steps", max_steps)
+        rule = CFLStep(usual_cfl(integrator, positivity=limited)) if time_step is None else time_step
+        own = rule.end_time
+        require(
+            own is None or (not is_traced(own) and math.isinf(float(own))),
+            "give the end to solve alone: with end_time the time step has none of its own",
+        )
+        end_time = jnp.asarray(constant("end_time", end_time, Within(above=0)), u0.dtype)
+        out = _to_end(scheme, agent, u0, end_time, rule, integrator, saves, max_steps)
+        if not is_traced(out.values):
+            check_finite(out.values[-1], step=int(out.steps[-1]))
+    else:
+        require(saves == 1 and max_steps is None, "saves and max_steps go with end_time; with steps take save_every")
+        if time_step is None:
+            raise UndertowError("so many steps of which length? Give time_step, a FixedStep or a CFLStep")
+        steps = whole_number("steps", steps, Within(at_least=0))
+        every = max(steps, 1) if save_every is None else whole_number("save_every", save_every)
+        scheme, unit = relative_to(scheme, agent, u0)
+        out = saved(stepper(scheme, agent, time_step, integrator, unit), u0, steps, every)
+        end_time = time_step.end_time if isinstance(time_step, CFLStep) else None
     if not is_traced(out.values) and bool(jnp.all(jnp.isfinite(out.values[-1]))):
-        if limiter is not None:
-            check_physical(scheme.law, out.values[-1], f"the state after step {steps}", dry=True)
-        if isinstance(time_step, CFLStep) and not is_traced(time_step.end_time):
-            _check_reached(float(out.times[-1]), float(time_step.end_time), steps, float(jnp.finfo(u0.dtype).eps))
+        taken = int(out.steps[-1])
+        if limited:
+            check_physical(scheme.law, out.values[-1], f"the state after step {taken}", dry=True)
+        if end_time is not None and not is_traced(end_time):
+            _check_reached(float(out.times[-1]), float(end_time), taken, float(jnp.finfo(u0.dtype).eps), steps is None)
     return out
 
 
-def _check_reached(time: float, end_time: float, steps: int, eps: float) -> None:
+@eqx.filter_jit
+def _to_end(
+    scheme: AbstractScheme,
+    agent: Agent | None,
+    u0: Array,
+    end_time: Array,
+    time_step: TimeStep,
+    integrator: AbstractIntegrator,
+    saves: int,
+    max_steps: int | None,
+) -> Solution:
+    scheme, unit = relative_to(scheme, agent, u0)
+
+    def one(carry, end):
+        u, time, before = carry
+        rule = dataclasses.replace(time_step, end_time=end)
+        u, time, count = march(
+            scheme, agent, u, time, end_time=end, time_step=rule, integrator=integrator, unit=unit, max_steps=max_steps
+        )
+        return (carry := (u, time, before + count)), carry
+
+    start = (u0, jnp.zeros((), u0.dtype), jnp.zeros((), int))
+    kept = jax.lax.scan(one, start, end_time * (jnp.arange(1, saves + 1) / saves))[1]
+    values, times, steps = (jnp.concatenate([first[None], later]) for first, later in zip(start, kept, strict=True))
+    return Solution(times, values, steps)
+
+
+def _check_agent(agent: Any, scheme: AbstractScheme, u0: Array) -> None:
+    if agent is None or not isinstance(scheme, SemiDiscrete):
+        return
+    theirs = getattr(agent, "order", scheme.order)
+    require(theirs == scheme.order, f"weights of order {theirs} in a scheme of order {scheme.order}")
+    if isinstance(agent, AbstractWeights):
+        return
+    require(callable(agent), f"weights or a policy choose at the faces, WenoJS() for example, got {shown(agent)}")
+    stencils = eqx.filter_eval_shape(scheme.stencils, u0)
+    check_answer(eqx.filter_eval_shape(answer, agent, stencils), stencils, scheme.order, type(agent).__name__)
+
+
+def _check_reached(time: float, end_time: float, steps: int, eps: float, bounded: bool) -> None:
     if steps == 0 or not math.isfinite(end_time) or time >= end_time * (1 - 64 * eps):
         return
+    if bounded:
+        raise UndertowError(
+            f"after {steps} steps t = {time:.4g}, short of end_time = {end_time:g}: take a larger max_steps, or without one a "
+            "scheme whose time steps do not shrink to nothing"
+        )
     guess = f"about {math.ceil(1.1 * steps * end_time / time)} steps" if time > 0 else "more steps"
     raise UndertowError(
         f"{steps} steps reach t = {time:.4g}, short of end_time = {end_time:g}: take {guess}, or end_time=math.inf to march "
@@ -183,7 +185,7 @@ def _check_reached(time: float, end_time: float, steps: int, eps: float) -> None
     )
 
 
-def saved(step: Callable[[Array, Array], tuple[Array, Array]], u0: Array, steps: int, every: int) -> Solution:
+def saved(step: Step, u0: Array, steps: int, every: int) -> Solution:
     """The states after every `every` of `steps` steps, and after the last one; `step(u, time)` gives new values and time."""
 
     # Gradients work a step's insides out again instead of storing them: less memory, and faster too.
@@ -205,7 +207,7 @@ def saved(step: Callable[[Array, Array], tuple[Array, Array]], u0: Array, steps:
     if steps % every:
         u, time = chunk(steps % every)(carry, None)[0]
         values, times = jnp.concatenate([values, u[None]]), jnp.concatenate([times, time[None]])
-    return Solution(times, values)
+    return Solution(times, values, jnp.minimum(every * jnp.arange(len(times)), steps))
 
 
 def check_step(
@@ -258,7 +260,7 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
     of whose components are 0 (default False).
     """
     with jax.ensure_compile_time_eval():  # within a program, too, of a state that is not part of it
-        parts = law.positive(u)
+        parts = _positive(law, u)
     if any(map(is_traced, parts)):
         return
     empty = np.all(np.asarray(u) == 0, axis=0) if dry else np.zeros(u.shape[1:], bool)
@@ -270,6 +272,11 @@ def check_physical(law: AbstractConservationLaw, u: Array, what: str, *, dry: bo
                 f"{what} has {_article(name)} {name} that is not above 0 in cell {cell[0] if len(cell) == 1 else cell} "
                 f"({len(bad)} of {empty.size} cells)"
             )
+
+
+@eqx.filter_jit
+def _positive(law: AbstractConservationLaw, u: Array) -> tuple[Array, ...]:
+    return law.positive(u)
 
 
 def _article(name: str) -> str:
