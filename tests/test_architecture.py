@@ -59,7 +59,19 @@ SEES: dict[str, set[str]] = {
     "sweeps": USES | {"config", "assembly", "store", "progress", "experiment"},
     "reproduction": USES | {"config", "presets", "assembly", "store", "progress", "experiment"},
     "cli": USES
-    | {"config", "presets", "catalogue", "simulate", "experiment", "sweeps", "reproduction", "runs", "export", "store"}
+    | {
+        "assembly",
+        "config",
+        "presets",
+        "catalogue",
+        "simulate",
+        "experiment",
+        "sweeps",
+        "reproduction",
+        "runs",
+        "export",
+        "store",
+    }
     | {"progress"},
     "__main__": {"cli"},
 }

@@ -69,6 +69,9 @@ def test_commands_are_read(page, line, tmp_path, monkeypatch, capsys):
     for name in ("mine", "second"):
         RunDirectory.create(Path("runs") / name, preset="burgers", config=config).close()
     Path("mine.toml").write_text("seed = 1\n")
+    law, simulator = blocks("docs/own.md", "python")
+    exec(law, {})  # writes traffic.py
+    Path("boat.py").write_text(simulator.partition("learned =")[0])
     done = SimpleNamespace(evaluations={}, table=None, path="run", status="finished", exit_code=0, to_dict=dict)
     result = SimpleNamespace(x=None, times=None, values=None, exact=None, metrics=dict, notes=(), to_csv=str)
     monkeypatch.setattr(experiment, "train", lambda config, **options: done)

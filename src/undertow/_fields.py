@@ -26,8 +26,25 @@ from undertow._checks import (
     shown,
     whole_number,
 )
+from undertow._own import is_own, name_of
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What a field of words takes: one of these, or something of one's own, by its name (`file.py:Name`) or itself."""
+
+    options: tuple[str, ...]
+
+    def read(self, value: Any, where: str) -> Any:
+        """The name. Raises `UndertowError` for another word, and for something that has no name."""
+        if not isinstance(value, str):
+            return name_of(value)
+        if not is_own(value):
+            choice(where, value, self.options)
+        return value
+
 
 Count = Annotated[int, Within(above=0)]
 Seed = Annotated[int, SEEDS]
@@ -66,6 +83,8 @@ def read(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is Annotated:
         hint, *marks = typing.get_args(hint)
         within = next((mark for mark in marks if isinstance(mark, Within)), None)
+        for names in (mark for mark in marks if isinstance(mark, Names)):
+            return names.read(value, where)
     if dataclasses.is_dataclass(hint):
         assert isinstance(hint, type)
         return _read_table(hint, value, where)

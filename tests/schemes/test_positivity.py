@@ -113,7 +113,7 @@ def test_whatever_the_fluxes_a_forward_euler_step_is_positive(cells, speed, rng)
             first = jax.lax.slice_in_dim(part, 0, 1, axis=axis + 1)  # one face, at both ends
             part = jnp.concatenate([part, first], axis=axis + 1)
             fluxes.append(part * jnp.max(jnp.abs(flux), axis=tuple(range(1, u.ndim)), keepdims=True))
-        limited = scheme.domain.limited(u, tuple(fluxes), TIME, dt)
+        limited = scheme.domain.limited(u, tuple(fluxes), speed, TIME, dt)
         return limited, u + dt * scheme.domain.divergence(limited)
 
     for _ in range(5):

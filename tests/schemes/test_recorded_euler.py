@@ -32,7 +32,7 @@ def test_every_part_of_a_step(name, steps):
 
     dt = float(steps[f"{name}/env_dt"])
     u = jnp.asarray(recorded("u_full")[:, 4:-4])
-    padded = SCHEME.boundary[0].pad(u, 0, SCHEME.law.parity(0))
+    padded = SCHEME.domain.boundary[0].pad(u, 0, SCHEME.law.parity(0))
     np.testing.assert_array_equal(padded, recorded("u_full"))
     alpha, flux = SCHEME.speed(SCHEME.law, padded, 0, 4), SCHEME.law.flux(padded, 0)
     same(alpha[0], "alpha")

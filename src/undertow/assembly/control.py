@@ -12,11 +12,13 @@ import jax
 import numpy as np
 
 from undertow._checks import lookup, require
+from undertow._own import is_own
 from undertow._tree import cast
 from undertow._types import Key
 from undertow.assembly.control_judge import ControlJudge
 from undertow.assembly.experiment import Experiment, Measure, read_policy, run_once
 from undertow.assembly.needs import TrainingNeeds, control_needs, require_policy
+from undertow.assembly.own import own_controller
 from undertow.config import ControlConfig
 from undertow.core.flow import FULL
 from undertow.core.objective import Problem
@@ -49,6 +51,8 @@ def _first_controller(config: ControlConfig, system: System) -> Callable[[Key], 
             f"{seen.shape} and actions of shape {system.action_shape}; take --policy.name mlp",
         )
         make: Callable[..., AbstractPolicy] = partial(WaveController, seen.shape[0], channels=chosen.channels, **shared)
+    elif is_own(chosen.name):
+        make = partial(own_controller, chosen.name, seen.shape, system.action_shape)
     else:
         make = partial(Controller, math.prod(seen.shape), system.action_shape, hidden=chosen.hidden, **shared)
 

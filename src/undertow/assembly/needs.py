@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from undertow._limits import Need, least_seconds, number, real, require_disk, require_memory, require_time, sum_bytes
+from undertow._own import is_own
+from undertow.assembly.own import draws as draws_own
 from undertow.config import Config, ControlConfig, SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.policy import AbstractPolicy
@@ -214,7 +216,7 @@ def _count(config: SchemeConfig, names: tuple[str, ...], drawn: int) -> int:
     """How many problems there are: named ones, and so many of those that are drawn."""
     if not names:
         return drawn
-    random = [name for name in names if config.problems.case(name).draws]
+    random = [name for name in names if (draws_own(name) if is_own(name) else config.problems.case(name).draws)]
     draws = max(1, drawn // len(names)) if names is config.data.conditions else drawn
     return len(names) - len(random) + len(random) * draws
 

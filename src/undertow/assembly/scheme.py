@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from undertow._checks import choice, require
+from undertow._own import is_own, target_of
 from undertow._tree import cast, concatenate
+from undertow.assembly import own
 from undertow.assembly.experiment import Experiment, Measure, read_policy
 from undertow.assembly.judge import SchemeJudge
 from undertow.assembly.needs import TrainingNeeds, require_policy, scheme_needs
@@ -20,7 +22,7 @@ from undertow.assembly.scheme_checks import check_library, check_scales, check_s
 from undertow.config import ObjectiveConfig, SchemeConfig
 from undertow.config.baseline import LIBRARY, OFF_POLICY
 from undertow.core.flow import FULL
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import AbstractObjective, Problem, as_objective
 from undertow.core.policy import AbstractPolicy
 from undertow.core.task import Task
 from undertow.envs import rewards, squash
@@ -36,8 +38,7 @@ from undertow.envs.pools import Discretised, Truth, make_pool
 from undertow.envs.truth import batches, common_form
 from undertow.evaluation.statistics import geometric_mean, mean
 from undertow.laws.burgers_conditions import BURGERS_CONDITIONS, burgers_condition
-from undertow.laws.cases import as_field
-from undertow.laws.conditions import AbstractCondition
+from undertow.laws.cases import Initial, as_field
 from undertow.laws.law import constants_of
 from undertow.laws.source import random_source
 from undertow.numerics.boundary import BOUNDARIES
@@ -69,7 +70,9 @@ def _first_policy(config: SchemeConfig) -> AbstractPolicy:
     bound = BOUND if chosen.bound is None and config.method in OFF_POLICY else chosen.bound
     shared = {"key": key, "order": order, "hidden": chosen.hidden, "noise": chosen.noise, "bound": bound}
     policy: AbstractPolicy
-    if chosen.name == "paired":
+    if is_own(chosen.name):
+        policy = own.own_scheme_policy(chosen.name, order, key)
+    elif chosen.name == "paired":
         policy = PairedPolicy(**shared, activation=chosen.activation, first_scale=chosen.first_scale)
     else:
         policy = DirectionalPolicy(
@@ -94,7 +97,8 @@ def make_objective(objective: ObjectiveConfig, order: int, every: int, *, viscou
         "log-trajectory": lambda: LogTrajectoryError(every, objective.floor, objective.penalty),
         "reward": lambda: _reward(objective, comparator, viscous),
     }
-    total = kinds[objective.name]()
+    chosen = as_objective(target_of(objective.name, "objective.name")) if is_own(objective.name) else None
+    total = kinds[objective.name]() if chosen is None else chosen
     if objective.conservation:
         total = total + objective.conservation * ConservationPenalty()
     if objective.total_variation:
@@ -163,14 +167,17 @@ def compared_every(config: SchemeConfig, steps: int) -> int:
     return every
 
 
-def named_conditions(names: tuple[str, ...], boundary: str | None, seed: int, draws: int) -> list[AbstractCondition]:
+def named_conditions(names: tuple[str, ...], boundary: str | None, seed: int, draws: int) -> list[Initial]:
     """The named conditions, in one structure where possible; of each random family `draws` samples."""
     if boundary is not None:
         choice("boundary", boundary, BOUNDARIES)
-    conditions = []
+    conditions: list[Initial] = []
     for index, name in enumerate(names):
-        burgers_condition(name, boundary=boundary)  # an unknown name or a forced boundary is told from here
         key = jax.random.fold_in(jax.random.key(seed), 1 + index)
+        if is_own(name):
+            conditions += own.own_conditions(name, key, draws)
+            continue
+        burgers_condition(name, boundary=boundary)  # an unknown name or a forced boundary is told from here
         keys = jax.random.split(key, 1 if BURGERS_CONDITIONS[name].draw is None else draws)
         conditions += [common_form(burgers_condition(name, key=k, boundary=boundary)) for k in keys]
     return conditions
@@ -195,7 +202,7 @@ def watched_data(config: SchemeConfig) -> Members:
 
 def _named(config: SchemeConfig, names: tuple[str, ...], seed: int, draws: int) -> Members:
     problems = config.problems
-    if problems.brings_law:
+    if problems.brings_law and not any(map(is_own, names)):
         # On their own domains and to the time that the configuration says, with nothing rescaled.
         return batches([as_field(problems.case(name).field()).shared_form() for name in names])
     return batches(named_conditions(names, config.data.boundary, seed, draws))

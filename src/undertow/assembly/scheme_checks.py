@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array
 
 from undertow._checks import UndertowError, choice, import_extra, lookup, require
+from undertow._own import is_own
 from undertow._tree import take
+from undertow.assembly.own import own_condition
 from undertow.config import SchemeConfig
 from undertow.config.baseline import LIBRARY
 from undertow.core.objective import Problem
@@ -20,6 +22,7 @@ from undertow.envs.suites import SUITES
 from undertow.laws.burgers_conditions import burgers_condition
 from undertow.laws.cases import Initial, Problems, as_field
 from undertow.laws.exact import has_exact_solution
+from undertow.laws.fields import AbstractField
 from undertow.laws.speeds import check_own
 from undertow.numerics.boundary import BOUNDARIES
 from undertow.numerics.integrator import INTEGRATORS
@@ -54,6 +57,9 @@ def check_scheme(config: SchemeConfig) -> None:
             f"{config.law.name} with viscosity, a source, random systems or planes has no exact solution; take --data.truth fine",
         )
     names = config.data.conditions + config.evaluation.conditions
+    own = [name for name in names if is_own(name)]
+    _check_own(config, own)
+    names = tuple(name for name in names if name not in own)
     if problems.brings_law:
         _check_fields(config, problems, names)
         return
@@ -63,6 +69,24 @@ def check_scheme(config: SchemeConfig) -> None:
             config.data.truth != "exact" or has_exact_solution(law, condition),
             f"condition {name!r} has a {condition.boundary} boundary, with which {config.law.name} has no exact solution; "
             "choose another with --data.boundary, or take --data.truth fine",
+        )
+
+
+def _check_own(config: SchemeConfig, names: list[str]) -> None:
+    """Initial conditions of one's own: fields are of the law, and what counts as the truth is there."""
+    kind, law = config.law.entry.law, config.law.make()
+    for name in names:
+        condition = own_condition(name, jax.random.key(0))
+        if isinstance(condition, AbstractField):
+            require(
+                isinstance(condition.law, kind),
+                f"condition {name!r} belongs to {type(condition.law).__name__}, not to {config.law.name}; name another law",
+            )
+            axes = len(condition.lower)
+            require(axes == config.grid.dimensions, f"{name} has {axes} axes; set grid.dimensions to it")
+        require(
+            config.data.truth != "exact" or has_exact_solution(law, condition),
+            f"condition {name!r} has no exact solution; take --data.truth fine",
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import tyro
 
 from undertow import experiment
@@ -16,6 +17,8 @@ from undertow._checks import UndertowError, at_home, choice, drawing, real_numbe
 from undertow._fields import Count, Positive
 from undertow._io import require_free
 from undertow._limits import Need, number, require_disk, require_memory, require_time
+from undertow._own import is_own, opened
+from undertow.assembly.own import own_condition
 from undertow.cli.parse import fail, parse, show, show_json
 from undertow.cli.runs import Integrator
 from undertow.config import LawConfig, SchemeConfig, run_config
@@ -103,8 +106,11 @@ def run(arguments: list[str]) -> int:
     require(
         parsed.policy is None or parsed.flux is None, "--flux is a scheme without a policy; leave one of the two out"
     )
-    name = parsed.policy or "weno-js"
-    problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, _trained_on(name))
+    parsed, name = opened(parsed), parsed.policy or "weno-js"
+    if is_own(parsed.case):
+        problem = _own(parsed, _trained_on(name))
+    else:
+        problem = _condition(parsed) if parsed.case in BURGERS_CONDITIONS else _field(parsed, _trained_on(name))
     policy = None
     if parsed.flux is None:
         policy = experiment.load_policy(name, 5 if parsed.order is None else parsed.order)
@@ -198,6 +204,17 @@ def _condition(parsed: SimulateArguments) -> dict[str, Any]:
         "law": law.make(),
         "reconstruction": parsed.reconstruction,
     }
+
+
+def _own(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[str, Any]:
+    """An initial condition of one's own: a field, which brings its law, or a scalar condition, which takes the one given."""
+    require(
+        not parsed.params and parsed.boundary is None,
+        f"{parsed.case} has no parameters and its own boundary; leave them out",
+    )
+    condition = own_condition(parsed.case, jax.random.key(0))
+    law = {} if isinstance(condition, AbstractField) else {"law": parsed.law.make()}
+    return {"condition": condition, "reconstruction": parsed.reconstruction or trained, **law}
 
 
 def _field(parsed: SimulateArguments, trained: Reconstruction | None) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from undertow._checks import UndertowError, lookup, shown
-from undertow._fields import Count, Seed
+from undertow._fields import Count, Names, Seed
 from undertow._own import is_own, target_of
 from undertow.config.base import Config, EvaluationBase
 from undertow.tasks import TASKS
@@ -31,8 +31,9 @@ class ControlDataConfig:
 class ControllerConfig:
     """The network."""
 
-    name: Literal["mlp", "cnn"] = "mlp"
-    """mlp: fully connected, of the flattened observation; cnn: two convolutions and a linear layer, for waves"""
+    name: Annotated[str, Names(("mlp", "cnn"))] = "mlp"
+    """mlp: fully connected, of the flattened observation; cnn: two convolutions and a linear layer, for waves; or what makes
+    one of your own, such as mine.py:Spring, called with the shapes observation and action, and key"""
     hidden: tuple[Count, ...] = (100, 100)
     """mlp: widths of the hidden layers"""
     channels: Count = 60

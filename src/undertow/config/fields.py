@@ -9,10 +9,13 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from undertow._checks import UndertowError, closest, require
+from undertow._checks import UndertowError, closest, require, shown
 from undertow._fields import type_hints
+from undertow._own import is_own, open_name
 from undertow.config.base import Config
 from undertow.config.plain import validate_config
+from undertow.config.scheme import LawConfig
+from undertow.laws.law import AbstractConservationLaw
 
 C = TypeVar("C", bound=Config)
 
@@ -101,8 +104,26 @@ def changed(config: C, tables: Mapping[str, Any]) -> C:
 
     **Raises:** `UndertowError` for a field that is not there (with the nearest match), a wrong type or an unknown choice.
     """
-    values = {find_field(config, name)[0]: value for name, value in flatten(tables).items()}
+    tables = {name: _table(name, value) for name, value in tables.items()}
+    values = {find_field(config, name)[0]: _opened(value) for name, value in flatten(tables).items()}
     return validate_config(with_fields(config, values))
+
+
+def _table(name: str, value: Any) -> Any:
+    """A law, itself or its class, as the table of fields that makes it."""
+    if name != "law" or isinstance(value, Mapping):
+        return value
+    value = value() if isinstance(value, type) else value
+    if not isinstance(value, AbstractConservationLaw):
+        raise UndertowError(f"law must be a conservation law or a table of fields, got {shown(value)}")
+    return dataclasses.asdict(LawConfig.of(value))
+
+
+def _opened(value: Any) -> Any:
+    """The names of one's own in a value that somebody has written into a program, opened."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_opened(each) for each in value)
+    return open_name(value, allowed=True) if is_own(value) else value
 
 
 def _types(kind: type, before: str = "") -> Iterator[tuple[str, Any]]:

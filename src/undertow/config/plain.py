@@ -69,14 +69,15 @@ def _own_names(config: Config) -> list[OwnName]:
 
 
 def validate_config(config: C) -> C:
-    """The same configuration, if every field holds a value of its type, in its range and one of its choices, used or not.
+    """The same configuration, if every field holds a value of its type, in its range and one of its choices, used or not. Names
+    of one's own are opened where that is allowed.
 
     What comes back holds Python's own numbers, also where NumPy's were given. **Raises:** `UndertowError` naming the field,
     or saying what came instead of a configuration.
     """
     if not isinstance(config, Config):
         raise UndertowError(f"expected a configuration, such as preset('burgers').config, got {shown(config)}")
-    return check_fields(config)
+    return opened(check_fields(config))
 
 
 def _plain(value: Any) -> Any:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
+import jax.numpy as jnp
+
 from undertow._checks import UndertowError, Within, require
-from undertow._fields import Count, NotNegative, Positive
+from undertow._fields import Count, Names, NotNegative, Positive
+from undertow._own import name_of
 from undertow.config.base import Config, EvaluationBase
 from undertow.config.baseline import BaselineConfig, Method
 from undertow.laws.cases import LawEntry, Problems
@@ -23,7 +26,7 @@ class LawConfig:
     """The equation: u_t + f(u)_x = nu u_xx + s(x, t)."""
 
     name: str = "burgers"
-    """which law (`undertow list laws`)"""
+    """which law (`undertow list laws`), or one of your own, such as traffic.py:Traffic"""
     gamma: Annotated[float, Within(above=1)] = 1.4
     """of a gas: ratio of specific heats of the random problems; named ones have their own"""
     velocity: float = 1.0
@@ -34,6 +37,15 @@ class LawConfig:
     """mean amplitude of a random source s, another one for every problem; above 0 take --data.truth fine"""
     constants: dict[str, float] = field(default_factory=dict)
     """further constants of the law, by name"""
+
+    @classmethod
+    def of(cls, law: AbstractConservationLaw) -> Self:
+        """What makes this `law`, of the package's or one's own. Raises `UndertowError` for one whose class has no name."""
+        known = (name for name, entry in LAWS.items() if entry.law is type(law))
+        values = {name: getattr(law, name) for name in constants_of(type(law))}
+        given = {name: float(value) for name, value in values.items() if jnp.ndim(value) == 0 and value is not None}
+        shared = {name: given.pop(name) for name in ("gamma", "velocity", "viscosity") if name in given}
+        return cls(next(known, None) or name_of(type(law)), constants=given, **shared)
 
     @property
     def entry(self) -> LawEntry:
@@ -99,7 +111,8 @@ class DataConfig:
     """What is trained on, and what counts as the truth."""
 
     conditions: tuple[str, ...] = ()
-    """named initial conditions to train on, in this order (`undertow list conditions`); none: the random family"""
+    """named initial conditions to train on, in this order (`undertow list conditions`), or your own, such as traffic.py:queue;
+    none: the random family"""
     boundary: str | None = None
     """boundary of the named conditions, instead of each one's own"""
     pool: Count = 2048
@@ -116,9 +129,9 @@ class DataConfig:
 class PolicyConfig:
     """The agent at every face."""
 
-    name: Literal["directional", "paired"] = "directional"
+    name: Annotated[str, Names(("directional", "paired"))] = "directional"
     """directional: one stencil in, one set of weights out, mirror-symmetric; paired: both stencils of a face in, both
-    sets out, as published"""
+    sets out, as published; or what makes one of your own, such as mine.py:Agent, called with order and key"""
     hidden: tuple[Count, ...] = (16, 16)
     """widths of the hidden layers"""
     activation: Literal["relu", "leaky_relu", "silu", "softplus", "sigmoid", "tanh"] = "relu"
@@ -147,9 +160,9 @@ class PolicyConfig:
 class ObjectiveConfig:
     """What is to be made small. Penalties with factor 0 are left out."""
 
-    name: Literal["trajectory", "log-trajectory", "reward"] = "trajectory"
+    name: Annotated[str, Names(("trajectory", "log-trajectory", "reward"))] = "trajectory"
     """trajectory: distance to the truth relative to WENO-JS's own; log-trajectory: its logarithm, so that the batch
-    mean is that of a geometric mean; reward: the published sum over faces and time"""
+    mean is that of a geometric mean; reward: the published sum over faces and time; or one of your own, such as mine.py:error"""
     floor: Positive | None = None
     """log-trajectory: errors below this count as none, in the unit of the data; None: 1e-6 of the truth's largest value"""
     penalty: NotNegative = 2.0

@@ -21,6 +21,7 @@ from undertow.core.gradient import GRADIENTS as GRADIENTS
 from undertow.core.gradient import NormBalanced as NormBalanced
 from undertow.core.objective import AbstractObjective as AbstractObjective
 from undertow.core.objective import ActionCost as ActionCost
+from undertow.core.objective import CallableObjective as CallableObjective
 from undertow.core.objective import FinalCost as FinalCost
 from undertow.core.objective import Problem as Problem
 from undertow.core.objective import ReferenceDistance as ReferenceDistance

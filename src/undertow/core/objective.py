@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from undertow._checks import UndertowError, require
+from undertow._checks import UndertowError, calling, require, shown
+from undertow._tree import as_pytree
 from undertow.core.unroll import Trajectory
 
 Cost = Callable[[Any], Float[Array, ""]]
@@ -154,3 +155,25 @@ class ReferenceDistance(AbstractObjective):
         """The mean error."""
         error = self.select(trajectory) - self.target(problem.reference)
         return jnp.mean(jnp.abs(error) if self.power == 1 else error**self.power)
+
+
+class CallableObjective(AbstractObjective):
+    """A plain function `(trajectory, problem) -> number` as an objective."""
+
+    function: Callable[[Trajectory, Problem], Array] = eqx.field(converter=as_pytree)
+
+    def __call__(self, trajectory, problem):
+        """What the function gives."""
+        return self.function(trajectory, problem)
+
+
+def as_objective(given: Any) -> AbstractObjective:
+    """The objective that is meant: itself, what a class of objectives makes without arguments, or a plain function.
+
+    **Raises:** `UndertowError` for anything else.
+    """
+    if isinstance(given, type):
+        with calling(f"{given.__name__}() fails"):
+            given = given()
+    require(callable(given), f"an objective is a function (trajectory, problem) -> number, got {shown(given)}")
+    return given if isinstance(given, AbstractObjective) else CallableObjective(given)

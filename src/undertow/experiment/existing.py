@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from undertow._checks import UndertowError, at_home, lookup, nearest, require
 from undertow._limits import out_of_memory_told
+from undertow._own import is_own, open_name
 from undertow._tree import cast
 from undertow.assembly import Experiment, build, read_policy, refuse_published
+from undertow.assembly.own import own_scheme_policy
 from undertow.config import run_config
 from undertow.core.policy import AbstractPolicy
 from undertow.policies.classical import CLASSICAL, classical
@@ -38,8 +42,8 @@ def load_run(path: Path | str, which: str = "best") -> tuple[RunDirectory, Exper
 
 
 def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
-    """A policy by the name of a classical one (with this order), a run directory, one of its checkpoints, or a checkpoint
-    of the code of arXiv 2203.08937 (a zip file).
+    """A policy by the name of a classical one (with this order), a run directory, one of its checkpoints, a checkpoint of the
+    code of arXiv 2203.08937 (a zip file), or one of your own by its name, such as `mine.py:Agent`, which is imported.
 
     **Raises:** `UndertowError` for something that is none of them.
     """
@@ -47,6 +51,8 @@ def load_policy(where: Path | str, order: int = 5) -> AbstractPolicy:
         return classical(str(where), order)
     if is_published(where):
         return read_published(where)
+    if is_own(where):
+        return own_scheme_policy(open_name(str(where), allowed=True), order, jax.random.key(0))
     if at_home(where).exists():
         return load_run(where)[2]
     raise UndertowError(f"{str(where)!r} is neither a run directory nor a policy{nearest(str(where), CLASSICAL)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from undertow._checks import UndertowError, Within
 from undertow._io import set_aside, to_json
 from undertow.assembly import build
-from undertow.config import Config, config_to_dict
+from undertow.config import Config, config_to_dict, own_files
 from undertow.experiment.loop import prepare
 from undertow.experiment.recorder import Due
 from undertow.experiment.run import is_whole, train_in, updates_done
@@ -54,7 +54,9 @@ def train_seeds(
         return directory
     plain = config_to_dict(config)
     new = directory is None
-    with directory or RunDirectory.create(path, preset=preset, config=plain, seeds=several) as directory:
+    with directory or RunDirectory.create(
+        path, preset=preset, config=plain, seeds=several, code=own_files(config)
+    ) as directory:
         if not new:
             directory.resumed(updates_done(directory) or 0, plain)
         experiment = build(config)

@@ -31,6 +31,7 @@ from undertow.laws.exact import exact_solution as exact_solution
 from undertow.laws.field import Field as Field
 from undertow.laws.fields import AbstractField as AbstractField
 from undertow.laws.fields import PiecewiseStates as PiecewiseStates
+from undertow.laws.gas import AbstractGas as AbstractGas
 from undertow.laws.law import AbstractBasis as AbstractBasis
 from undertow.laws.law import AbstractConservationLaw as AbstractConservationLaw
 from undertow.laws.law import Signal as Signal

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from undertow._checks import UndertowError, closest, lookup
+from undertow._checks import UndertowError, calling, closest, lookup, shown
+from undertow._own import is_own, target_of
 from undertow.laws import mhd, water_cases
 from undertow.laws.advection import LinearAdvection, random_profile
 from undertow.laws.burgers import Burgers
@@ -120,8 +121,23 @@ LAWS: dict[str, LawEntry] = {
 
 
 def law_entry(name: str) -> LawEntry:
-    """The law called `name` and what it brings along. Raises `UndertowError` for an unknown name, with the nearest match."""
-    return lookup("law", name, LAWS)
+    """The law called `name` and what it brings along: one of `LAWS`, or one's own by an opened name, a class of a law or a
+    `LawEntry`. Problems of a class of one component are those of Burgers' equation; others have none but those that are named.
+
+    **Raises:** `UndertowError` for an unknown name, with the nearest match, or one that is neither.
+    """
+    if not is_own(name):
+        return lookup("law", name, LAWS)
+    target = target_of(name, "law.name")
+    if isinstance(target, LawEntry):
+        return target
+    if not (isinstance(target, type) and issubclass(target, AbstractConservationLaw)):
+        raise UndertowError(f"{name} has to be a class of conservation laws, or a LawEntry, got {shown(target)}")
+    with calling(f"{name} has to be made without arguments, and {target.__name__}() fails"):
+        make: Callable[[], AbstractConservationLaw] = target
+        components = make().num_components
+    about = (target.__doc__ or "").partition("\n")[0]
+    return LawEntry(target, about, LAWS["burgers"].line if components == 1 else Problems("", {}))
 
 
 def entry_of(law: AbstractConservationLaw) -> LawEntry:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Array
 
-from undertow._fields import NotNegative
+from undertow._fields import Names, NotNegative
 from undertow._limits import Need, number, real, require_memory
+from undertow._own import is_own, target_of
 from undertow._types import Key
 from undertow.core.environment import AbstractControlled
-from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, RunningCost
+from undertow.core.objective import AbstractObjective, ActionCost, Cost, FinalCost, RunningCost, as_objective
 
 
 @dataclass(frozen=True)
 class ControlObjectiveSettings:
     """What is to be made small."""
 
-    name: Literal["final", "running"] = "final"
-    """final: the cost of the last state; running: the costs of all states that were reached"""
+    name: Annotated[str, Names(("final", "running"))] = "final"
+    """final: the cost of the last state; running: the costs of all states that were reached; or one of your own, such as
+    mine.py:error"""
     reduction: Literal["mean", "sum"] = "mean"
     """running: over time"""
     action_cost: NotNegative = 0.0
@@ -28,7 +30,10 @@ class ControlObjectiveSettings:
 
     def of(self, cost: Cost) -> AbstractObjective:
         """The objective of states with this `cost`."""
-        objective = FinalCost(cost) if self.name == "final" else RunningCost(cost, self.reduction)
+        if is_own(self.name):
+            objective = as_objective(target_of(self.name, "objective.name"))
+        else:
+            objective = FinalCost(cost) if self.name == "final" else RunningCost(cost, self.reduction)
         return objective + self.action_cost * ActionCost() if self.action_cost else objective
 
 
