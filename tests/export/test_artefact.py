@@ -269,6 +269,12 @@ def test_without_the_extra(scheme, tmp_path, monkeypatch):
     assert {path.name for path in exported.path.iterdir()} == {name for name in FILES if "stablehlo" not in name}
 
 
+def test_a_policy_in_memory_is_no_run():
+    with pytest.raises(UndertowError, match="export takes a run directory or one of its checkpoints, got") as told:
+        ut.export(object())  # type: ignore[arg-type]
+    assert "\n" not in str(told.value)
+
+
 def test_wrong_options_are_told(scheme, cart, tmp_path):
     for run, options, match in (
         (scheme[0], {"boundary": "periodc"}, "did you mean 'periodic'"),

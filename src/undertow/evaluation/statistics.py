@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 from undertow._checks import check_seed, require, whole_number
 from undertow._limits import Need, number, require_memory
@@ -96,9 +95,16 @@ def band(
         low, high = np.quantile(x, [(1 - amount) / 2, (1 + amount) / 2], axis=0)
     else:
         spread = (x - centre).std(axis=0, ddof=1)  # 0 for equal values
-        half = amount * spread if kind == "sigma" else stdtrit(count - 1, (1 + amount) / 2) * spread / math.sqrt(count)
+        half = amount * spread if kind == "sigma" else _student(count - 1, (1 + amount) / 2) * spread / math.sqrt(count)
         low, high = centre - half, centre + half
     return Band(*(np.exp(part) if geometric else part for part in (centre, low, high)))
+
+
+def _student(freedom: int, share: float) -> float:
+    """Student's quantile."""
+    from scipy.special import stdtrit  # not at the top: it takes as long to load as the rest of this library
+
+    return float(stdtrit(freedom, share))
 
 
 def quartiles(values: Float[np.ndarray, "seeds ..."]) -> Band:

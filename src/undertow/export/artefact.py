@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from undertow._checks import UndertowError, at_home
+from undertow._checks import UndertowError, at_home, shown
 from undertow._io import atomic_write_bytes, new_folder, require_free, to_json
 from undertow._tree import cast
 from undertow.config import config_to_dict, run_config
@@ -86,6 +86,10 @@ def export(
     **Raises:** `UndertowError` for a run that cannot be read, a policy that the numpy loader cannot evaluate, a folder that
     exists, a missing extra, or actions that do not agree; nothing is left then.
     """
+    if not isinstance(run, str | Path):
+        raise UndertowError(
+            f"export takes a run directory or one of its checkpoints, got {shown(run)}; undertow.train makes one"
+        )
     if programs:
         require_flatbuffers()
     run = at_home(run)
