@@ -16,7 +16,7 @@ from tests.runs.fakes import make_run
 def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     shell = re.sub(r"\bundertow (?=[a-z])", f"{sys.executable} -m undertow ", command)
-    return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=given, timeout=120)
+    return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=given, timeout=300)
 
 
 ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -76,7 +76,7 @@ BROKEN = {
     "tensorboardX asked for": (
         "undertow train cartpole OUT --tensorboard True",
         2,
-        "tensorboardX is installed and cannot be used",
+        "event files need tensorboardX, and what is installed cannot be used",
     ),
     "optuna": (
         "undertow sweep cartpole --over gradient=full,stop --seeds 1 --out o",
@@ -110,7 +110,9 @@ ERRORS = (
 def test_packages_that_are_installed_and_broken(case, tmp_path):
     command, code, said = BROKEN[case]
     package = case.split()[0]
-    for number, error in enumerate(ERRORS[: 1 if package == "flatbuffers" else 3]):
+    # JAX itself imports flatbuffers, and goes on without it if that raises an ImportError.
+    errors = ["ImportError('cannot import name number_types')"] if package == "flatbuffers" else ERRORS
+    for number, error in enumerate(errors):
         place = tmp_path / str(number)
         (place / "fake" / package).mkdir(parents=True)
         (place / "fake" / package / "__init__.py").write_text(f"raise {error}\n")

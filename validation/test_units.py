@@ -42,7 +42,8 @@ def test_gases_in_other_units_of_mass_time_and_length(name, kind):
         factors = mass * np.array([1.0, speed, speed**2])
         other = ut.simulate(ScaledField(field, factors, length), end_time=end_time * length / speed, **options)
         assert other.steps == one.steps, (mass, speed, length)
-        assert_same(one.values[-1], other.values[-1], factors)
+        # A change of the unit of mass by one rounding moves leblanc, nine orders of pressure, by 7e-10; powers of two by nothing.
+        assert_same(one.values[-1], other.values[-1], factors, rounding=1e-8 if name == "leblanc" else 1e-11)
 
 
 @pytest.mark.parametrize("name", PLANE_CASES)

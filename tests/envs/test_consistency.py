@@ -37,7 +37,8 @@ def test_against_a_loop(points, step):
     states, times = trajectory.states.u, trajectory.states.time
     lo, hi = [], []
     for n in range(2):
-        scheme = dataclasses.replace(env.scheme, grid=env.scheme.grid.refine(factor))
+        finer = dataclasses.replace(env.scheme.domain, grid=env.scheme.grid.refine(factor))
+        scheme = env.scheme.over(finer)
         fixed = FixedStep((times[n + 1] - times[n]) / 2)
         fine_env = dataclasses.replace(env, scheme=scheme, time_step=fixed)
         refine = eqx.filter_jit(lambda u: interpolation.refine(env.scheme, u, factor))

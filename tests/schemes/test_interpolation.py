@@ -215,7 +215,7 @@ def test_two_axes_and_components():
 
     line = scheme(16)
     pair = jax.random.normal(jax.random.key(1), (2, 16))
-    line = eqx.tree_at(lambda s: s.law, line, Pair())
+    line = eqx.tree_at(lambda s: s.domain.law, line, Pair())
     alone = [refine(WENO, scheme(16), pair[c : c + 1], 2)[0] for c in (0, 1)]
     np.testing.assert_allclose(refine(WENO, line, pair, 2), jnp.stack(alone), rtol=1e-14)
 

@@ -43,6 +43,7 @@ class AsValues(eqx.Module):
     """What weights make of the stencils, as the faces' values."""
 
     weights: eqx.Module
+    relative: bool = eqx.field(static=True, default=False)
 
     def __call__(self, stencils):
         return FaceValues(tuple(reconstruct(each, self.weights(each)) for each in stencils))
@@ -75,8 +76,7 @@ def test_values_made_of_weights_are_those_weights(kind):
 
 def test_solve_takes_values_and_weights_alike():
     """In units of the problem, too: values have the unit of the stencils, weights have none."""
-    policy = AsValues(WenoJS())
-    object.__setattr__(policy, "relative", True)
+    policy = AsValues(WenoJS(), relative=True)
     step = {"steps": 8, "time_step": FixedStep(jnp.asarray(0.004))}
     values = quick_jit(lambda u: solve(SCHEME, policy, u, **step).values[-1])(1e3 * wave())
     weights = quick_jit(lambda u: solve(SCHEME, WenoJS(), u, **step).values[-1])(1e3 * wave())
