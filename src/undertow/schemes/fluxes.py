@@ -189,7 +189,10 @@ class HLLC(AbstractFlux):
     def __call__(self, law, left, right, axis):
         """A law with a contact."""
         if not law.has_contact:
-            raise UndertowError(f"HLLC is for laws with a contact, such as Euler, got {type(law).__name__}; take HLL()")
+            raise UndertowError(
+                f"HLLC is for laws with a contact, such as Euler, got {type(law).__name__}; take HLL(), "
+                "on the command line --flux hll"
+            )
         low, high, width = _wave_speeds(law, left, right, axis, self.bounds, self.delta)
         contact = law.contact(left, right, low, high, axis)
         if self.delta > 0:
