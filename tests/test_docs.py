@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import get_args, get_type_hints
 
 import pytest
@@ -46,9 +46,10 @@ def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if "stable_baselines3" in "".join(blocks(page, "python")):
         pytest.importorskip("stable_baselines3", reason="the extra baselines is not installed: make baselines")
-    names: dict = {"__name__": "__main__"}
+    program = ModuleType("__main__")  # where names of one's own are looked for
+    monkeypatch.setitem(sys.modules, "__main__", program)
     for number, block in enumerate(blocks(page, "python"), start=1):
-        exec(compile(block, f"{page}, block {number}", "exec"), names)
+        exec(compile(block, f"{page}, block {number}", "exec"), vars(program))
 
 
 COMMANDS = [

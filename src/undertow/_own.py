@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from undertow._checks import UndertowError, at_home, calling, nearest, require, told
+from undertow._checks import UndertowError, at_home, calling, nearest, require, shown, told
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ def name_of(target: Any) -> OwnName:
         module, name = _variable(target)
     require(
         module is not None and name is not None and "<lambda>" not in name,
-        f"what is to be found again needs a name: a variable of a module, or that of a class or function; got {target!r}",
+        f"what is to be found again needs a name: a variable of a module, or that of a class or function; got {shown(target)}",
     )
     home = sys.modules.get(str(module))
     file = getattr(home, "__file__", None)
