@@ -38,7 +38,7 @@ TINY = FLAGS.split()
         ("resume nowhere", "there is no run directory nowhere"),
         ("resume", "Missing"),
         ("train burgers --polcy.name x", "did you mean --policy.name?"),
-        ("train burgers --policy.name directonal", "invalid choice 'directonal'"),
+        ("train burgers --policy.name directonal", "unknown policy.name 'directonal'; did you mean 'directional'?"),
         ("train burgers --seed", "Missing value for argument '--seed'"),
         ("train burgers --seed one", "invalid literal for int"),
         ("train burgers --grid.num-cells -64", "grid.num_cells must be a whole number above 0, got -64"),

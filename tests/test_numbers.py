@@ -163,6 +163,8 @@ def put(family: str, name: str, hint: Any, value: Any) -> Any:
     inner = [each for each in (hint, *typing.get_args(hint)) if typing.get_origin(each) is tuple]
     if inner:
         value = (value,) if typing.get_args(inner[0])[-1] is Ellipsis else (value,) * len(typing.get_args(inner[0]))
+    if typing.get_origin(hint) is dict:
+        value = {"gravity": value}
     return with_fields(FAMILIES[family](), {name: value})
 
 
@@ -176,7 +178,7 @@ def test_every_field_states_its_range(family: str, name: str, hint: Any):
     if within is None or within.squared:
         odd_ones += [10**23 if kind is int else 10**200, 1e200, 1e-200]
     for odd in odd_ones:
-        with pytest.raises(UndertowError, match=f"^{name} must be a? ?") as caught:
+        with pytest.raises(UndertowError, match=rf"^{name}(\.gravity)? must be a? ?") as caught:
             validate_config(put(family, name, hint, odd))
         assert "\n" not in str(caught.value)
     below = {"above": lambda bound: bound, "at_least": lambda bound: bound - 1}

@@ -78,7 +78,7 @@ def test_maps_show_states_as_they_lie(wave):
     assert above[0].get_ylabel() == "y"
     (bar,) = (axis for axis in fig.axes if not axis.images)
     assert bar.get_ylabel() == "density"
-    assert fig.get_suptitle() == "density-wave, t = 0.6\nabove density, below its schlieren picture"
+    assert fig.get_suptitle() == "density-wave, t = 0.6, 12 x 16 cells\nabove density, below its schlieren picture"
     (image,) = pictures(plane_maps(Comparison("one", {"learned": wave}), quantity="pressure"))[0, 0].images
     np.testing.assert_allclose(image.get_array(), wave.law.primitive(wave.values[-1])[-1].T, rtol=1e-6)
 

@@ -46,6 +46,7 @@ def behaviour(environment: Drawable, trajectory: Trajectory) -> Figure:
     return fig
 
 
+@style.drawn
 def stage(scene: Scene) -> tuple[Figure, Callable[[int], None]]:
     """A figure of single moments of a scene, and what draws one into it, by its place in time."""
     fig, axes = style.figure(width=5.5, height=3.4)
@@ -139,6 +140,7 @@ def _motion(axis: Axes, scene: Scene) -> None:
     _frame(axis, scene)
 
 
+@style.drawn
 def _motion_and_traces(scenes: Sequence[Scene], traces: Sequence[tuple[Trace, ...]]) -> Figure:
     """A panel per quantity with all trajectories, and one of them in motion."""
     fig, axes = style.figure(1, len(traces[0]) + 1, width=3.6, height=3.0)
@@ -157,6 +159,7 @@ def _motion_and_traces(scenes: Sequence[Scene], traces: Sequence[tuple[Trace, ..
     return fig
 
 
+@style.drawn
 def _profiles(scenes: Sequence[Scene], traces: Sequence[tuple[Trace, ...]]) -> Figure:
     """A column per trajectory: the profile over time, and what else there is below."""
     fig, axes = style.figure(1 + len(traces[0]), len(scenes), width=3.4, height=2.6)
