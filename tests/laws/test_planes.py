@@ -164,6 +164,12 @@ def test_the_shear_layer_is_smooth_and_symmetric():
     np.testing.assert_allclose(beside, [20, 20, -20, -20], rtol=1e-6)
 
 
+def test_an_explosion_begins_with_its_initial_state():
+    field = plane_case("sedov").field()
+    x = np.meshgrid(*[np.linspace(0.05, 1.0, 4)] * 2, indexing="ij")
+    np.testing.assert_array_equal(field.exact(*x, time=0.0), field(*x))
+
+
 def test_the_blast_has_its_energy_on_every_grid_and_becomes_a_point_explosion():
     field = SedovBlast()
     totals = []

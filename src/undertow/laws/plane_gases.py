@@ -283,7 +283,8 @@ class SedovBlast(AbstractField):
         return self.law.conserved(jnp.stack([rest + self.density, rest, rest, self.background + spot]))
 
     def exact(self, *x, time):
-        """The point explosion at `time` > 0, computed on the host: it may be jitted and mapped, and has no derivative."""
+        """The point explosion, at `time` 0 the initial state, computed on the host: it may be jitted and mapped, and has no
+        derivative."""
         r = jnp.sqrt(x[0] ** 2 + x[1] ** 2)
 
         def host(r, time, energy, density, gamma):
@@ -291,10 +292,12 @@ class SedovBlast(AbstractField):
             return np.stack(sedov(np.asarray(r), float(time), dimensions=2, **numbers)).astype(r.dtype)
 
         shape = jax.ShapeDtypeStruct((3, *r.shape), r.dtype)
-        arguments = (r, jnp.asarray(time), self.energy, self.density, jnp.asarray(self.law.gamma))
+        later = jnp.asarray(time) > 0
+        arguments = (r, jnp.where(later, time, 1.0), self.energy, self.density, jnp.asarray(self.law.gamma))
         density, speed, pressure = jax.pure_callback(host, shape, *arguments, vmap_method="sequential")
         along = speed / jnp.where(r > 0, r, 1.0)
-        return self.law.conserved(jnp.stack([density, along * x[0], along * x[1], pressure]))
+        found = self.law.conserved(jnp.stack([density, along * x[0], along * x[1], pressure]))
+        return jnp.where(later, found, self(*x))
 
 
 class ExtrudedGas(AbstractField):
