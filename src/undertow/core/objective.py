@@ -38,6 +38,13 @@ def one_number(value: Any, giver: Any, of: str) -> Array:
     return value
 
 
+def no_steps(objective: object) -> UndertowError:
+    """The error for an objective that does not say what it pays for a step."""
+    return UndertowError(
+        f"{type(objective).__name__} is no sum over steps; take FinalCost, RunningCost, ActionCost or a sum of them"
+    )
+
+
 class AbstractObjective(eqx.Module):
     """A scalar to be made small, from the trajectory of one problem."""
 
@@ -57,9 +64,7 @@ class AbstractObjective(eqx.Module):
 
         **Raises:** `UndertowError` for an objective that is no sum over steps.
         """
-        raise UndertowError(
-            f"{type(self).__name__} is no sum over steps; take FinalCost, RunningCost, ActionCost or a sum of them"
-        )
+        raise no_steps(self)
 
     def __add__(self, other: AbstractObjective) -> SumObjective:
         return SumObjective((self, other), (1.0, 1.0))

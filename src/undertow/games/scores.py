@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError
 from undertow._tree import stack
-from undertow.core.objective import AbstractObjective, Problem
+from undertow.core.objective import AbstractObjective, Problem, no_steps
 from undertow.core.policy import AbstractPolicy
 from undertow.core.unroll import Trajectory
 from undertow.envs.conservation import Conservation, FieldState
@@ -102,4 +102,4 @@ def check_control_objective(objective: AbstractObjective) -> None:
     """Raise `UndertowError` unless the objective says what it pays for a step."""
     for _, part in objective.terms():
         if type(part).step_reward is AbstractObjective.step_reward:
-            part.step_reward(None, None, jnp.zeros((), bool), jnp.ones(()))  # says why not
+            raise no_steps(part)

@@ -12,13 +12,12 @@ from jaxtyping import Array, Float
 from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow._types import ArrayLike
 from undertow.laws.euler_riemann import euler_riemann_at
+from undertow.laws.fluid import AbstractFluidBasis
 from undertow.laws.gas import AbstractGas
 from undertow.laws.law import (
-    AbstractBasis,
     Floor,
     Mean,
     Reconstruction,
-    Signal,
     floored,
     velocities,
 )
@@ -124,14 +123,6 @@ class Euler(AbstractGas):
         """The momentum normal to a wall changes sign there."""
         return (1.0, *(-1.0 if d == axis else 1.0 for d in range(self.dimensions)), 1.0)
 
-    def signal(self, u: Float[Array, "chan *places"], axis: int, delta: float = 0.0) -> Signal:
-        r"""$v_a \mp c$."""
-        return self.eigenvectors(u, u, axis, "arithmetic").signal
-
-    def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
-        r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
-        return self.eigenvectors(left, right, axis, "roe").signal
-
     def riemann(
         self,
         left: Float[Array, " chan"],
@@ -224,10 +215,16 @@ class Euler(AbstractGas):
             square = floored((self.gamma - 1) * (enthalpy - 0.5 * _squares(velocity)), floor)
         else:
             raise UndertowError(f"mean must be 'arithmetic' or 'roe', got {mean!r}")
-        return EulerBasis(density, velocity, jnp.sqrt(square), jnp.asarray(self.gamma, square.dtype), axis)
+        return EulerBasis(
+            density=density,
+            velocity=velocity,
+            sound=jnp.sqrt(square),
+            gamma=jnp.asarray(self.gamma, square.dtype),
+            axis=axis,
+        )
 
 
-class EulerBasis(AbstractBasis):
+class EulerBasis(AbstractFluidBasis):
     r"""Eigenvectors of the Euler flux along an axis $a$: the fields $v_a - c$, entropy, shear (one per other axis), $v_a + c$.
 
     The columns of $R$ are $s(1, v - c e_a, H - c v_a)$, $s(1, v, |v|^2/2)$, $s c\,(0, e_t, v_t)$ and $s(1, v + c e_a, H + c v_a)$
@@ -243,11 +240,6 @@ class EulerBasis(AbstractBasis):
     sound: Float[Array, "*faces"]
     gamma: Float[Array, ""]
     axis: int = eqx.field(static=True)
-
-    @property
-    def signal(self) -> Signal:
-        r"""$v_a \mp c$."""
-        return Signal(self.velocity[self.axis], self.sound, self.sound)
 
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$L q$, one amplitude per field."""

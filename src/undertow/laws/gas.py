@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from undertow.laws.law import AbstractConservationLaw, Floor, floored, relative_floor
+from undertow.laws.fluid import AbstractFluid
+from undertow.laws.law import Floor, floored, relative_floor
 from undertow.numerics.reductions import largest, smallest
 
 
-class AbstractGas(AbstractConservationLaw):
+class AbstractGas(AbstractFluid):
     r"""A law of an ideal gas, $p = (\gamma - 1)\,\rho e$, whose first component is the density $\rho$ and whose last is the total
     energy $E$ per volume; $p$ is the last of its primitive values.
 
@@ -59,19 +60,3 @@ class AbstractGas(AbstractConservationLaw):
             energy = jax.lax.stop_gradient(shares[1] * (self.gamma - 1) * largest(u[-1]))
             pressure = jnp.where(largest(values) > 0, relative_floor(values, shares[1]), floored(energy, None))
         return dataclasses.replace(self, density_floor=density, pressure_floor=pressure)
-
-    @abc.abstractmethod
-    def speeds(
-        self, u: Float[Array, "chan *cells"], axis: int
-    ) -> tuple[Float[Array, "*cells"], Float[Array, "*cells"]]:
-        """The velocity along an axis, and the square of the speed $c$ of the fastest waves relative to it."""
-
-    def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
-        r"""$|v_a| + c$. Its derivative at $v_a = 0$ does not exist; JAX takes that of $c$."""
-        along, square = self.speeds(u, axis)
-        return jnp.abs(along) + jnp.sqrt(square)
-
-    def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
-        r"""$\big(\sqrt{v_a^2 + \delta^2 c^2} + c\big)^2$: above $|v_a| + c$ by at most $\delta c$, and smooth at $v_a = 0$."""
-        along, square = self.speeds(u, axis)
-        return (jnp.sqrt(along * along + delta**2 * square) + jnp.sqrt(square)) ** 2

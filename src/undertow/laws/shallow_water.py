@@ -11,12 +11,10 @@ from jaxtyping import Array, Float
 
 from undertow._checks import UndertowError, Within, constant, require, whole_number
 from undertow._types import ArrayLike
+from undertow.laws.fluid import AbstractFluid, AbstractFluidBasis
 from undertow.laws.law import (
-    AbstractBasis,
-    AbstractConservationLaw,
     Floor,
     Mean,
-    Signal,
     floored,
     relative_floor,
     velocities,
@@ -27,7 +25,7 @@ GRAVITY = partial(constant, "gravity", within=Within(above=0))
 DIMENSIONS = partial(whole_number, "dimensions", within=Within(at_least=1, at_most=2))
 
 
-class ShallowWater(AbstractConservationLaw):
+class ShallowWater(AbstractFluid):
     r"""$h_t + \nabla\!\cdot(h v) = 0$, $(h v)_t + \nabla\!\cdot(h v\otimes v) + \nabla(\tfrac12 g h^2) = 0$.
 
     The components are depth $h$ and one momentum $h v_d$ per dimension.
@@ -109,29 +107,16 @@ class ShallowWater(AbstractConservationLaw):
         momenta = [u[1 + d] * along + (pressure if d == axis else 0.0) for d in range(self.dimensions)]
         return jnp.stack([u[1 + axis], *momenta])
 
-    def max_speed(self, u: Float[Array, "chan *cells"], axis: int) -> Float[Array, "*cells"]:
-        r"""$|v_a| + \sqrt{g h}$. Its derivative at $v_a = 0$ does not exist; JAX takes that of $\sqrt{g h}$."""
+    def speeds(
+        self, u: Float[Array, "chan *cells"], axis: int
+    ) -> tuple[Float[Array, "*cells"], Float[Array, "*cells"]]:
+        r"""$v_a$ and $g h$."""
         depth = self._depth(u)
-        return jnp.abs(u[1 + axis] / depth) + jnp.sqrt(self.gravity * depth)
-
-    def smooth_speed_squared(self, u: Float[Array, "chan *cells"], axis: int, delta: float) -> Float[Array, "*cells"]:
-        r"""$\big(\sqrt{v_a^2 + \delta^2 g h} + \sqrt{g h}\big)^2$: above $|v_a| + \sqrt{g h}$ by at most
-        $\delta \sqrt{g h}$, and smooth at $v_a = 0$."""
-        depth = self._depth(u)
-        along, square = u[1 + axis] / depth, self.gravity * depth
-        return (jnp.sqrt(along * along + delta**2 * square) + jnp.sqrt(square)) ** 2
+        return u[1 + axis] / depth, self.gravity * depth
 
     def parity(self, axis: int) -> tuple[float, ...]:
         """The momentum normal to a wall changes sign there."""
         return (1.0, *(-1.0 if d == axis else 1.0 for d in range(self.dimensions)))
-
-    def signal(self, u: Float[Array, "chan *places"], axis: int, delta: float = 0.0) -> Signal:
-        r"""$v_a \mp \sqrt{g h}$."""
-        return self.eigenvectors(u, u, axis, "arithmetic").signal
-
-    def mean_signal(self, left: Float[Array, "chan *faces"], right: Float[Array, "chan *faces"], axis: int) -> Signal:
-        r"""$\tilde v_a \mp \tilde c$ of Roe's mean."""
-        return self.eigenvectors(left, right, axis, "roe").signal
 
     def riemann(
         self,
@@ -193,10 +178,10 @@ class ShallowWater(AbstractConservationLaw):
             velocity = share * a[1:] + (1 - share) * b[1:]
         else:
             raise UndertowError(f"mean must be 'arithmetic' or 'roe', got {mean!r}")
-        return ShallowWaterBasis(depth, velocity, jnp.sqrt(self.gravity * depth), axis)
+        return ShallowWaterBasis(depth=depth, velocity=velocity, sound=jnp.sqrt(self.gravity * depth), axis=axis)
 
 
-class ShallowWaterBasis(AbstractBasis):
+class ShallowWaterBasis(AbstractFluidBasis):
     r"""Eigenvectors of the shallow water flux along an axis $a$: the fields $v_a - c$, shear (in 2D), $v_a + c$, $c = \sqrt{gh}$.
 
     The columns of $R$ are $s(1, v - c e_a)$, $s c\,(0, e_t)$ and $s(1, v + c e_a)$ with the scale $s = h c$ of the face, so
@@ -210,11 +195,6 @@ class ShallowWaterBasis(AbstractBasis):
     velocity: Float[Array, "dim *faces"]
     sound: Float[Array, "*faces"]
     axis: int = eqx.field(static=True)
-
-    @property
-    def signal(self) -> Signal:
-        r"""$v_a \mp c$."""
-        return Signal(self.velocity[self.axis], self.sound, self.sound)
 
     def project(self, q: Float[Array, "chan *faces"]) -> Float[Array, "chan *faces"]:
         """$L q$, one amplitude per field."""

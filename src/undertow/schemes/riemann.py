@@ -129,7 +129,7 @@ class RiemannScheme(AbstractScheme):
 
     def relative_to(self, u):
         """The law's floors, and the `unit` where the interpolation has no `epsilon` of its own."""
-        domain, unit = self.relative_law(u), self.unit
+        domain, unit = self.relative_domain(u), self.unit
         if unit is None and self.reconstruction == "component":
             unit = self.interpolation.unit(u)
         elif unit is None and self.interpolation.epsilon is None:

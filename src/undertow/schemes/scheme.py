@@ -93,7 +93,7 @@ class AbstractScheme(eqx.Module):
         forcing = self.domain.forcing(u, time)
         return rate if forcing is None else rate + forcing
 
-    def relative_law(self, u: Float[Array, "chan *cells"]) -> Domain:
+    def relative_domain(self, u: Float[Array, "chan *cells"]) -> Domain:
         """The domain with the law's floors relative to `u`."""
         share = None
         if self.domain.limiter is not None:

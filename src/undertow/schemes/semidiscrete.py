@@ -81,7 +81,7 @@ class SemiDiscrete(AbstractScheme):
 
     def relative_to(self, u):
         """The law's floors."""
-        return self.over(self.relative_law(u))
+        return self.over(self.relative_domain(u))
 
     def unit(
         self, u: Float[Array, "chan *cells"], time: Float[Array, ""] | None = None
